@@ -1,1 +1,61 @@
-//! reactor
+//! A single-threaded, edge-triggered epoll reactor and task runtime in the style of Go's netpoll.
+//!
+//! Tasks are futures, compiled to stackless state machines, on the thread that spawned them: they
+//! need not be [`Send`], share state by `Rc` and `Cell`, and never race. A task that would block
+//! parks in the `PollDesc` of its descriptor and is woken by readiness, by the deadline or by the
+//! close. Servers use sockets from the `net` crate; any other descriptor goes through [`PollFd`].
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! reactor::block_on(async {
+//!     let task = reactor::spawn(async {
+//!         reactor::time::sleep(Duration::from_millis(1)).await;
+//!         "slept"
+//!     });
+//!     assert_eq!(task.await.unwrap(), "slept");
+//! })?;
+//! # Ok::<_, std::io::Error>(())
+//! ```
+//!
+//! # One turn of the loop
+//! 1. Take what other threads sent.
+//! 2. Run ready tasks, at most a budget of them.
+//! 3. Fire timers.
+//! 4. Wait for events: not at all while tasks are ready, else until the next timer.
+//! 5. Mark the descriptor of every event, then wake.
+//!
+//! # Limits
+//! | what | limit |
+//! |---|---|
+//! | runtimes alive in a process | 4,096 |
+//! | tasks alive in a runtime | 2^28 - 1 |
+//! | task polls in one turn | [`TASKS_PER_TURN`], [`Builder::tasks_per_turn`] |
+//! | descriptor operations in one task poll | 128 |
+//! | events in one wait | 1,024 |
+//! | bytes of one read or write | 1 GiB |
+//!
+//! Linux on 64-bit machines only.
+#![deny(unsafe_code)]
+
+mod clock;
+mod context;
+mod epoll;
+mod fd;
+mod netpoll;
+mod polldesc;
+mod queue;
+mod remote;
+mod runtime;
+mod sys;
+mod task;
+pub mod time;
+mod timer;
+
+pub use fd::{PollFd, is_closed};
+pub use polldesc::Direction;
+pub use runtime::{Builder, Runtime, TASKS_PER_TURN, block_on};
+pub use task::{JoinError, JoinHandle, spawn, yield_now};
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("reactor runs on 64-bit Linux only");

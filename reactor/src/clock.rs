@@ -1,0 +1,51 @@
+//! The runtime's clock: the system's monotonic one, or a virtual one for tests.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Tells time in nanoseconds since the runtime was built. 2^64 of them are 584 years.
+pub(crate) struct Clock {
+    start: Instant,
+    /// The virtual time, when there is one.
+    paused_at_ns: Option<Cell<u64>>,
+}
+
+impl Clock {
+    pub(crate) fn new(paused: bool) -> Self {
+        Self { start: Instant::now(), paused_at_ns: paused.then(|| Cell::new(0)) }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_at_ns.is_some()
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        match &self.paused_at_ns {
+            Some(now_ns) => now_ns.get(),
+            None => saturating_ns(self.start.elapsed()),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        match &self.paused_at_ns {
+            Some(now_ns) => self.start + Duration::from_nanos(now_ns.get()),
+            None => Instant::now(),
+        }
+    }
+
+    /// Moves virtual time forward, never back.
+    pub(crate) fn advance_to(&self, to_ns: u64) {
+        if let Some(now_ns) = &self.paused_at_ns {
+            now_ns.set(now_ns.get().max(to_ns));
+        }
+    }
+
+    /// An instant before the runtime was built is its beginning.
+    pub(crate) fn ns_of(&self, at: Instant) -> u64 {
+        saturating_ns(at.saturating_duration_since(self.start))
+    }
+}
+
+pub(crate) fn saturating_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,91 @@
+//! Which runtime this thread is in, if any.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::runtime::Core;
+use crate::task::TaskId;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+    static BUDGET: Cell<u32> = const { Cell::new(OPS_PER_POLL) };
+}
+
+/// Operations that one poll of a task may complete before it has to let others run.
+pub(crate) const OPS_PER_POLL: u32 = 128;
+
+/// Calls `f` with the runtime of this thread.
+///
+/// # Panics
+/// Outside a runtime.
+pub(crate) fn with<T>(f: impl FnOnce(&Rc<Core>) -> T) -> T {
+    f(&current().unwrap_or_else(|| panic!("{OUTSIDE}")))
+}
+
+/// The runtime of this thread.
+pub(crate) fn current() -> Option<Rc<Core>> {
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+const OUTSIDE: &str = "called outside a runtime: spawn, sleep and descriptors need a thread that \
+                       is inside `Runtime::block_on`";
+
+/// Schedules a task if it belongs to the runtime of this thread, and says whether it does.
+#[inline]
+pub(crate) fn schedule(id: TaskId) -> bool {
+    CURRENT
+        .try_with(|current| match &*current.borrow() {
+            Some(core) if core.id() == id.runtime() => {
+                core.schedule(id);
+                true
+            }
+            _ => false,
+        })
+        .unwrap_or(false)
+}
+
+/// Takes one operation from the budget of the task poll that is under way. `false`: it is used
+/// up, and the caller is to wake itself and return `Pending`.
+#[inline]
+pub(crate) fn spend() -> bool {
+    BUDGET.with(|budget| match budget.get() {
+        0 => false,
+        left => {
+            budget.set(left - 1);
+            true
+        }
+    })
+}
+
+/// A task poll begins.
+#[inline]
+pub(crate) fn refill() {
+    BUDGET.with(|budget| budget.set(OPS_PER_POLL));
+}
+
+/// Makes `core` the runtime of this thread for as long as the guard lives.
+///
+/// # Panics
+/// Inside a runtime: a loop inside a loop would stop the outer one.
+pub(crate) fn enter(core: Rc<Core>) -> Entered {
+    CURRENT.with(|current| {
+        let mut current = current.borrow_mut();
+        assert!(
+            current.is_none(),
+            "block_on inside a runtime: this thread is already in one; `spawn` a task or \
+             `.await` instead"
+        );
+        *current = Some(core);
+    });
+    Entered
+}
+
+/// The guard of [`enter`].
+pub(crate) struct Entered;
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let core = CURRENT.with(|current| current.borrow_mut().take());
+        drop(core);
+    }
+}

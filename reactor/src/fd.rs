@@ -1,0 +1,447 @@
+//! `PollFd`: a descriptor that tasks wait for.
+//!
+//! The counterpart of Go's `internal/poll.FD`. Every operation has one shape: look at closing and
+//! deadline, try the system call, and on `EAGAIN` park until an edge, the deadline or the close;
+//! then try again.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use crate::context;
+use crate::netpoll::{Entry, Netpoll, not_pollable};
+use crate::polldesc::{Direction, POLL_PLACE, Refusal};
+use crate::sys;
+
+/// The longest read or write of one call, 1 GiB, as in Go.
+const IO_BYTES_MAX: usize = 1 << 30;
+
+/// An owned descriptor, tied to the runtime of the thread it was made on.
+///
+/// Any descriptor that epoll takes will do: sockets, pipes, terminals, eventfd, timerfd, inotify.
+/// It must be in nonblocking mode, or an operation blocks the whole thread. It is tried first and
+/// registered with epoll at its first `EAGAIN`, once, for both directions, edge-triggered.
+///
+/// **Several tasks** may wait for one direction. An edge wakes them all, and who tries first gets
+/// what there is; the others park again. Which of them that is, is not defined: two readers of one
+/// stream each get some of its bytes. A close and a deadline wake them all with an error.
+///
+/// **Deadlines** are points in time, for each direction. When one has passed, every operation of
+/// the direction fails with [`TimedOut`](io::ErrorKind::TimedOut), also if data is there, until
+/// another deadline is set.
+///
+/// **Close** wakes every waiting task with an error that [`is_closed`] knows. Dropping closes.
+///
+/// # Examples
+/// ```
+/// use std::os::{fd::OwnedFd, unix::net::UnixStream};
+/// use reactor::PollFd;
+///
+/// reactor::block_on(async {
+///     let (a, b) = UnixStream::pair()?;
+///     a.set_nonblocking(true)?;
+///     b.set_nonblocking(true)?;
+///     let (a, b) = (PollFd::from_socket(OwnedFd::from(a)), PollFd::from_socket(OwnedFd::from(b)));
+///     let reader = reactor::spawn(async move {
+///         let mut buf = [0; 16];
+///         let n = a.read(&mut buf).await?;      // parks: nothing has been written yet
+///         Ok::<_, std::io::Error>(buf[..n].to_vec())
+///     });
+///     reactor::yield_now().await;
+///     b.write(b"hello").await?;
+///     assert_eq!(reader.await??, b"hello");
+///     Ok::<_, std::io::Error>(())
+/// })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
+pub struct PollFd {
+    /// Nothing once closed. Borrowed only around a system call.
+    fd: RefCell<Option<OwnedFd>>,
+    entry: Rc<Entry>,
+    netpoll: Rc<Netpoll>,
+}
+
+impl PollFd {
+    /// Ties `fd` to the runtime of this thread. The caller has set `O_NONBLOCK`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for a regular file or a directory: they are
+    /// always "ready", and reading them blocks the thread all the same. What `fstat` says of a bad
+    /// descriptor.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        if sys::is_file_or_directory(fd.as_fd())? {
+            return Err(not_pollable());
+        }
+        Ok(Self::from_socket(fd))
+    }
+
+    /// [`new`](Self::new) for a descriptor that is known to be a socket, without a system call.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub fn from_socket(fd: OwnedFd) -> Self {
+        let netpoll = context::with(|core| Rc::clone(&core.netpoll));
+        Self { fd: RefCell::new(Some(fd)), entry: Entry::new(), netpoll }
+    }
+
+    /// Calls `op` until it is not refused for want of readiness, waiting in between.
+    ///
+    /// `op` makes one nonblocking system call. On [`WouldBlock`](io::ErrorKind::WouldBlock) the
+    /// task parks; on [`Interrupted`](io::ErrorKind::Interrupted) `op` is called again at once; all
+    /// else is the answer. Cancel-safe: dropped while it waits, it has done nothing and leaves no
+    /// waker behind.
+    ///
+    /// # Errors
+    /// Those of `op`; [`TimedOut`](io::ErrorKind::TimedOut) when the deadline has passed;
+    /// [`is_closed`] when the descriptor was closed; `Unsupported` when it cannot be polled.
+    pub async fn io<T>(
+        &self,
+        dir: Direction,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut place = Parked { fd: self, dir, place: 0 };
+        poll_fn(|cx| self.poll_in_place(cx, dir, &mut place.place, &mut op)).await
+    }
+
+    /// [`io`](Self::io) for poll functions, such as those of `AsyncRead`.
+    ///
+    /// There is one parking place a direction for all callers of this function and of
+    /// [`poll_ready`](Self::poll_ready): the last to be told `Pending` is the one that is woken.
+    ///
+    /// # Errors
+    /// As [`io`](Self::io).
+    #[inline]
+    pub fn poll_io<T>(
+        &self,
+        cx: &mut Context<'_>,
+        dir: Direction,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        self.poll_in_place(cx, dir, &mut { POLL_PLACE }, &mut op)
+    }
+
+    /// Calls `op` once if the direction may be ready, and never waits.
+    ///
+    /// # Errors
+    /// As [`io`](Self::io), and [`WouldBlock`](io::ErrorKind::WouldBlock) when the direction is not
+    /// ready. It says so without a system call when it is known.
+    #[inline]
+    pub fn try_io<T>(
+        &self,
+        dir: Direction,
+        op: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.entry.desc.check(dir).map_err(refused)?;
+        if !self.entry.desc.is_ready(dir) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match self.call(op) {
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
+                self.blocked(dir)?;
+                Err(err)
+            }
+            result => result,
+        }
+    }
+
+    /// Waits until the direction is ready.
+    ///
+    /// Ready means that a try is worth its while, no more: the call may still say `EAGAIN`, so make
+    /// it through [`try_io`](Self::try_io), which notes that. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`io`](Self::io).
+    pub async fn ready(&self, dir: Direction) -> io::Result<()> {
+        let mut place = Parked { fd: self, dir, place: 0 };
+        poll_fn(|cx| self.poll_ready_in_place(cx, dir, &mut place.place)).await
+    }
+
+    /// [`ready`](Self::ready) for reading.
+    ///
+    /// # Errors
+    /// As [`io`](Self::io).
+    pub async fn readable(&self) -> io::Result<()> {
+        self.ready(Direction::Read).await
+    }
+
+    /// [`ready`](Self::ready) for writing.
+    ///
+    /// # Errors
+    /// As [`io`](Self::io).
+    pub async fn writable(&self) -> io::Result<()> {
+        self.ready(Direction::Write).await
+    }
+
+    /// [`ready`](Self::ready) for poll functions; see [`poll_io`](Self::poll_io).
+    ///
+    /// # Errors
+    /// As [`io`](Self::io).
+    pub fn poll_ready(&self, cx: &mut Context<'_>, dir: Direction) -> Poll<io::Result<()>> {
+        self.poll_ready_in_place(cx, dir, &mut { POLL_PLACE })
+    }
+
+    /// Notes that the last operation proved that there is no more for now, which saves the one
+    /// that would say `EAGAIN`.
+    ///
+    /// It is proved on a **stream socket** by a read or write of `0 < n < len` bytes. It is *not*
+    /// proved on anything else: not on datagrams or listeners (the next may be queued), not on
+    /// packet pipes, not after out-of-band data or passed descriptors. After the peer's end was
+    /// seen the call is ignored, since the end itself is still to be read.
+    #[inline]
+    pub fn drained(&self, dir: Direction) {
+        // Unregistered, no edge would ever lead back to Ready.
+        if self.entry.is_registered() {
+            self.entry.desc.drained(dir);
+        }
+    }
+
+    /// `read(2)` into `buf`. `Ok(0)` is the end of the stream; an empty `buf` gives `Ok(0)` without
+    /// a system call. At most 1 GiB. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`io`](Self::io).
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = buf.len().min(IO_BYTES_MAX);
+        if len == 0 {
+            return Ok(0);
+        }
+        self.io(Direction::Read, |fd| sys::read(fd, &mut buf[..len])).await
+    }
+
+    /// `write(2)` of some of `buf`; returns how much. At most 1 GiB. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`io`](Self::io).
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        let len = buf.len().min(IO_BYTES_MAX);
+        self.io(Direction::Write, |fd| sys::write(fd, &buf[..len])).await
+    }
+
+    /// Sets the deadline of both directions; `None` clears them. One that is past, or now, fails
+    /// waiting operations at once.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.set_read_deadline(deadline);
+        self.set_write_deadline(deadline);
+    }
+
+    /// Sets or clears the deadline of reads. To push it on before every read costs no timer work.
+    pub fn set_read_deadline(&self, deadline: Option<Instant>) {
+        self.set_deadline_of(Direction::Read, deadline);
+    }
+
+    /// Sets or clears the deadline of writes.
+    pub fn set_write_deadline(&self, deadline: Option<Instant>) {
+        self.set_deadline_of(Direction::Write, deadline);
+    }
+
+    /// Wakes everyone who waits, with an error that [`is_closed`] knows, and closes the descriptor.
+    /// Called from within an operation's `op`, the descriptor stays open until that has returned.
+    pub fn close(&self) {
+        let mut woken = Vec::new();
+        if self.entry.desc.close(&mut woken) {
+            self.netpoll.forget(&self.entry);
+            self.release();
+        }
+        wake_all(woken);
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.entry.desc.is_closing()
+    }
+
+    /// Lends the descriptor, for `getsockopt` and its kin.
+    ///
+    /// A duplicate that is made of it and outlives this `PollFd` keeps events coming that lead
+    /// nowhere, and costs a wake-up each; take the descriptor out with
+    /// [`into_inner`](Self::into_inner) instead.
+    ///
+    /// # Errors
+    /// [`is_closed`] after a close.
+    pub fn with_fd<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
+        self.call(|fd| Ok(f(fd)))
+    }
+
+    /// Takes the descriptor out of the runtime, open and in nonblocking mode.
+    ///
+    /// # Errors
+    /// [`is_closed`] after a close; what `epoll_ctl(DEL)` says.
+    pub fn into_inner(self) -> io::Result<OwnedFd> {
+        let fd = self.fd.borrow_mut().take().ok_or_else(closed)?;
+        self.netpoll.delete(fd.as_fd(), &self.entry)?;
+        Ok(fd)
+    }
+
+    fn poll_in_place<T>(
+        &self,
+        cx: &mut Context<'_>,
+        dir: Direction,
+        place: &mut u32,
+        op: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            std::task::ready!(self.poll_ready_in_place(cx, dir, place))?;
+            if !context::spend() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.call(&mut *op) {
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => self.blocked(dir)?,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    #[inline]
+    fn poll_ready_in_place(
+        &self,
+        cx: &mut Context<'_>,
+        dir: Direction,
+        place: &mut u32,
+    ) -> Poll<io::Result<()>> {
+        let desc = &self.entry.desc;
+        if let Err(refusal) = desc.check(dir) {
+            return Poll::Ready(Err(refused(refusal)));
+        }
+        if desc.is_ready(dir) {
+            return Poll::Ready(Ok(()));
+        }
+        if *place == 0 {
+            *place = desc.new_place();
+        }
+        desc.park(dir, *place, cx.waker());
+        Poll::Pending
+    }
+
+    /// The system call said `EAGAIN`: from here on an edge has to come.
+    #[inline]
+    fn blocked(&self, dir: Direction) -> io::Result<()> {
+        if !self.entry.is_registered() {
+            self.register()?;
+        }
+        self.entry.desc.would_block(dir);
+        Ok(())
+    }
+
+    #[cold]
+    fn register(&self) -> io::Result<()> {
+        let ours = context::current().is_some_and(|core| Rc::ptr_eq(&core.netpoll, &self.netpoll));
+        if !ours {
+            return Err(io::Error::other("the descriptor belongs to another runtime"));
+        }
+        self.call(|fd| self.netpoll.register(fd, &self.entry))
+    }
+
+    /// Calls `f` with the descriptor, and finishes a close that came meanwhile.
+    #[inline]
+    fn call<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        let result = match &*self.fd.borrow() {
+            Some(fd) => f(fd.as_fd()),
+            None => return Err(closed()),
+        };
+        if self.entry.desc.is_closing() {
+            self.release();
+        }
+        result
+    }
+
+    /// Second half of close: gives up the descriptor, unless an operation further up this stack
+    /// is using it, which then does so itself.
+    #[cold]
+    fn release(&self) {
+        if let Ok(mut fd) = self.fd.try_borrow_mut() {
+            let fd = fd.take();
+            drop(fd);
+        }
+    }
+
+    fn set_deadline_of(&self, dir: Direction, deadline: Option<Instant>) {
+        let at_ns = deadline.map(|at| self.netpoll.clock.ns_of(at));
+        let mut woken = Vec::new();
+        self.netpoll.set_deadline(&self.entry, dir, at_ns, &mut woken);
+        wake_all(woken);
+    }
+}
+
+impl Drop for PollFd {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for PollFd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollFd").field("fd", &self.fd.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// The parking place of a future, left when the future is dropped. 0: it has none yet.
+struct Parked<'a> {
+    fd: &'a PollFd,
+    dir: Direction,
+    place: u32,
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        if self.place != 0 {
+            self.fd.entry.desc.unpark(self.dir, self.place);
+        }
+    }
+}
+
+/// Use of a descriptor after it was closed.
+#[derive(Debug)]
+struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("use of closed descriptor")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Whether an error says that the descriptor was closed on this side, before the operation or
+/// while it waited. It looks through the [sources](std::error::Error::source) of the error.
+pub fn is_closed(err: &io::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> =
+        err.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+    while let Some(err) = next {
+        if err.is::<Closed>() {
+            return true;
+        }
+        next = match err.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => err.source(),
+        };
+    }
+    false
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, Closed)
+}
+
+#[cold]
+fn refused(refusal: Refusal) -> io::Error {
+    match refusal {
+        Refusal::Closed => closed(),
+        Refusal::Expired => io::Error::new(io::ErrorKind::TimedOut, "deadline exceeded"),
+    }
+}
+
+fn wake_all(woken: Vec<Waker>) {
+    for waker in woken {
+        waker.wake();
+    }
+}

@@ -1,0 +1,264 @@
+//! The netpoll: the registry of descriptors, their deadlines, and the wait for events.
+//!
+//! The counterpart of Go's `runtime/netpoll.go`. `polldesc.rs` holds the state of one descriptor;
+//! this file ties descriptors to epoll by tokens, and deadlines to the timer wheel.
+//!
+//! **A token is an index and a generation.** A descriptor that was closed may leave events behind
+//! in the batch that is being read, and its index may belong to another by then. The generation
+//! differs, and the event is dropped.
+//!
+//! **Nothing here runs user code.** What is to be woken is pushed to a list that the caller wakes
+//! when every borrow has ended.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::clock::Clock;
+use crate::epoll::{Epoll, Readiness};
+use crate::polldesc::{Direction, PollDesc};
+use crate::sys::Wait;
+use crate::timer::{TimerKey, Timers};
+
+/// The token of the runtime's own eventfd.
+pub(crate) const WAKE_TOKEN: u64 = u64::MAX;
+/// The token of a descriptor that is not registered.
+const NO_TOKEN: u64 = u64::MAX - 1;
+/// A deadline that is not set.
+const NO_DEADLINE: u64 = u64::MAX;
+
+/// What a timer is for.
+pub(crate) enum Alarm {
+    /// Somebody sleeps.
+    Wake(Waker),
+    /// The deadline of a descriptor may have come.
+    Deadline(Rc<Entry>, Direction),
+}
+
+/// A descriptor as the netpoll knows it.
+pub(crate) struct Entry {
+    pub(crate) desc: PollDesc,
+    token: Cell<u64>,
+    /// Allocated when the first deadline is set: most descriptors never have one.
+    deadlines: OnceCell<Box<[Deadline; 2]>>,
+}
+
+/// The deadline of one direction.
+///
+/// It is a number beside at most one timer. A deadline that moves back leaves the timer where it
+/// is, and the timer is filed anew when it fires: to push an hour's deadline before every read
+/// costs a store.
+struct Deadline {
+    at_ns: Cell<u64>,
+    timer: Cell<Option<(TimerKey, u64)>>,
+}
+
+/// Epoll, the registry and the timers of one runtime.
+pub(crate) struct Netpoll {
+    epoll: Epoll,
+    entries: RefCell<Slab<Rc<Entry>>>,
+    last_generation: Cell<u32>,
+    pub(crate) timers: RefCell<Timers<Alarm>>,
+    pub(crate) clock: Clock,
+}
+
+impl Entry {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            desc: PollDesc::new(),
+            token: Cell::new(NO_TOKEN),
+            deadlines: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn is_registered(&self) -> bool {
+        self.token.get() != NO_TOKEN
+    }
+}
+
+impl Netpoll {
+    pub(crate) fn new(clock: Clock) -> io::Result<Self> {
+        Ok(Self {
+            epoll: Epoll::new()?,
+            entries: RefCell::default(),
+            last_generation: Cell::new(0),
+            timers: RefCell::new(Timers::new()),
+            clock,
+        })
+    }
+
+    /// Registers the eventfd by which other threads end a wait.
+    pub(crate) fn add_wake(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.epoll.add(fd, WAKE_TOKEN)
+    }
+
+    /// Registers a descriptor, unless it is registered already.
+    ///
+    /// # Errors
+    /// `Unsupported` when the descriptor is of a kind that cannot be polled; what `epoll_ctl` says
+    /// otherwise. The registry is then as it was.
+    pub(crate) fn register(&self, fd: BorrowedFd<'_>, entry: &Rc<Entry>) -> io::Result<()> {
+        if entry.is_registered() {
+            return Ok(());
+        }
+        let generation = self.last_generation.get().wrapping_add(1);
+        self.last_generation.set(generation);
+        let index = self.entries.borrow_mut().insert(Rc::clone(entry));
+        let token = (index as u64) << 32 | u64::from(generation);
+        if index >= u32::MAX as usize {
+            self.entries.borrow_mut().remove(index);
+            return Err(io::Error::other("2^32 - 1 descriptors are registered already"));
+        }
+        if let Err(err) = self.epoll.add(fd, token) {
+            self.entries.borrow_mut().remove(index);
+            return Err(explain_add(err));
+        }
+        entry.token.set(token);
+        Ok(())
+    }
+
+    /// Forgets a descriptor that is about to be closed: its token is void, its timers are gone.
+    pub(crate) fn forget(&self, entry: &Entry) {
+        let token = entry.token.replace(NO_TOKEN);
+        if token != NO_TOKEN {
+            let removed = self.entries.borrow_mut().try_remove((token >> 32) as usize);
+            drop(removed);
+        }
+        for deadline in entry.deadlines.get().into_iter().flat_map(|both| both.iter()) {
+            self.disarm(deadline);
+        }
+    }
+
+    /// Takes a descriptor that stays open out of the epoll set.
+    pub(crate) fn delete(&self, fd: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
+        if entry.is_registered() { self.epoll.delete(fd) } else { Ok(()) }
+    }
+
+    /// Waits for events, marks their descriptors and moves whom they wake to `woken`.
+    ///
+    /// All events of a batch are marked before anyone is woken, so whoever runs first sees every
+    /// edge that came with its own.
+    pub(crate) fn wait(&self, wait: Wait, woken: &mut Vec<Waker>) -> io::Result<usize> {
+        let entries = self.entries.borrow();
+        self.epoll.wait(wait, |token, readiness| mark(&entries, token, readiness, woken))
+    }
+
+    /// How long a wait may last, given when the next timer is due.
+    pub(crate) fn wait_until_next_timer(&self) -> Wait {
+        match self.timers.borrow_mut().next_deadline_ns() {
+            None => Wait::Forever,
+            Some(next_ns) => match next_ns.saturating_sub(self.clock.now_ns()) {
+                0 => Wait::No,
+                left_ns => Wait::For(Duration::from_nanos(left_ns)),
+            },
+        }
+    }
+
+    /// Takes the timers that are due, and moves whom they wake to `woken`.
+    pub(crate) fn fire_timers(&self, due: &mut Vec<Alarm>, woken: &mut Vec<Waker>) {
+        if self.timers.borrow().is_empty() {
+            return;
+        }
+        let now_ns = self.clock.now_ns();
+        self.timers.borrow_mut().expire(now_ns, due);
+        for alarm in due.drain(..) {
+            match alarm {
+                Alarm::Wake(waker) => woken.push(waker),
+                Alarm::Deadline(entry, dir) => self.deadline_fired(&entry, dir, now_ns, woken),
+            }
+        }
+    }
+
+    /// Sets or clears the deadline of one direction. One that has come ("now" has come) expires
+    /// at once.
+    pub(crate) fn set_deadline(
+        &self,
+        entry: &Rc<Entry>,
+        dir: Direction,
+        at_ns: Option<u64>,
+        woken: &mut Vec<Waker>,
+    ) {
+        if entry.desc.is_closing() {
+            return;
+        }
+        entry.desc.unexpire(dir);
+        let Some(at_ns) = at_ns else {
+            if let Some(both) = entry.deadlines.get() {
+                both[dir as usize].at_ns.set(NO_DEADLINE);
+            }
+            return;
+        };
+        let both = entry.deadlines.get_or_init(Box::default);
+        let deadline = &both[dir as usize];
+        deadline.at_ns.set(at_ns);
+        if at_ns <= self.clock.now_ns() {
+            entry.desc.expire(dir, woken);
+            return;
+        }
+        if deadline.timer.get().is_none_or(|(_, armed_ns)| armed_ns > at_ns) {
+            self.disarm(deadline);
+            self.arm(entry, dir, deadline, at_ns);
+        }
+    }
+
+    /// The timer of a deadline fired. The deadline may have moved or gone since it was armed.
+    fn deadline_fired(
+        &self,
+        entry: &Rc<Entry>,
+        dir: Direction,
+        now_ns: u64,
+        woken: &mut Vec<Waker>,
+    ) {
+        let Some(both) = entry.deadlines.get() else { return };
+        let deadline = &both[dir as usize];
+        deadline.timer.set(None);
+        match deadline.at_ns.get() {
+            NO_DEADLINE => {}
+            at_ns if at_ns > now_ns => self.arm(entry, dir, deadline, at_ns),
+            _ => entry.desc.expire(dir, woken),
+        }
+    }
+
+    fn arm(&self, entry: &Rc<Entry>, dir: Direction, deadline: &Deadline, at_ns: u64) {
+        let alarm = Alarm::Deadline(Rc::clone(entry), dir);
+        let key = self.timers.borrow_mut().arm(at_ns, alarm);
+        deadline.timer.set(Some((key, at_ns)));
+    }
+
+    fn disarm(&self, deadline: &Deadline) {
+        if let Some((key, _)) = deadline.timer.take() {
+            let cancelled = self.timers.borrow_mut().cancel(key);
+            drop(cancelled);
+        }
+    }
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Self { at_ns: Cell::new(NO_DEADLINE), timer: Cell::new(None) }
+    }
+}
+
+#[inline]
+fn mark(entries: &Slab<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut Vec<Waker>) {
+    // The eventfd's token names no entry: its event has done its work by ending the wait.
+    if let Some(entry) = entries.get((token >> 32) as usize)
+        && entry.token.get() == token
+    {
+        entry.desc.event(readiness, woken);
+    }
+}
+
+fn explain_add(err: io::Error) -> io::Error {
+    if err.raw_os_error() == Some(libc::EPERM) { not_pollable() } else { err }
+}
+
+/// The descriptor is of a kind that epoll does not take.
+pub(crate) fn not_pollable() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "not pollable: a regular file or a directory")
+}

@@ -1,0 +1,265 @@
+//! `PollDesc`: what the runtime remembers of one descriptor. A pure state machine.
+//!
+//! The counterpart of the `pollDesc` of Go's `runtime/netpoll.go`. Nothing here calls the system,
+//! reads a clock or runs a waker: wakers go in when a task parks, and come out when it is to run.
+//!
+//! Each [`Direction`] is in one of three states:
+//!
+//! - **Ready**: try the system call. A new descriptor starts here, and an event leads here. Ready
+//!   is a hint: the call may still say `EAGAIN`.
+//! - **Idle**: the last try said `EAGAIN`, or was so short that it proved there is no more. The
+//!   next edge that epoll reports leads back to Ready. Nobody waits.
+//! - **Parked**: Idle, and tasks wait for the edge. A direction is never Parked and Ready at once:
+//!   whatever makes it Ready takes the wakers out.
+//!
+//! | state  | event      | `EAGAIN` | short   | park   | unpark | expire            | close             |
+//! |--------|------------|----------|---------|--------|--------|-------------------|-------------------|
+//! | Ready  | Ready      | Idle     | Idle(*) | -      | -      | Ready + expired   | Ready + closing   |
+//! | Idle   | Ready      | Idle     | Idle    | Parked | -      | Idle + expired    | Idle + closing    |
+//! | Parked | Ready, wake| -        | -       | Parked | Idle   | Idle + expired, wake | Idle + closing, wake |
+//!
+//! (*) not after an end (`RDHUP`, `HUP`, `ERR`) was seen: then no further edge may come, so only
+//! `EAGAIN` itself leads to Idle.
+//!
+//! Go's fourth state, `pdWait` ("about to park"), has no twin: it stands between the check and the
+//! parking of a goroutine while the netpoller runs on another thread. Here events are taken only
+//! between tasks, so nothing can come between the `EAGAIN` and the parking.
+
+use std::cell::Cell;
+use std::task::Waker;
+
+use crate::epoll::Readiness;
+
+/// One of the two ways of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Reading, accepting, receiving.
+    Read = 0,
+    /// Writing, connecting, sending.
+    Write = 1,
+}
+
+/// What stands in the way of an operation, whatever the state of its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The descriptor was closed.
+    Closed,
+    /// The deadline of this direction has passed. Sticky until another is set.
+    Expired,
+}
+
+/// The parking place of poll-style callers (`poll_read` and the like), of which there is one a
+/// direction: they leave no trace when they lose interest, so the last to ask takes it over.
+pub(crate) const POLL_PLACE: u32 = 1;
+
+/// A task that waits, and the place it waits in.
+struct Waiter {
+    place: u32,
+    waker: Waker,
+}
+
+/// Those who wait for one direction. The first needs no allocation, and there is seldom another.
+#[derive(Default)]
+struct Waiters {
+    first: Cell<Option<Waiter>>,
+    #[expect(clippy::box_collection, reason = "8 bytes in every descriptor instead of 24")]
+    others: Cell<Option<Box<Vec<Waiter>>>>,
+}
+
+/// State of one descriptor, shared by its `PollFd` and the registry.
+pub(crate) struct PollDesc {
+    flags: Cell<u16>,
+    last_place: Cell<u32>,
+    waiters: [Waiters; 2],
+}
+
+const CLOSING: u16 = 1 << 0;
+/// `RDHUP`, `HUP` or `ERR` was seen once. Sticky.
+const ENDED: u16 = 1 << 1;
+const READY: [u16; 2] = [1 << 2, 1 << 3];
+const EXPIRED: [u16; 2] = [1 << 4, 1 << 5];
+
+impl PollDesc {
+    /// Both directions Ready: a new descriptor is tried first.
+    pub(crate) fn new() -> Self {
+        Self {
+            flags: Cell::new(READY[0] | READY[1]),
+            last_place: Cell::new(POLL_PLACE),
+            waiters: Default::default(),
+        }
+    }
+
+    /// Whether an operation may be tried at all. Comes before any look at readiness: an expired
+    /// deadline beats data that is there.
+    #[inline]
+    pub(crate) fn check(&self, dir: Direction) -> Result<(), Refusal> {
+        if !self.has(CLOSING | EXPIRED[dir as usize]) {
+            return Ok(());
+        }
+        Err(if self.has(CLOSING) { Refusal::Closed } else { Refusal::Expired })
+    }
+
+    #[inline]
+    pub(crate) fn is_ready(&self, dir: Direction) -> bool {
+        self.has(READY[dir as usize])
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.has(CLOSING)
+    }
+
+    /// Records an event, and moves those whom it lets run to `woken`.
+    #[inline]
+    pub(crate) fn event(&self, readiness: Readiness, woken: &mut Vec<Waker>) {
+        if readiness.is_end() {
+            self.set(ENDED);
+        }
+        if readiness.is_readable() {
+            self.set(READY[0]);
+            self.waiters[0].take(woken);
+        }
+        if readiness.is_writable() {
+            self.set(READY[1]);
+            self.waiters[1].take(woken);
+        }
+    }
+
+    /// The operation said `EAGAIN`.
+    #[inline]
+    pub(crate) fn would_block(&self, dir: Direction) {
+        self.clear(READY[dir as usize]);
+    }
+
+    /// The operation was short, which proves on a stream socket that there is no more for now.
+    /// After an end was seen it proves nothing: data and end came in one edge, and the end is
+    /// still to be read.
+    #[inline]
+    pub(crate) fn drained(&self, dir: Direction) {
+        if !self.has(ENDED) {
+            self.clear(READY[dir as usize]);
+        }
+    }
+
+    /// A place of one's own to park in, never [`POLL_PLACE`].
+    pub(crate) fn new_place(&self) -> u32 {
+        let mut place = self.last_place.get().wrapping_add(1);
+        if place <= POLL_PLACE {
+            // After 2^32 operations that parked on one descriptor.
+            place = POLL_PLACE + 1;
+        }
+        self.last_place.set(place);
+        place
+    }
+
+    /// Parks `waker` in `place`, in the stead of what is there. The direction must not be Ready.
+    #[inline]
+    pub(crate) fn park(&self, dir: Direction, place: u32, waker: &Waker) {
+        debug_assert!(!self.is_ready(dir) && self.check(dir).is_ok());
+        self.waiters[dir as usize].park(place, waker);
+    }
+
+    /// Leaves a parking place: a future was dropped while it waited.
+    pub(crate) fn unpark(&self, dir: Direction, place: u32) {
+        self.waiters[dir as usize].remove(place);
+    }
+
+    /// The deadline of a direction has passed.
+    pub(crate) fn expire(&self, dir: Direction, woken: &mut Vec<Waker>) {
+        self.set(EXPIRED[dir as usize]);
+        self.waiters[dir as usize].take(woken);
+    }
+
+    /// Another deadline was set: the direction is usable again.
+    pub(crate) fn unexpire(&self, dir: Direction) {
+        self.clear(EXPIRED[dir as usize]);
+    }
+
+    /// First half of close: nothing can park from here on. Says whether it was open.
+    pub(crate) fn close(&self, woken: &mut Vec<Waker>) -> bool {
+        let was_open = !self.is_closing();
+        self.set(CLOSING);
+        self.waiters[0].take(woken);
+        self.waiters[1].take(woken);
+        was_open
+    }
+
+    #[inline]
+    fn has(&self, any_of: u16) -> bool {
+        self.flags.get() & any_of != 0
+    }
+
+    #[inline]
+    fn set(&self, flags: u16) {
+        self.flags.set(self.flags.get() | flags);
+    }
+
+    #[inline]
+    fn clear(&self, flags: u16) {
+        self.flags.set(self.flags.get() & !flags);
+    }
+}
+
+// Wakers are user code. Cloning or dropping one may call back into this very descriptor, so each
+// of these functions leaves the cells in order before it lets go of a waker.
+impl Waiters {
+    #[inline]
+    fn park(&self, place: u32, waker: &Waker) {
+        let waiter = Waiter { place, waker: waker.clone() };
+        let old = self.first.take();
+        match old {
+            Some(old) if old.place != place => {
+                self.first.set(Some(old));
+                self.park_behind(waiter);
+            }
+            old => {
+                self.first.set(Some(waiter));
+                drop(old);
+            }
+        }
+    }
+
+    #[cold]
+    fn park_behind(&self, waiter: Waiter) {
+        let mut others = self.others.take().unwrap_or_default();
+        let replaced = match others.iter_mut().find(|other| other.place == waiter.place) {
+            Some(other) => Some(std::mem::replace(other, waiter)),
+            None => {
+                others.push(waiter);
+                None
+            }
+        };
+        self.others.set(Some(others));
+        drop(replaced);
+    }
+
+    fn remove(&self, place: u32) {
+        let first = self.first.take();
+        let mut others = self.others.take();
+        let removed = if first.as_ref().is_some_and(|first| first.place == place) {
+            // The first place is filled again, so that `park` finds whoever waits there.
+            self.first.set(others.as_mut().and_then(|others| others.pop()));
+            first
+        } else {
+            self.first.set(first);
+            others.as_mut().and_then(|others| {
+                let at = others.iter().position(|other| other.place == place)?;
+                Some(others.swap_remove(at))
+            })
+        };
+        self.others.set(others.filter(|others| !others.is_empty()));
+        drop(removed);
+    }
+
+    #[inline]
+    fn take(&self, woken: &mut Vec<Waker>) {
+        if let Some(first) = self.first.take() {
+            woken.push(first.waker);
+            if let Some(others) = self.others.take() {
+                woken.extend(others.into_iter().map(|other| other.waker));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Wake-ups from other threads: an inbox for each runtime, and the eventfd that ends its sleep.
+//!
+//! These are the only atomics of the crate. The protocol, between any thread and the owner:
+//!
+//! | any thread                         | owner                                      |
+//! |------------------------------------|--------------------------------------------|
+//! | push to the inbox                  |                                            |
+//! | `pending = true`                   | `sleeping = true`                          |
+//! | `sleeping`? then write the eventfd | `pending`? then do not sleep               |
+//! |                                    | `epoll_wait`; `sleeping = false`; take all |
+//!
+//! The four steps in the middle are sequentially consistent, so at least one side sees what the
+//! other has written: either the owner stays awake or the eventfd is written. A runtime that is
+//! awake costs the others no system call.
+//!
+//! Inboxes live in a table, by the runtime's number, and are used again by later runtimes; the
+//! table itself never goes away. So a waker needs no reference count to be sound when its runtime
+//! is gone: it finds a closed inbox, or wakes a slot of a successor for nothing.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::sys;
+use crate::task::{RUNTIMES_MAX, TaskId};
+
+static TABLE: [OnceLock<Box<Remote>>; RUNTIMES_MAX] = [const { OnceLock::new() }; RUNTIMES_MAX];
+static FREE: Mutex<Free> = Mutex::new(Free { returned: Vec::new(), unused: 0 });
+
+/// Wakes of one task that the inbox holds are merged whenever it has grown to twice what was left
+/// after the last time, and not below this many.
+const MERGE_AT_LEAST: usize = 64;
+
+/// Numbers that no runtime has.
+struct Free {
+    returned: Vec<u16>,
+    unused: u16,
+}
+
+/// One place of the table.
+#[derive(Default)]
+pub(crate) struct Remote {
+    pending: AtomicBool,
+    sleeping: AtomicBool,
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// There while a runtime lives in this place.
+    eventfd: Option<Arc<OwnedFd>>,
+    wakes: Vec<TaskId>,
+    merge_at: usize,
+}
+
+/// A runtime's place in the table, given back on drop.
+pub(crate) struct Place {
+    number: u16,
+    remote: &'static Remote,
+    eventfd: Arc<OwnedFd>,
+}
+
+/// Wakes a task of a runtime that this thread is not in.
+#[cold]
+pub(crate) fn wake(id: TaskId) {
+    if let Some(remote) = TABLE[id.runtime() as usize].get() {
+        remote.push(|inbox| inbox.push_wake(id));
+    }
+}
+
+impl Remote {
+    fn push(&self, add: impl FnOnce(&mut Inbox)) {
+        let mut inbox = self.lock();
+        let Some(eventfd) = &inbox.eventfd else { return };
+        let eventfd = Arc::clone(eventfd);
+        add(&mut inbox);
+        // Under the lock: after it, the place may have another owner, whose `sleeping` flag is not
+        // ours to take down with the eventfd of its predecessor in hand.
+        self.pending.store(true, SeqCst);
+        let asleep = self.sleeping.swap(false, SeqCst);
+        drop(inbox);
+        if asleep {
+            ring(eventfd.as_fd());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        // Nothing that can panic runs under the lock, so what it guards is whole.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inbox {
+    fn push_wake(&mut self, id: TaskId) {
+        if self.wakes.len() >= self.merge_at.max(MERGE_AT_LEAST) {
+            self.wakes.sort_unstable();
+            self.wakes.dedup();
+            self.merge_at = self.wakes.len() * 2;
+        }
+        self.wakes.push(id);
+    }
+}
+
+/// Writes the eventfd. Each write is a new edge, drained or not, so nobody reads it; should the
+/// counter ever be full, the edge that filled it is still to be seen.
+fn ring(eventfd: BorrowedFd<'_>) {
+    if let Err(err) = sys::write(eventfd, &1u64.to_ne_bytes())
+        && err.kind() != io::ErrorKind::WouldBlock
+    {
+        log::error!("cannot write a runtime's eventfd: {err}");
+    }
+}
+
+impl Place {
+    /// Takes a place for a new runtime.
+    ///
+    /// # Errors
+    /// With [`RUNTIMES_MAX`] runtimes alive, and when the process has no descriptor left.
+    pub(crate) fn claim() -> io::Result<Self> {
+        let eventfd = Arc::new(sys::eventfd()?);
+        let number = take_number()?;
+        let remote = TABLE[number as usize].get_or_init(Box::default);
+        remote.lock().eventfd = Some(Arc::clone(&eventfd));
+        Ok(Self { number, remote, eventfd })
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub(crate) fn eventfd(&self) -> BorrowedFd<'_> {
+        self.eventfd.as_fd()
+    }
+
+    /// Moves what has come to `wakes`, which is empty.
+    #[inline]
+    pub(crate) fn take(&self, wakes: &mut Vec<TaskId>) {
+        if self.remote.pending.load(SeqCst) {
+            self.take_pending(wakes);
+        }
+    }
+
+    #[cold]
+    fn take_pending(&self, wakes: &mut Vec<TaskId>) {
+        debug_assert!(wakes.is_empty());
+        let mut inbox = self.remote.lock();
+        self.remote.pending.store(false, SeqCst);
+        std::mem::swap(&mut inbox.wakes, wakes);
+        inbox.merge_at = 0;
+    }
+
+    /// Announces that the owner is about to sleep. `false`: something has come, it must not.
+    #[inline]
+    pub(crate) fn fall_asleep(&self) -> bool {
+        self.remote.sleeping.store(true, SeqCst);
+        if self.remote.pending.load(SeqCst) {
+            self.wake_up();
+            return false;
+        }
+        true
+    }
+
+    #[inline]
+    pub(crate) fn wake_up(&self) {
+        // Whoever still sees `true` writes the eventfd for nothing.
+        self.remote.sleeping.store(false, Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inbox = self.remote.lock();
+        let left = std::mem::take(&mut *inbox);
+        self.remote.pending.store(false, SeqCst);
+        self.wake_up();
+        drop(inbox);
+        drop(left);
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        free.returned.push(self.number);
+    }
+}
+
+fn take_number() -> io::Result<u16> {
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(number) = free.returned.pop() {
+        return Ok(number);
+    }
+    if free.unused as usize == RUNTIMES_MAX {
+        return Err(io::Error::other(format!("{RUNTIMES_MAX} runtimes are alive already")));
+    }
+    free.unused += 1;
+    Ok(free.unused - 1)
+}

@@ -1,0 +1,306 @@
+//! The runtime and the turn of its loop.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::clock::Clock;
+use crate::context;
+use crate::netpoll::{Alarm, Netpoll};
+use crate::queue::{RunQueue, Runnable};
+use crate::remote::Place;
+use crate::sys::Wait;
+use crate::task::{JoinHandle, Task, TaskCell, TaskId, ignore_panic, waker};
+
+/// Task polls in one turn of the loop, unless [`Builder::tasks_per_turn`] says otherwise.
+pub const TASKS_PER_TURN: u32 = 128;
+
+/// A single-threaded runtime: tasks, timers, descriptors and the loop that drives them.
+///
+/// It belongs to the thread that built it. Dropping it drops the future of every task that is not
+/// over, in the order of their slots (which is the order of spawning, until slots are used again);
+/// their handles then say [`JoinError::is_cancelled`](crate::JoinError::is_cancelled). What these
+/// drops spawn is dropped at once.
+pub struct Runtime {
+    core: Rc<Core>,
+}
+
+/// Settings of a [`Runtime`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    paused: bool,
+    tasks_per_turn: u32,
+}
+
+/// What the loop, the tasks and the wakers share.
+pub(crate) struct Core {
+    queue: RefCell<RunQueue>,
+    pub(crate) netpoll: Rc<Netpoll>,
+    place: Place,
+    tasks_per_turn: u32,
+    shut_down: Cell<bool>,
+    // Buffers that are used again from turn to turn.
+    woken: Cell<Vec<Waker>>,
+    due: Cell<Vec<Alarm>>,
+    remote_wakes: Cell<Vec<TaskId>>,
+}
+
+/// Runs a future to its end on a new [`Runtime`].
+///
+/// # Errors
+/// When the runtime cannot be built; see [`Builder::build`].
+///
+/// # Panics
+/// Inside a runtime, and when the future panics.
+pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
+    Ok(Runtime::new()?.block_on(future))
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self { paused: false, tasks_per_turn: TASKS_PER_TURN }
+    }
+}
+
+impl Builder {
+    /// Virtual time, for tests: the clock stands still while anything is ready, and jumps to the
+    /// next timer when nothing is. Sleeps of hours take no time and end in their order.
+    pub fn paused(mut self, paused: bool) -> Self {
+        self.paused = paused;
+        self
+    }
+
+    /// Task polls in one turn, at least 1. After so many the loop looks at timers, other threads
+    /// and descriptors even if tasks are still ready. Default: [`TASKS_PER_TURN`].
+    pub fn tasks_per_turn(mut self, polls: u32) -> Self {
+        self.tasks_per_turn = polls.max(1);
+        self
+    }
+
+    /// Builds the runtime. It needs two descriptors: an epoll instance and an eventfd.
+    ///
+    /// # Errors
+    /// When the process or the system is out of descriptors or memory, or 4,096 runtimes are
+    /// alive in the process.
+    pub fn build(self) -> io::Result<Runtime> {
+        let place = Place::claim()?;
+        let netpoll = Netpoll::new(Clock::new(self.paused))?;
+        netpoll.add_wake(place.eventfd())?;
+        let core = Core {
+            queue: RefCell::new(RunQueue::new(place.number())),
+            netpoll: Rc::new(netpoll),
+            place,
+            tasks_per_turn: self.tasks_per_turn,
+            shut_down: Cell::new(false),
+            woken: Cell::default(),
+            due: Cell::default(),
+            remote_wakes: Cell::default(),
+        };
+        Ok(Runtime { core: Rc::new(core) })
+    }
+}
+
+impl Runtime {
+    /// A runtime with default settings.
+    ///
+    /// # Errors
+    /// See [`Builder::build`].
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Settings to change before building.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs a future to its end, and every task meanwhile. Tasks that are left when it returns
+    /// stay, and go on in the next `block_on`.
+    ///
+    /// # Panics
+    /// Inside a runtime, and when the future panics.
+    pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
+        let core = &self.core;
+        let _entered = context::enter(Rc::clone(core));
+        let root = Root { core, id: core.queue.borrow_mut().insert_root() };
+        let mut future = pin!(future);
+        let waker = waker(root.id);
+        let mut cx = Context::from_waker(&waker);
+        let mut poll_root = || {
+            context::refill();
+            future.as_mut().poll(&mut cx)
+        };
+        loop {
+            if let Poll::Ready(output) = core.turn(&mut poll_root) {
+                return output;
+            }
+        }
+    }
+
+    /// How many tasks are alive, the future of `block_on` not among them.
+    pub fn tasks(&self) -> usize {
+        self.core.queue.borrow().tasks()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // Drops of futures may use the runtime, as the futures themselves could. A runtime that is
+        // dropped inside another leaves them without: they are dropped all the same.
+        let _entered = context::current().is_none().then(|| context::enter(Rc::clone(&self.core)));
+        self.core.shut_down();
+    }
+}
+
+/// The root future's slot, given up also when the future panics.
+struct Root<'a> {
+    core: &'a Core,
+    id: TaskId,
+}
+
+impl Drop for Root<'_> {
+    fn drop(&mut self) {
+        self.core.queue.borrow_mut().remove(self.id);
+    }
+}
+
+impl Core {
+    pub(crate) fn id(&self) -> u16 {
+        self.place.number()
+    }
+
+    pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+    {
+        let task = Rc::new(TaskCell::new(future));
+        if self.shut_down.get() {
+            task.cancel();
+            return JoinHandle::new(task, TaskId::new(self.id(), 0, 0));
+        }
+        let id = self.queue.borrow_mut().insert(Rc::clone(&task) as Rc<dyn Task>);
+        JoinHandle::new(task, id)
+    }
+
+    #[inline]
+    pub(crate) fn schedule(&self, id: TaskId) {
+        self.queue.borrow_mut().schedule(id);
+    }
+
+    /// One turn of the loop. `Ready` when the root future is.
+    fn turn<T>(&self, poll_root: &mut impl FnMut() -> Poll<T>) -> Poll<T> {
+        // 1. What other threads sent.
+        self.take_remote_wakes();
+        // 2. Ready tasks, at most a budget of them.
+        if let Poll::Ready(output) = self.run_ready(poll_root) {
+            return Poll::Ready(output);
+        }
+        // 3. Timers that are due.
+        let mut woken = self.woken.take();
+        self.fire_timers(&mut woken);
+        // 4. Events: without blocking while tasks are ready, else until the next timer.
+        let idle = woken.is_empty() && self.queue.borrow().is_empty();
+        self.wait(idle, &mut woken);
+        // 5. Every event is marked by now, and no borrow is held: wake.
+        for waker in woken.drain(..) {
+            waker.wake();
+        }
+        self.woken.set(woken);
+        Poll::Pending
+    }
+
+    fn take_remote_wakes(&self) {
+        let mut wakes = self.remote_wakes.take();
+        self.place.take(&mut wakes);
+        for id in wakes.drain(..) {
+            self.schedule(id);
+        }
+        self.remote_wakes.set(wakes);
+    }
+
+    fn run_ready<T>(&self, poll_root: &mut impl FnMut() -> Poll<T>) -> Poll<T> {
+        for _ in 0..self.tasks_per_turn {
+            let runnable = self.queue.borrow_mut().pop();
+            match runnable {
+                None => break,
+                Some(Runnable::Task(id, task)) => self.run(id, task),
+                Some(Runnable::Root) => {
+                    if let Poll::Ready(output) = poll_root() {
+                        return Poll::Ready(output);
+                    }
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    #[inline]
+    fn run(&self, id: TaskId, task: Rc<dyn Task>) {
+        context::refill();
+        let waker = waker(id);
+        if task.run(&mut Context::from_waker(&waker)) {
+            self.queue.borrow_mut().remove(id);
+            // The result goes with it, if nobody waits: user code.
+            ignore_panic(|| drop(task));
+        } else {
+            self.queue.borrow_mut().put_back(id, task);
+        }
+    }
+
+    #[inline]
+    fn fire_timers(&self, woken: &mut Vec<Waker>) {
+        let mut due = self.due.take();
+        self.netpoll.fire_timers(&mut due, woken);
+        self.due.set(due);
+    }
+
+    fn wait(&self, idle: bool, woken: &mut Vec<Waker>) {
+        let result = if !idle {
+            self.netpoll.wait(Wait::No, woken)
+        } else if self.netpoll.clock.is_paused() {
+            self.wait_or_jump(woken)
+        } else {
+            let wait = self.netpoll.wait_until_next_timer();
+            self.sleep(wait, woken)
+        };
+        // The set itself is at fault (a bad descriptor number, a bad buffer), never a descriptor
+        // in it: a broken loop must not go on as if it waited.
+        result.unwrap_or_else(|err| panic!("epoll_wait: {err}"));
+    }
+
+    fn sleep(&self, wait: Wait, woken: &mut Vec<Waker>) -> io::Result<usize> {
+        if !self.place.fall_asleep() {
+            return self.netpoll.wait(Wait::No, woken);
+        }
+        let result = self.netpoll.wait(wait, woken);
+        self.place.wake_up();
+        result
+    }
+
+    /// Under virtual time: descriptors first, and when they have nothing, the next timer.
+    fn wait_or_jump(&self, woken: &mut Vec<Waker>) -> io::Result<usize> {
+        let events = self.netpoll.wait(Wait::No, woken)?;
+        if events > 0 {
+            return Ok(events);
+        }
+        let next_ns = self.netpoll.timers.borrow_mut().next_deadline_ns();
+        match next_ns {
+            Some(next_ns) => self.netpoll.clock.advance_to(next_ns),
+            None => return self.sleep(Wait::Forever, woken),
+        }
+        Ok(0)
+    }
+
+    fn shut_down(&self) {
+        self.shut_down.set(true);
+        loop {
+            let any = self.queue.borrow_mut().take_any();
+            let Some((id, task)) = any else { break };
+            task.cancel();
+            self.queue.borrow_mut().remove(id);
+            ignore_panic(|| drop(task));
+        }
+    }
+}

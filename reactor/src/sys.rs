@@ -1,0 +1,181 @@
+//! Every system call of the crate, as safe functions that return [`io::Result`].
+//!
+//! This file knows descriptors, flags and bytes; it knows no tasks, no `PollDesc` and no policy.
+//! Outside `task/` it is the only file of the crate that may say `unsafe`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+pub(crate) use libc::epoll_event as EpollEvent;
+
+/// Turns the `-1` of a system call into the error it stands for.
+fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn cvt_len(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Takes ownership of a descriptor that a system call has just returned.
+fn own(fd: libc::c_int) -> OwnedFd {
+    // SAFETY: `fd` came from a successful system call that creates a descriptor, and nothing else
+    // in the process has seen its number yet, so this is its only owner.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// `epoll_create1(EPOLL_CLOEXEC)`.
+pub(crate) fn epoll_create() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    cvt(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(own)
+}
+
+/// `epoll_ctl(EPOLL_CTL_ADD)`.
+pub(crate) fn epoll_add(
+    epoll: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    events: u32,
+    data: u64,
+) -> io::Result<()> {
+    let mut event = EpollEvent { events, u64: data };
+    // SAFETY: `event` outlives the call, and the kernel only reads it.
+    cvt(unsafe {
+        libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event)
+    })?;
+    Ok(())
+}
+
+/// `epoll_ctl(EPOLL_CTL_DEL)`.
+pub(crate) fn epoll_del(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: DEL reads no event; null is allowed since Linux 2.6.9.
+    cvt(unsafe {
+        libc::epoll_ctl(
+            epoll.as_raw_fd(),
+            libc::EPOLL_CTL_DEL,
+            fd.as_raw_fd(),
+            std::ptr::null_mut(),
+        )
+    })?;
+    Ok(())
+}
+
+/// How long [`epoll_wait`] may block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Return at once.
+    No,
+    /// Until an event, at most this long. Never zero.
+    For(Duration),
+    /// Until an event.
+    Forever,
+}
+
+/// Fills `events` and returns how many were filled.
+///
+/// Waits with nanosecond resolution where the kernel has `epoll_pwait2` (Linux 5.11). Elsewhere
+/// the time is rounded *up* to a millisecond: rounding down would turn the last fraction of every
+/// wait into a spin.
+pub(crate) fn epoll_wait(
+    epoll: BorrowedFd<'_>,
+    events: &mut [EpollEvent],
+    wait: Wait,
+) -> io::Result<usize> {
+    match wait {
+        Wait::No => epoll_wait_ms(epoll, events, 0),
+        Wait::Forever => epoll_wait_ms(epoll, events, -1),
+        Wait::For(time) => match epoll_wait_ns(epoll, events, time) {
+            Err(err) if err.raw_os_error() == Some(libc::ENOSYS) => {
+                epoll_wait_ms(epoll, events, millis_rounded_up(time))
+            }
+            result => result,
+        },
+    }
+}
+
+fn millis_rounded_up(time: Duration) -> libc::c_int {
+    let millis = time.as_nanos().div_ceil(1_000_000);
+    libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX)
+}
+
+fn epoll_wait_ms(
+    epoll: BorrowedFd<'_>,
+    events: &mut [EpollEvent],
+    timeout_ms: libc::c_int,
+) -> io::Result<usize> {
+    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the kernel writes at most `capacity` events into `events`, which has room for them.
+    let filled = cvt(unsafe {
+        libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), capacity, timeout_ms)
+    })?;
+    Ok(filled as usize)
+}
+
+fn epoll_wait_ns(
+    epoll: BorrowedFd<'_>,
+    events: &mut [EpollEvent],
+    time: Duration,
+) -> io::Result<usize> {
+    let timeout = libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
+    // The C library has had a wrapper only since glibc 2.35, so the number is called.
+    // SAFETY: `events` has room for `capacity` events; `timeout` outlives the call; a null signal
+    // mask leaves the mask as it is, and its size is then not looked at.
+    let filled = cvt_len(unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll.as_raw_fd(),
+            events.as_mut_ptr(),
+            capacity,
+            &timeout as *const libc::timespec,
+            std::ptr::null::<libc::sigset_t>(),
+            size_of::<u64>(),
+        ) as libc::ssize_t
+    })?;
+    Ok(filled)
+}
+
+/// A nonblocking, close-on-exec `eventfd(2)` with value 0.
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    cvt(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(own)
+}
+
+/// Whether `fstat(2)` says that this is a regular file or a directory, which epoll does not take.
+pub(crate) fn is_file_or_directory(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `stat` has room for what the kernel writes.
+    cvt(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: fstat succeeded, so it filled the structure.
+    let kind = unsafe { stat.assume_init() }.st_mode & libc::S_IFMT;
+    Ok(kind == libc::S_IFREG || kind == libc::S_IFDIR)
+}
+
+/// `read(2)`. A zero-length buffer is answered without a system call by the callers, not here.
+pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `buf.len()` bytes into `buf`.
+    cvt_len(unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) })
+}
+
+/// `write(2)`.
+pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads at most `buf.len()` bytes from `buf`.
+    cvt_len(unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_round_up_and_saturate() {
+        assert_eq!(millis_rounded_up(Duration::from_nanos(1)), 1);
+        assert_eq!(millis_rounded_up(Duration::from_millis(7)), 7);
+        assert_eq!(millis_rounded_up(Duration::from_nanos(7_000_001)), 8);
+        assert_eq!(millis_rounded_up(Duration::MAX), libc::c_int::MAX);
+    }
+}

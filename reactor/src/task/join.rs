@@ -1,0 +1,125 @@
+//! The handle of a task: its result, its panic, its end.
+
+use std::any::Any;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::cell::{Join, message};
+use super::{TaskId, waker};
+
+/// Waits for a task. A future of what the task's future returns.
+///
+/// Dropping it detaches the task, which goes on. Awaiting is cancel-safe: a handle that was polled
+/// and not finished can be awaited again.
+///
+/// # Panics
+/// When polled again after it gave its result.
+#[must_use = "dropping a JoinHandle detaches the task; say so with `drop(..)` or `.detach()`"]
+pub struct JoinHandle<T> {
+    task: Rc<dyn Join<T>>,
+    id: TaskId,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(task: Rc<dyn Join<T>>, id: TaskId) -> Self {
+        Self { task, id }
+    }
+
+    /// Ends the task: its future is dropped when its turn comes next, and never polled again. The
+    /// result is then [`JoinError::is_cancelled`], unless the task was over before.
+    ///
+    /// A task that aborts itself runs on to its next await.
+    pub fn abort(&self) {
+        self.task.request_abort();
+        waker(self.id).wake_by_ref();
+    }
+
+    /// Whether the future has ended: returned, panicked or been dropped.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Lets the task go on without a handle. The same as dropping it, said aloud.
+    pub fn detach(self) {}
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.task.poll_join(cx)
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+/// Why a task has no result.
+pub struct JoinError {
+    /// The payload of the panic, or nothing when the task was cancelled.
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl JoinError {
+    pub(crate) fn cancelled() -> Self {
+        Self { panic: None }
+    }
+
+    pub(crate) fn panic(payload: Box<dyn Any + Send>) -> Self {
+        Self { panic: Some(payload) }
+    }
+
+    /// The task was aborted, or its runtime was dropped.
+    pub fn is_cancelled(&self) -> bool {
+        self.panic.is_none()
+    }
+
+    /// The task panicked.
+    pub fn is_panic(&self) -> bool {
+        self.panic.is_some()
+    }
+
+    /// The payload of the task's panic, for [`std::panic::resume_unwind`].
+    ///
+    /// # Errors
+    /// This error itself, when the task did not panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
+        self.panic.ok_or(Self { panic: None })
+    }
+
+    /// The payload of the task's panic.
+    ///
+    /// # Panics
+    /// When the task did not panic.
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        self.panic.expect("the task was cancelled; it did not panic")
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.panic {
+            Some(payload) => write!(f, "task panicked: {}", message(&**payload)),
+            None => f.write_str("task was cancelled"),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+impl From<JoinError> for std::io::Error {
+    fn from(err: JoinError) -> Self {
+        std::io::Error::other(err.to_string())
+    }
+}

@@ -1,0 +1,62 @@
+//! Tasks: the cell a future lives in, its waker, and the handle that waits for its result.
+//!
+//! A task is one allocation, shared by the run queue's slot and the [`JoinHandle`]. Its waker is
+//! no pointer to it but its name (see `waker.rs`), so nothing outside can keep a task alive, and
+//! the reference count is a plain one on the owner's thread.
+#![allow(unsafe_code)]
+
+mod cell;
+mod id;
+mod join;
+mod waker;
+
+pub(crate) use cell::{Task, TaskCell, ignore_panic};
+pub(crate) use id::{INDEX_MAX, RUNTIMES_MAX, TaskId};
+pub use join::{JoinError, JoinHandle};
+pub(crate) use waker::waker;
+
+use crate::context;
+use std::pin::pin;
+
+/// Starts a task on the runtime of this thread, and returns the handle of its result.
+///
+/// The task runs from the next turn of the loop on, whether the handle is kept or not. Dropping
+/// the handle detaches the task; [`JoinHandle::abort`] ends it.
+///
+/// # Panics
+/// Outside a runtime, and with 2^28 - 1 tasks alive.
+///
+/// # Examples
+/// ```
+/// let answer = reactor::block_on(async {
+///     let task = reactor::spawn(async { 6 * 7 });
+///     task.await.unwrap()
+/// });
+/// assert_eq!(answer.unwrap(), 42);
+/// ```
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+{
+    context::with(|core| core.spawn(future))
+}
+
+/// Lets every other task that is ready run before this one goes on.
+///
+/// The task goes to the end of the run queue. The loop looks for events and timers at least once
+/// in [`Builder::tasks_per_turn`](crate::Builder::tasks_per_turn) task polls, so a task that
+/// yields in a loop holds nobody up.
+pub async fn yield_now() {
+    let mut yielded = false;
+    pin!(std::future::poll_fn(move |cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    }))
+    .await;
+}
+
+#[cfg(test)]
+mod tests;

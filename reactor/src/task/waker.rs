@@ -1,0 +1,45 @@
+//! Wakers that are names, not pointers.
+//!
+//! The data word of a waker is the task's [`TaskId`]. It is never dereferenced, so:
+//!
+//! - cloning copies a word and dropping does nothing: no reference count, no atomic;
+//! - a waker may be woken or dropped on any thread, after its task ended and after its runtime is
+//!   gone. The name then finds nothing, or a generation that differs;
+//! - a waker keeps nothing alive: a task that waits for itself through an I/O object is no leak.
+//!
+//! Rejected: a pointer to the task with a reference count (tokio, async-task). It needs atomics
+//! or a biased count to be `Send`, and every race of "last reference" has to be thought through.
+//!
+//! On the runtime's own thread a wake-up links the task into the run queue. On any other it goes
+//! through the inbox of `remote.rs`.
+
+use std::mem::ManuallyDrop;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use super::TaskId;
+use crate::{context, remote};
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, forget);
+
+/// The waker of a task. Dropping a waker does nothing, so the drop is left out.
+#[inline]
+pub(crate) fn waker(id: TaskId) -> ManuallyDrop<Waker> {
+    let data = std::ptr::without_provenance(id.bits());
+    // SAFETY: the contract of `RawWaker` asks for functions that are thread-safe and that treat
+    // the data as an owned resource. The data is an integer that is only ever read as an integer,
+    // and `context` and `remote` are sound from any thread.
+    ManuallyDrop::new(unsafe { Waker::new(data, &VTABLE) })
+}
+
+fn clone(data: *const ()) -> RawWaker {
+    RawWaker::new(data, &VTABLE)
+}
+
+fn wake(data: *const ()) {
+    let id = TaskId::from_bits(data.addr());
+    if !context::schedule(id) {
+        remote::wake(id);
+    }
+}
+
+fn forget(_: *const ()) {}
