@@ -208,7 +208,11 @@ fn apply(desc: &PollDesc, op: &Op, waker: &Waker) -> usize {
         Op::Unpark(dir, place) => desc.unpark(dir, place),
         Op::Expire(dir) => return woken_by(|woken| desc.expire(dir, woken)),
         Op::Unexpire(dir) => desc.unexpire(dir),
-        Op::Close => return woken_by(|woken| drop(desc.close(woken))),
+        Op::Close => {
+            return woken_by(|woken| {
+                desc.close(woken);
+            });
+        }
     }
     0
 }

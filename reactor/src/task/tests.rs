@@ -180,12 +180,13 @@ fn what_is_spawned_while_the_runtime_ends_is_dropped_at_once() {
 #[test]
 fn tasks_left_over_go_on_in_the_next_block_on() {
     let mut runtime = Runtime::new().unwrap();
-    let task = runtime.block_on(async {
-        spawn(async {
+    let spawned = async {
+        vec![spawn(async {
             yield_now().await;
             3
-        })
-    });
+        })]
+    };
+    let task = runtime.block_on(spawned).pop().unwrap();
     assert_eq!(runtime.block_on(task).unwrap(), 3);
 }
 
