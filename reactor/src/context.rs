@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::Waker;
 
 use crate::runtime::Core;
 use crate::task::TaskId;
@@ -44,8 +45,16 @@ pub(crate) fn schedule(id: TaskId) -> bool {
         .unwrap_or(false)
 }
 
+/// Wakes the task once everyone who is ready has run.
+pub(crate) fn defer(waker: &Waker) {
+    match current() {
+        Some(core) => core.defer(waker),
+        None => waker.wake_by_ref(),
+    }
+}
+
 /// Takes one operation from the budget of the task poll that is under way. `false`: it is used
-/// up, and the caller is to wake itself and return `Pending`.
+/// up, and the caller is to [`defer`] itself and return `Pending`.
 #[inline]
 pub(crate) fn spend() -> bool {
     BUDGET.with(|budget| match budget.get() {

@@ -32,6 +32,7 @@ impl Readiness {
     const READ: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
     const WRITE: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32;
     const END: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+    const MARK: u32 = libc::EPOLLPRI as u32;
 
     #[cfg(test)]
     pub(crate) const fn from_bits(bits: u32) -> Self {
@@ -49,9 +50,10 @@ impl Readiness {
         self.0 & Self::WRITE != 0
     }
 
-    /// The stream ended or failed: `RDHUP`, `HUP` or `ERR`. No further edge may come after one.
-    pub(crate) fn is_end(self) -> bool {
-        self.0 & Self::END != 0
+    /// A short read may have more behind it, for which no further edge comes: the stream's end or
+    /// failure (`RDHUP`, `HUP`, `ERR`), or TCP's urgent mark (`PRI`), at which reads stop.
+    pub(crate) fn voids_short_reads(self) -> bool {
+        self.0 & (Self::END | Self::MARK) != 0
     }
 }
 
@@ -73,7 +75,8 @@ impl Epoll {
     /// `EPERM` for a descriptor that cannot be polled (a regular file, a directory); `ENOMEM` and
     /// `ENOSPC` when the kernel has no room.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        let interest =
+            libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLET;
         sys::epoll_add(self.fd.as_fd(), fd, interest as u32, token)
     }
 
@@ -141,8 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn half_close_is_readable_and_an_end_but_not_writable() {
+    fn half_close_is_readable_and_voids_short_reads_but_is_not_writable() {
         let rdhup = Readiness::from_bits(libc::EPOLLRDHUP as u32);
-        assert!(rdhup.is_readable() && rdhup.is_end() && !rdhup.is_writable());
+        assert!(rdhup.is_readable() && rdhup.voids_short_reads() && !rdhup.is_writable());
     }
 }

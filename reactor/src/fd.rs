@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::context;
+use crate::metrics::add;
 use crate::netpoll::{Entry, Netpoll, not_pollable};
 use crate::polldesc::{Direction, POLL_PLACE, Refusal};
 use crate::sys;
@@ -290,7 +291,7 @@ impl PollFd {
         loop {
             std::task::ready!(self.poll_ready_in_place(cx, dir, place))?;
             if !context::spend() {
-                cx.waker().wake_by_ref();
+                context::defer(cx.waker());
                 return Poll::Pending;
             }
             match self.call(&mut *op) {
@@ -318,6 +319,9 @@ impl PollFd {
         if *place == 0 {
             *place = desc.new_place();
         }
+        add(&self.netpoll.counters.parks, 1);
+        #[cfg(feature = "trace")]
+        log::trace!("park {self:?} {dir:?}");
         desc.park(dir, *place, cx.waker());
         Poll::Pending
     }

@@ -32,17 +32,24 @@
 //! | tasks alive in a runtime | 2^28 - 1 |
 //! | task polls in one turn | [`TASKS_PER_TURN`], [`Builder::tasks_per_turn`] |
 //! | descriptor operations in one task poll | 128 |
+//! | tasks that other threads have sent and that are not taken in | [`REMOTE_SPAWNS_MAX`] |
+//! | threads for blocking work | [`BLOCKING_THREADS_MAX`], [`Builder::blocking_threads_max`] |
+//! | closures that wait for such a thread | [`BLOCKING_QUEUE_MAX`] |
 //! | events in one wait | 1,024 |
 //! | bytes of one read or write | 1 GiB |
 //!
 //! Linux on 64-bit machines only.
 #![deny(unsafe_code)]
 
+mod blocking;
 mod clock;
 mod context;
 mod epoll;
 mod fd;
+mod handle;
+mod metrics;
 mod netpoll;
+mod oneshot;
 mod polldesc;
 mod queue;
 mod remote;
@@ -51,11 +58,17 @@ mod sys;
 mod task;
 pub mod time;
 mod timer;
+mod workers;
 
+pub use blocking::{BLOCKING_QUEUE_MAX, BLOCKING_THREADS_MAX, spawn_blocking};
 pub use fd::{PollFd, is_closed};
+pub use handle::{Handle, RemoteJoinHandle, SpawnError, handle};
+pub use metrics::{Metrics, metrics};
 pub use polldesc::Direction;
+pub use remote::REMOTE_SPAWNS_MAX;
 pub use runtime::{Builder, Runtime, TASKS_PER_TURN, block_on};
-pub use task::{JoinError, JoinHandle, spawn, yield_now};
+pub use task::{AbortHandle, JoinError, JoinHandle, JoinSet, spawn, yield_now};
+pub use workers::{Workers, WorkersError, workers};
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("reactor runs on 64-bit Linux only");

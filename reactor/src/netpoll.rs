@@ -21,6 +21,7 @@ use slab::Slab;
 
 use crate::clock::Clock;
 use crate::epoll::{Epoll, Readiness};
+use crate::metrics::{Counters, add};
 use crate::polldesc::{Direction, PollDesc};
 use crate::sys::Wait;
 use crate::timer::{TimerKey, Timers};
@@ -65,6 +66,7 @@ pub(crate) struct Netpoll {
     last_generation: Cell<u32>,
     pub(crate) timers: RefCell<Timers<Alarm>>,
     pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
 }
 
 impl Entry {
@@ -89,6 +91,7 @@ impl Netpoll {
             last_generation: Cell::new(0),
             timers: RefCell::new(Timers::new()),
             clock,
+            counters: Counters::default(),
         })
     }
 
@@ -145,7 +148,16 @@ impl Netpoll {
     /// edge that came with its own.
     pub(crate) fn wait(&self, wait: Wait, woken: &mut Vec<Waker>) -> io::Result<usize> {
         let entries = self.entries.borrow();
-        self.epoll.wait(wait, |token, readiness| mark(&entries, token, readiness, woken))
+        let events =
+            self.epoll.wait(wait, |token, readiness| mark(&entries, token, readiness, woken))?;
+        add(&self.counters.waits, 1);
+        add(&self.counters.events, events);
+        Ok(events)
+    }
+
+    /// How many descriptors are registered.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.entries.borrow().len()
     }
 
     /// How long a wait may last, given when the next timer is due.

@@ -18,8 +18,8 @@
 //! | Idle   | Ready      | Idle     | Idle    | Parked | -      | Idle + expired    | Idle + closing    |
 //! | Parked | Ready, wake| -        | -       | Parked | Idle   | Idle + expired, wake | Idle + closing, wake |
 //!
-//! (*) not after an end (`RDHUP`, `HUP`, `ERR`) was seen: then no further edge may come, so only
-//! `EAGAIN` itself leads to Idle.
+//! (*) not after an end (`RDHUP`, `HUP`, `ERR`) or an urgent mark (`PRI`) was seen: then there may be
+//! more without a further edge, so only `EAGAIN` itself leads to Idle.
 //!
 //! Go's fourth state, `pdWait` ("about to park"), has no twin: it stands between the check and the
 //! parking of a goroutine while the netpoller runs on another thread. Here events are taken only
@@ -74,8 +74,8 @@ pub(crate) struct PollDesc {
 }
 
 const CLOSING: u16 = 1 << 0;
-/// `RDHUP`, `HUP` or `ERR` was seen once. Sticky.
-const ENDED: u16 = 1 << 1;
+/// `RDHUP`, `HUP`, `ERR` or `PRI` was seen once. Sticky.
+const NO_SHORT_READS: u16 = 1 << 1;
 const READY: [u16; 2] = [1 << 2, 1 << 3];
 const EXPIRED: [u16; 2] = [1 << 4, 1 << 5];
 
@@ -111,8 +111,8 @@ impl PollDesc {
     /// Records an event, and moves those whom it lets run to `woken`.
     #[inline]
     pub(crate) fn event(&self, readiness: Readiness, woken: &mut Vec<Waker>) {
-        if readiness.is_end() {
-            self.set(ENDED);
+        if readiness.voids_short_reads() {
+            self.set(NO_SHORT_READS);
         }
         if readiness.is_readable() {
             self.set(READY[0]);
@@ -135,7 +135,7 @@ impl PollDesc {
     /// still to be read.
     #[inline]
     pub(crate) fn drained(&self, dir: Direction) {
-        if !self.has(ENDED) {
+        if !self.has(NO_SHORT_READS) {
             self.clear(READY[dir as usize]);
         }
     }

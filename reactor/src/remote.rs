@@ -17,11 +17,13 @@
 //! table itself never goes away. So a waker needs no reference count to be sound when its runtime
 //! is gone: it finds a closed inbox, or wakes a slot of a successor for nothing.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::handle::SpawnError;
 use crate::sys;
 use crate::task::{RUNTIMES_MAX, TaskId};
 
@@ -50,8 +52,31 @@ pub(crate) struct Remote {
 struct Inbox {
     /// There while a runtime lives in this place.
     eventfd: Option<Arc<OwnedFd>>,
+    /// Counts the runtimes that have lived in this place.
+    tenancy: u64,
     wakes: Vec<TaskId>,
     merge_at: usize,
+    spawns: Vec<Start>,
+}
+
+/// Starts a task, on the runtime's thread.
+pub(crate) type Start = Box<dyn FnOnce() + Send>;
+
+/// Tasks that other threads have sent to a runtime and that it has not taken in yet, at most.
+pub const REMOTE_SPAWNS_MAX: usize = 1 << 16;
+
+/// What the owner takes out of its inbox at the beginning of a turn.
+#[derive(Default)]
+pub(crate) struct Mail {
+    pub(crate) wakes: Vec<TaskId>,
+    pub(crate) spawns: Vec<Start>,
+}
+
+/// Names a runtime for other threads, also when it is gone and its place has another owner.
+#[derive(Clone)]
+pub(crate) struct Address {
+    remote: &'static Remote,
+    tenancy: u64,
 }
 
 /// A runtime's place in the table, given back on drop.
@@ -65,16 +90,53 @@ pub(crate) struct Place {
 #[cold]
 pub(crate) fn wake(id: TaskId) {
     if let Some(remote) = TABLE[id.runtime() as usize].get() {
-        remote.push(|inbox| inbox.push_wake(id));
+        // A runtime that is gone has no tasks to wake.
+        let _ = remote.push(|inbox| inbox.push_wake(id));
+    }
+}
+
+impl Address {
+    /// Sends a task to the runtime.
+    pub(crate) fn spawn(&self, start: Start) -> Result<(), SpawnError> {
+        self.push(|inbox| match inbox.spawns.len() {
+            REMOTE_SPAWNS_MAX.. => Err(SpawnError::Full),
+            _ => {
+                inbox.spawns.push(start);
+                Ok(())
+            }
+        })
+    }
+
+    /// Ends the runtime's sleep, if it sleeps.
+    pub(crate) fn poke(&self) {
+        let _ = self.push(|_| Ok(()));
+    }
+
+    fn push(
+        &self,
+        add: impl FnOnce(&mut Inbox) -> Result<(), SpawnError>,
+    ) -> Result<(), SpawnError> {
+        self.remote.push(|inbox| match inbox.tenancy == self.tenancy {
+            true => add(inbox),
+            false => Err(SpawnError::Gone),
+        })
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Address").field(&self.tenancy).finish()
     }
 }
 
 impl Remote {
-    fn push(&self, add: impl FnOnce(&mut Inbox)) {
+    fn push(
+        &self,
+        add: impl FnOnce(&mut Inbox) -> Result<(), SpawnError>,
+    ) -> Result<(), SpawnError> {
         let mut inbox = self.lock();
-        let Some(eventfd) = &inbox.eventfd else { return };
-        let eventfd = Arc::clone(eventfd);
-        add(&mut inbox);
+        let eventfd = Arc::clone(inbox.eventfd.as_ref().ok_or(SpawnError::Gone)?);
+        add(&mut inbox)?;
         // Under the lock: after it, the place may have another owner, whose `sleeping` flag is not
         // ours to take down with the eventfd of its predecessor in hand.
         self.pending.store(true, SeqCst);
@@ -83,6 +145,7 @@ impl Remote {
         if asleep {
             ring(eventfd.as_fd());
         }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox> {
@@ -92,13 +155,14 @@ impl Remote {
 }
 
 impl Inbox {
-    fn push_wake(&mut self, id: TaskId) {
+    fn push_wake(&mut self, id: TaskId) -> Result<(), SpawnError> {
         if self.wakes.len() >= self.merge_at.max(MERGE_AT_LEAST) {
             self.wakes.sort_unstable();
             self.wakes.dedup();
             self.merge_at = self.wakes.len() * 2;
         }
         self.wakes.push(id);
+        Ok(())
     }
 }
 
@@ -121,7 +185,10 @@ impl Place {
         let eventfd = Arc::new(sys::eventfd()?);
         let number = take_number()?;
         let remote = TABLE[number as usize].get_or_init(Box::default);
-        remote.lock().eventfd = Some(Arc::clone(&eventfd));
+        let mut inbox = remote.lock();
+        inbox.eventfd = Some(Arc::clone(&eventfd));
+        inbox.tenancy += 1;
+        drop(inbox);
         Ok(Self { number, remote, eventfd })
     }
 
@@ -133,20 +200,24 @@ impl Place {
         self.eventfd.as_fd()
     }
 
-    /// Moves what has come to `wakes`, which is empty.
-    #[inline]
-    pub(crate) fn take(&self, wakes: &mut Vec<TaskId>) {
-        if self.remote.pending.load(SeqCst) {
-            self.take_pending(wakes);
-        }
+    /// The name by which other threads know the runtime.
+    pub(crate) fn address(&self) -> Address {
+        Address { remote: self.remote, tenancy: self.remote.lock().tenancy }
     }
 
-    #[cold]
-    fn take_pending(&self, wakes: &mut Vec<TaskId>) {
-        debug_assert!(wakes.is_empty());
+    /// Whether there is something to take.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        self.remote.pending.load(SeqCst)
+    }
+
+    /// Takes what has come in exchange for an empty `mail`, whose memory is used again.
+    pub(crate) fn take(&self, mail: &mut Mail) {
+        debug_assert!(mail.wakes.is_empty() && mail.spawns.is_empty());
         let mut inbox = self.remote.lock();
         self.remote.pending.store(false, SeqCst);
-        std::mem::swap(&mut inbox.wakes, wakes);
+        std::mem::swap(&mut inbox.wakes, &mut mail.wakes);
+        std::mem::swap(&mut inbox.spawns, &mut mail.spawns);
         inbox.merge_at = 0;
     }
 
@@ -171,7 +242,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut inbox = self.remote.lock();
-        let left = std::mem::take(&mut *inbox);
+        let tenancy = inbox.tenancy;
+        let left = std::mem::replace(&mut *inbox, Inbox { tenancy, ..Inbox::default() });
         self.remote.pending.store(false, SeqCst);
         self.wake_up();
         drop(inbox);

@@ -5,12 +5,16 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
+use crate::blocking::{BLOCKING_THREADS_MAX, Pool};
 use crate::clock::Clock;
 use crate::context;
+use crate::handle::Handle;
+use crate::metrics::{Metrics, add};
 use crate::netpoll::{Alarm, Netpoll};
 use crate::queue::{RunQueue, Runnable};
-use crate::remote::Place;
+use crate::remote::{Mail, Place};
 use crate::sys::Wait;
 use crate::task::{JoinHandle, Task, TaskCell, TaskId, ignore_panic, waker};
 
@@ -32,6 +36,8 @@ pub struct Runtime {
 pub struct Builder {
     paused: bool,
     tasks_per_turn: u32,
+    blocking_threads_max: usize,
+    measure_time: bool,
 }
 
 /// What the loop, the tasks and the wakers share.
@@ -40,11 +46,15 @@ pub(crate) struct Core {
     pub(crate) netpoll: Rc<Netpoll>,
     place: Place,
     tasks_per_turn: u32,
+    measure_time: bool,
     shut_down: Cell<bool>,
+    pub(crate) pool: Pool,
     // Buffers that are used again from turn to turn.
     woken: Cell<Vec<Waker>>,
     due: Cell<Vec<Alarm>>,
-    remote_wakes: Cell<Vec<TaskId>>,
+    mail: Cell<Mail>,
+    /// Tasks that yielded: they go behind everyone who is ready.
+    deferred: RefCell<Vec<Waker>>,
 }
 
 /// Runs a future to its end on a new [`Runtime`].
@@ -60,7 +70,12 @@ pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { paused: false, tasks_per_turn: TASKS_PER_TURN }
+        Self {
+            paused: false,
+            tasks_per_turn: TASKS_PER_TURN,
+            blocking_threads_max: BLOCKING_THREADS_MAX,
+            measure_time: false,
+        }
     }
 }
 
@@ -79,6 +94,20 @@ impl Builder {
         self
     }
 
+    /// Threads for [`spawn_blocking`](crate::spawn_blocking), at most and at least 1. They start
+    /// when there is work. Default: [`BLOCKING_THREADS_MAX`](crate::BLOCKING_THREADS_MAX).
+    pub fn blocking_threads_max(mut self, threads: usize) -> Self {
+        self.blocking_threads_max = threads.max(1);
+        self
+    }
+
+    /// Counts the time spent idle, in [`Metrics::idle`]. Costs two looks at the clock for each wait
+    /// that may block. Default: off.
+    pub fn measure_time(mut self, measure: bool) -> Self {
+        self.measure_time = measure;
+        self
+    }
+
     /// Builds the runtime. It needs two descriptors: an epoll instance and an eventfd.
     ///
     /// # Errors
@@ -88,15 +117,19 @@ impl Builder {
         let place = Place::claim()?;
         let netpoll = Netpoll::new(Clock::new(self.paused))?;
         netpoll.add_wake(place.eventfd())?;
+        let address = place.address();
         let core = Core {
             queue: RefCell::new(RunQueue::new(place.number())),
             netpoll: Rc::new(netpoll),
             place,
             tasks_per_turn: self.tasks_per_turn,
+            measure_time: self.measure_time,
             shut_down: Cell::new(false),
+            pool: Pool::new(self.blocking_threads_max, address),
             woken: Cell::default(),
             due: Cell::default(),
-            remote_wakes: Cell::default(),
+            mail: Cell::default(),
+            deferred: RefCell::default(),
         };
         Ok(Runtime { core: Rc::new(core) })
     }
@@ -139,6 +172,16 @@ impl Runtime {
         }
     }
 
+    /// Spawns tasks on this runtime from other threads.
+    pub fn handle(&self) -> Handle {
+        self.core.handle()
+    }
+
+    /// Counters of what the runtime has done so far.
+    pub fn metrics(&self) -> Metrics {
+        self.core.metrics()
+    }
+
     /// How many tasks are alive, the future of `block_on` not among them.
     pub fn tasks(&self) -> usize {
         self.core.queue.borrow().tasks()
@@ -171,6 +214,19 @@ impl Core {
         self.place.number()
     }
 
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(self.place.address())
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics {
+            tasks: self.queue.borrow().tasks(),
+            descriptors: self.netpoll.descriptors(),
+            timers: self.netpoll.timers.borrow().len(),
+            ..self.netpoll.counters.snapshot()
+        }
+    }
+
     pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
@@ -186,13 +242,15 @@ impl Core {
 
     #[inline]
     pub(crate) fn schedule(&self, id: TaskId) {
+        add(&self.netpoll.counters.wakes, 1);
         self.queue.borrow_mut().schedule(id);
     }
 
     /// One turn of the loop. `Ready` when the root future is.
     fn turn<T>(&self, poll_root: &mut impl FnMut() -> Poll<T>) -> Poll<T> {
+        add(&self.netpoll.counters.turns, 1);
         // 1. What other threads sent.
-        self.take_remote_wakes();
+        self.take_mail();
         // 2. Ready tasks, at most a budget of them.
         if let Poll::Ready(output) = self.run_ready(poll_root) {
             return Poll::Ready(output);
@@ -201,29 +259,39 @@ impl Core {
         let mut woken = self.woken.take();
         self.fire_timers(&mut woken);
         // 4. Events: without blocking while tasks are ready, else until the next timer.
-        let idle = woken.is_empty() && self.queue.borrow().is_empty();
+        let idle = woken.is_empty() && self.queue.borrow().is_empty() && !self.has_deferred();
         self.wait(idle, &mut woken);
         // 5. Every event is marked by now, and no borrow is held: wake.
         for waker in woken.drain(..) {
             waker.wake();
         }
         self.woken.set(woken);
+        self.wake_deferred();
         Poll::Pending
     }
 
-    fn take_remote_wakes(&self) {
-        let mut wakes = self.remote_wakes.take();
-        self.place.take(&mut wakes);
-        for id in wakes.drain(..) {
+    #[inline]
+    fn take_mail(&self) {
+        if !self.place.has_mail() {
+            return;
+        }
+        let mut mail = self.mail.take();
+        self.place.take(&mut mail);
+        add(&self.netpoll.counters.remote_wakes, mail.wakes.len());
+        for id in mail.wakes.drain(..) {
             self.schedule(id);
         }
-        self.remote_wakes.set(wakes);
+        for start in mail.spawns.drain(..) {
+            start();
+        }
+        self.mail.set(mail);
     }
 
     fn run_ready<T>(&self, poll_root: &mut impl FnMut() -> Poll<T>) -> Poll<T> {
         for _ in 0..self.tasks_per_turn {
             let runnable = self.queue.borrow_mut().pop();
             match runnable {
+                None if self.wake_deferred() => {}
                 None => break,
                 Some(Runnable::Task(id, task)) => self.run(id, task),
                 Some(Runnable::Root) => {
@@ -236,8 +304,36 @@ impl Core {
         Poll::Pending
     }
 
+    /// Wakes a task once everyone who is ready has run.
+    pub(crate) fn defer(&self, waker: &Waker) {
+        let waker = waker.clone();
+        self.deferred.borrow_mut().push(waker);
+    }
+
+    fn has_deferred(&self) -> bool {
+        !self.deferred.borrow().is_empty()
+    }
+
+    /// Wakes the tasks that yielded. Says whether there were any.
+    #[inline]
+    fn wake_deferred(&self) -> bool {
+        if !self.has_deferred() {
+            return false;
+        }
+        let mut deferred = self.deferred.take();
+        for waker in deferred.drain(..) {
+            waker.wake();
+        }
+        // The memory is used again, unless a waker's own code has deferred another meanwhile.
+        if !self.has_deferred() {
+            self.deferred.replace(deferred);
+        }
+        true
+    }
+
     #[inline]
     fn run(&self, id: TaskId, task: Rc<dyn Task>) {
+        add(&self.netpoll.counters.polls, 1);
         context::refill();
         let waker = waker(id);
         if task.run(&mut Context::from_waker(&waker)) {
@@ -274,8 +370,12 @@ impl Core {
         if !self.place.fall_asleep() {
             return self.netpoll.wait(Wait::No, woken);
         }
+        let before = self.measure_time.then(Instant::now);
         let result = self.netpoll.wait(wait, woken);
         self.place.wake_up();
+        if let Some(before) = before {
+            add(&self.netpoll.counters.idle_ns, before.elapsed().as_nanos() as usize);
+        }
         result
     }
 
@@ -287,14 +387,16 @@ impl Core {
         }
         let next_ns = self.netpoll.timers.borrow_mut().next_deadline_ns();
         match next_ns {
-            Some(next_ns) => self.netpoll.clock.advance_to(next_ns),
-            None => return self.sleep(Wait::Forever, woken),
+            // Work on other threads takes real time, and its end is not to come "after" a timer.
+            Some(next_ns) if !self.pool.is_busy() => self.netpoll.clock.advance_to(next_ns),
+            _ => return self.sleep(Wait::Forever, woken),
         }
         Ok(0)
     }
 
     fn shut_down(&self) {
         self.shut_down.set(true);
+        self.pool.shut_down();
         loop {
             let any = self.queue.borrow_mut().take_any();
             let Some((id, task)) = any else { break };

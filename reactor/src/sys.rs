@@ -167,6 +167,27 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     cvt_len(unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) })
 }
 
+/// Pins the calling thread to the `n`-th of the processors it may run on, going round.
+pub(crate) fn pin_to_nth_processor(n: usize) -> io::Result<()> {
+    let mut allowed = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: `allowed` has room for `size` bytes.
+    cvt(unsafe { libc::sched_getaffinity(0, size, allowed.as_mut_ptr()) })?;
+    // SAFETY: a `cpu_set_t` is plain bits, and all of them were zeroed before the kernel wrote.
+    let allowed = unsafe { allowed.assume_init() };
+    // SAFETY: the index is below CPU_SETSIZE, and the set is initialised.
+    let is_allowed = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &allowed) };
+    let processors: Vec<usize> = (0..libc::CPU_SETSIZE as usize).filter(is_allowed).collect();
+    let mut one = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: all-zero bits are an empty set.
+    let one = unsafe { one.assume_init_mut() };
+    // SAFETY: the kernel gave at least one processor, and its number is below CPU_SETSIZE.
+    unsafe { libc::CPU_SET(processors[n % processors.len()], one) };
+    // SAFETY: `one` outlives the call, which reads `size` bytes of it.
+    cvt(unsafe { libc::sched_setaffinity(0, size, one) })?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -79,8 +79,8 @@ impl<T> Timers<T> {
         }
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    /// How many timers are armed.
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 

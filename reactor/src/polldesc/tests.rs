@@ -113,10 +113,11 @@ fn op() -> impl Strategy<Value = Op> {
         bit(libc::EPOLLRDHUP),
         bit(libc::EPOLLHUP),
         bit(libc::EPOLLERR),
+        bit(libc::EPOLLPRI),
     );
     let dir = prop_oneof![Just(Read), Just(Write)];
     prop_oneof![
-        3 => bits.prop_map(|(a, b, c, d, e)| Op::Event(a | b | c | d | e)),
+        3 => bits.prop_map(|(a, b, c, d, e, f)| Op::Event(a | b | c | d | e | f)),
         4 => dir.clone().prop_map(Op::WouldBlock),
         2 => dir.clone().prop_map(Op::Drained),
         6 => (dir.clone(), 1u32..6).prop_map(|(dir, place)| Op::Park(dir, place)),
@@ -150,7 +151,7 @@ impl Model {
         match *op {
             Op::Event(bits) => {
                 let end = libc::EPOLLHUP | libc::EPOLLERR;
-                self.ended |= bits & (end | libc::EPOLLRDHUP) != 0;
+                self.ended |= bits & (end | libc::EPOLLRDHUP | libc::EPOLLPRI) != 0;
                 let read = bits & (libc::EPOLLIN | libc::EPOLLRDHUP | end) != 0;
                 let write = bits & (libc::EPOLLOUT | end) != 0;
                 [(0, read), (1, write)].into_iter().map(|(i, on)| self.make_ready(i, on)).sum()

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::cell::{Join, message};
+use super::cell::{Join, Task, message};
 use super::{TaskId, waker};
 
 /// Waits for a task. A future of what the task's future returns.
@@ -32,8 +32,12 @@ impl<T> JoinHandle<T> {
     ///
     /// A task that aborts itself runs on to its next await.
     pub fn abort(&self) {
-        self.task.request_abort();
-        waker(self.id).wake_by_ref();
+        self.abort_handle().abort();
+    }
+
+    /// A handle that can abort the task and outlive this one.
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle { task: Rc::clone(&self.task) as Rc<dyn Task>, id: self.id }
     }
 
     /// Whether the future has ended: returned, panicked or been dropped.
@@ -59,29 +63,69 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
+/// Ends a task, without a claim to its result. Cheap to clone.
+///
+/// It keeps the memory of the task, though not its future, until it is dropped.
+#[derive(Clone)]
+pub struct AbortHandle {
+    task: Rc<dyn Task>,
+    id: TaskId,
+}
+
+impl AbortHandle {
+    /// See [`JoinHandle::abort`].
+    pub fn abort(&self) {
+        self.task.request_abort();
+        waker(self.id).wake_by_ref();
+    }
+
+    /// See [`JoinHandle::is_finished`].
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
 /// Why a task has no result.
-pub struct JoinError {
-    /// The payload of the panic, or nothing when the task was cancelled.
-    panic: Option<Box<dyn Any + Send>>,
+pub struct JoinError(Why);
+
+enum Why {
+    Cancelled,
+    Rejected,
+    Panicked(Box<dyn Any + Send>),
 }
 
 impl JoinError {
     pub(crate) fn cancelled() -> Self {
-        Self { panic: None }
+        Self(Why::Cancelled)
+    }
+
+    pub(crate) fn rejected() -> Self {
+        Self(Why::Rejected)
     }
 
     pub(crate) fn panic(payload: Box<dyn Any + Send>) -> Self {
-        Self { panic: Some(payload) }
+        Self(Why::Panicked(payload))
     }
 
     /// The task was aborted, or its runtime was dropped.
     pub fn is_cancelled(&self) -> bool {
-        self.panic.is_none()
+        matches!(self.0, Why::Cancelled)
+    }
+
+    /// The closure was never run: the pool of [`spawn_blocking`](crate::spawn_blocking) is full.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.0, Why::Rejected)
     }
 
     /// The task panicked.
     pub fn is_panic(&self) -> bool {
-        self.panic.is_some()
+        matches!(self.0, Why::Panicked(_))
     }
 
     /// The payload of the task's panic, for [`std::panic::resume_unwind`].
@@ -89,7 +133,10 @@ impl JoinError {
     /// # Errors
     /// This error itself, when the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
-        self.panic.ok_or(Self { panic: None })
+        match self.0 {
+            Why::Panicked(payload) => Ok(payload),
+            _ => Err(self),
+        }
     }
 
     /// The payload of the task's panic.
@@ -97,15 +144,16 @@ impl JoinError {
     /// # Panics
     /// When the task did not panic.
     pub fn into_panic(self) -> Box<dyn Any + Send> {
-        self.panic.expect("the task was cancelled; it did not panic")
+        self.try_into_panic().expect("the task did not panic")
     }
 }
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.panic {
-            Some(payload) => write!(f, "task panicked: {}", message(&**payload)),
-            None => f.write_str("task was cancelled"),
+        match &self.0 {
+            Why::Panicked(payload) => write!(f, "task panicked: {}", message(&**payload)),
+            Why::Cancelled => f.write_str("task was cancelled"),
+            Why::Rejected => f.write_str("the pool for blocking work is full"),
         }
     }
 }

@@ -8,15 +8,19 @@
 mod cell;
 mod id;
 mod join;
+mod set;
 mod waker;
 
 pub(crate) use cell::{Task, TaskCell, ignore_panic};
 pub(crate) use id::{INDEX_MAX, RUNTIMES_MAX, TaskId};
-pub use join::{JoinError, JoinHandle};
+pub use join::{AbortHandle, JoinError, JoinHandle};
+pub use set::JoinSet;
 pub(crate) use waker::waker;
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use crate::context;
-use std::pin::pin;
 
 /// Starts a task on the runtime of this thread, and returns the handle of its result.
 ///
@@ -41,20 +45,21 @@ where
     context::with(|core| core.spawn(future))
 }
 
-/// Lets every other task that is ready run before this one goes on.
+/// Lets everyone who is ready run before this task goes on: the tasks in the run queue, and those
+/// that the next look at descriptors, timers and other threads makes ready, if it is due.
 ///
-/// The task goes to the end of the run queue. The loop looks for events and timers at least once
-/// in [`Builder::tasks_per_turn`](crate::Builder::tasks_per_turn) task polls, so a task that
-/// yields in a loop holds nobody up.
+/// That look comes at least once in [`Builder::tasks_per_turn`](crate::Builder::tasks_per_turn)
+/// task polls, so a task that yields in a loop holds nobody up, and does not pay for a system call
+/// each time.
 pub async fn yield_now() {
     let mut yielded = false;
-    pin!(std::future::poll_fn(move |cx| {
+    poll_fn(|cx| {
         if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
+            return Poll::Ready(());
         }
-        cx.waker().wake_by_ref();
-        std::task::Poll::Pending
-    }))
+        context::defer(cx.waker());
+        Poll::Pending
+    })
     .await;
 }
 
