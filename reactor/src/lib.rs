@@ -35,6 +35,7 @@
 //! | tasks that other threads have sent and that are not taken in | [`REMOTE_SPAWNS_MAX`] |
 //! | threads for blocking work | [`BLOCKING_THREADS_MAX`], [`Builder::blocking_threads_max`] |
 //! | closures that wait for such a thread | [`BLOCKING_QUEUE_MAX`] |
+//! | listeners for one signal in a process | [`SIGNAL_LISTENERS_MAX`] |
 //! | events in one wait | 1,024 |
 //! | bytes of one read or write | 1 GiB |
 //!
@@ -54,6 +55,7 @@ mod polldesc;
 mod queue;
 mod remote;
 mod runtime;
+mod signal;
 mod sys;
 mod task;
 pub mod time;
@@ -67,6 +69,7 @@ pub use metrics::{Metrics, metrics};
 pub use polldesc::Direction;
 pub use remote::REMOTE_SPAWNS_MAX;
 pub use runtime::{Builder, Runtime, TASKS_PER_TURN, block_on};
+pub use signal::{SIGNAL_LISTENERS_MAX, Signal, SignalKind, signal};
 pub use task::{AbortHandle, JoinError, JoinHandle, JoinSet, spawn, yield_now};
 pub use workers::{Workers, WorkersError, workers};
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::time::Duration;
 
 pub(crate) use libc::epoll_event as EpollEvent;
@@ -186,6 +187,69 @@ pub(crate) fn pin_to_nth_processor(n: usize) -> io::Result<()> {
     // SAFETY: `one` outlives the call, which reads `size` bytes of it.
     cvt(unsafe { libc::sched_setaffinity(0, size, one) })?;
     Ok(())
+}
+
+/// Signals that have numbers, and one more for the zero.
+const SIGNALS: usize = 65;
+/// Eventfds that the handler writes for one signal.
+pub(crate) const SIGNAL_SLOTS: usize = 32;
+
+/// What the signal handler reads: for each signal the eventfds to write, plus one, or 0 for none.
+static SIGNAL_FDS: [[AtomicI32; SIGNAL_SLOTS]; SIGNALS] =
+    [const { [const { AtomicI32::new(0) }; SIGNAL_SLOTS] }; SIGNALS];
+
+/// Refuses signals that cannot be caught, or that must not because the program is at fault.
+pub(crate) fn check_signal(signal: libc::c_int) -> io::Result<()> {
+    let forbidden =
+        [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+    if !(1..SIGNALS as libc::c_int).contains(&signal) || forbidden.contains(&signal) {
+        let reason = format!("signal {signal} cannot be listened for");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(())
+}
+
+/// Makes the handler of `signal` write to `fd`, which must stay open for good.
+pub(crate) fn connect_signal(signal: libc::c_int, slot: usize, fd: BorrowedFd<'_>) {
+    SIGNAL_FDS[signal as usize][slot].store(fd.as_raw_fd() + 1, SeqCst);
+}
+
+/// Undoes [`connect_signal`]. A handler that runs at this moment may still write once.
+pub(crate) fn disconnect_signal(signal: libc::c_int, slot: usize) {
+    SIGNAL_FDS[signal as usize][slot].store(0, SeqCst);
+}
+
+/// Installs the handler for `signal`. System calls that it interrupts are restarted.
+pub(crate) fn catch_signal(signal: libc::c_int) -> io::Result<()> {
+    let handler: extern "C" fn(libc::c_int) = on_signal;
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: all-zero bits are a valid `sigaction`: no handler, no flags, an empty mask.
+    let action = unsafe { action.assume_init_mut() };
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: `action` outlives the call; the handler is async-signal-safe (see there); the old
+    // action is not asked for.
+    cvt(unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) })?;
+    Ok(())
+}
+
+/// The signal handler. It loads atomics and calls `write(2)`, which are async-signal-safe, and
+/// leaves `errno` as it was.
+extern "C" fn on_signal(signal: libc::c_int) {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: the C library gives a valid pointer to this thread's `errno`.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above; nothing else on this thread runs meanwhile.
+    let saved = unsafe { errno.read() };
+    for slot in &SIGNAL_FDS[signal as usize] {
+        let fd = slot.load(SeqCst) - 1;
+        if fd >= 0 {
+            // SAFETY: `one` is 8 readable bytes. A full eventfd says EAGAIN, and is readable.
+            unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+        }
+    }
+    // SAFETY: as above.
+    unsafe { errno.write(saved) };
 }
 
 #[cfg(test)]

@@ -167,24 +167,51 @@ pub fn timeout<F: Future>(
     }
 }
 
-/// Ticks at once, then once in each period. Missed ticks are skipped: after a delay the next tick
-/// is the next multiple of the period, so that there is neither burst nor drift.
+/// Ticks at once, then once in each period.
 ///
 /// # Panics
 /// With a zero period.
 pub fn interval(period: Duration) -> Interval {
-    assert!(!period.is_zero(), "an interval needs a period above zero");
-    Interval { period, sleep: sleep_until(now()) }
+    interval_at(now(), period)
 }
 
-/// Ticks in a steady rhythm. Made by [`interval`].
+/// Ticks at `start`, then once in each period.
+///
+/// # Panics
+/// With a zero period.
+pub fn interval_at(start: Instant, period: Duration) -> Interval {
+    assert!(!period.is_zero(), "an interval needs a period above zero");
+    Interval { period, missed: MissedTicks::Skip, sleep: sleep_until(start) }
+}
+
+/// What an [`Interval`] does when its ticks were not waited for in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissedTicks {
+    /// The late tick comes at once, the next at the next multiple of the period: neither burst nor
+    /// drift.
+    #[default]
+    Skip,
+    /// Every missed tick comes at once, one after another, until the rhythm is caught up.
+    Burst,
+    /// The late tick comes at once, and the next a whole period later: the rhythm shifts.
+    Delay,
+}
+
+/// Ticks in a steady rhythm. Made by [`interval`] and [`interval_at`].
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,
+    missed: MissedTicks,
     sleep: Sleep,
 }
 
 impl Interval {
+    /// Says what becomes of missed ticks. Default: [`MissedTicks::Skip`].
+    pub fn missed_ticks(mut self, missed: MissedTicks) -> Self {
+        self.missed = missed;
+        self
+    }
+
     /// Waits for the next tick and returns when it was due. Cancel-safe: no tick is lost.
     ///
     /// # Panics
@@ -199,8 +226,8 @@ impl Interval {
     /// Outside a runtime.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         std::task::ready!(Pin::new(&mut self.sleep).poll(cx));
-        let due = self.sleep.deadline().unwrap_or_else(now);
-        match next_tick(due, now(), self.period) {
+        let due = self.sleep.deadline().expect("a sleep that never ends is never ready");
+        match self.missed.next_tick(due, now(), self.period) {
             Some(next) => self.sleep.reset(next),
             None => self.sleep.deadline = None,
         }
@@ -213,10 +240,18 @@ impl Interval {
     }
 }
 
-/// The first multiple of `period` after `due` that is not past.
-fn next_tick(due: Instant, now: Instant, period: Duration) -> Option<Instant> {
-    let late_ns = now.saturating_duration_since(due).as_nanos();
-    let into_period_ns = late_ns % period.as_nanos();
-    let on_time = due + Duration::from_nanos(u64::try_from(late_ns - into_period_ns).ok()?);
-    on_time.checked_add(period)
+impl MissedTicks {
+    /// `None`: beyond what the clock can count.
+    fn next_tick(self, due: Instant, now: Instant, period: Duration) -> Option<Instant> {
+        match self {
+            Self::Burst => due.checked_add(period),
+            Self::Delay => now.max(due).checked_add(period),
+            Self::Skip => {
+                let late_ns = now.saturating_duration_since(due).as_nanos();
+                let whole_periods_ns = late_ns - late_ns % period.as_nanos();
+                let whole_periods = Duration::from_nanos(u64::try_from(whole_periods_ns).ok()?);
+                (due + whole_periods).checked_add(period)
+            }
+        }
+    }
 }

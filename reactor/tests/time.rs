@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use reactor::time::{interval, now, sleep, sleep_until, timeout};
+use reactor::time::{MissedTicks, interval, interval_at, now, sleep, sleep_until, timeout};
 use reactor::{Runtime, spawn, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -129,6 +129,35 @@ fn missed_ticks_are_skipped_and_the_rhythm_is_kept() {
         sleep(Duration::from_millis(3_500)).await;
         assert_eq!(interval.tick().await, start + SECOND, "the tick that was due comes at once");
         assert_eq!(interval.tick().await, start + SECOND * 4);
+    });
+}
+
+#[test]
+fn missed_ticks_can_come_in_a_burst_or_shift_the_rhythm() {
+    virtually(async {
+        for (missed, expected_ms) in [
+            (MissedTicks::Burst, [2_500, 2_500, 3_000]),
+            (MissedTicks::Delay, [2_500, 3_500, 4_500]),
+        ] {
+            let start = now();
+            let mut interval = interval(SECOND).missed_ticks(missed);
+            interval.tick().await;
+            sleep(Duration::from_millis(2_500)).await;
+            for ms in expected_ms {
+                interval.tick().await;
+                assert_eq!(now() - start, Duration::from_millis(ms), "{missed:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_interval_may_start_later() {
+    virtually(async {
+        let start = now();
+        let mut interval = interval_at(start + SECOND * 5, SECOND);
+        assert_eq!(interval.tick().await, start + SECOND * 5);
+        assert_eq!(interval.tick().await, start + SECOND * 6);
     });
 }
 
