@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::context;
@@ -18,6 +18,7 @@ use crate::metrics::add;
 use crate::netpoll::{Entry, Netpoll, not_pollable};
 use crate::polldesc::{Direction, POLL_PLACE, Refusal};
 use crate::sys;
+use crate::waiters::Woken;
 
 /// The longest read or write of one call, 1 GiB, as in Go.
 const IO_BYTES_MAX: usize = 1 << 30;
@@ -246,12 +247,12 @@ impl PollFd {
     /// Wakes everyone who waits, with an error that [`is_closed`] knows, and closes the descriptor.
     /// Called from within an operation's `op`, the descriptor stays open until that has returned.
     pub fn close(&self) {
-        let mut woken = Vec::new();
+        let mut woken = Woken::default();
         if self.entry.desc.close(&mut woken) {
             self.netpoll.forget(&self.entry);
             self.release();
         }
-        wake_all(woken);
+        woken.wake();
     }
 
     /// Whether it was closed.
@@ -370,9 +371,9 @@ impl PollFd {
 
     fn set_deadline_of(&self, dir: Direction, deadline: Option<Instant>) {
         let at_ns = deadline.map(|at| self.netpoll.clock.ns_of(at));
-        let mut woken = Vec::new();
+        let mut woken = Woken::default();
         self.netpoll.set_deadline(&self.entry, dir, at_ns, &mut woken);
-        wake_all(woken);
+        woken.wake();
     }
 }
 
@@ -441,11 +442,5 @@ fn refused(refusal: Refusal) -> io::Error {
     match refusal {
         Refusal::Closed => closed(),
         Refusal::Expired => io::Error::new(io::ErrorKind::TimedOut, "deadline exceeded"),
-    }
-}
-
-fn wake_all(woken: Vec<Waker>) {
-    for waker in woken {
-        waker.wake();
     }
 }

@@ -60,6 +60,7 @@ mod sys;
 mod task;
 pub mod time;
 mod timer;
+mod waiters;
 mod workers;
 
 pub use blocking::{BLOCKING_QUEUE_MAX, BLOCKING_THREADS_MAX, spawn_blocking};

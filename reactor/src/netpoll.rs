@@ -25,6 +25,7 @@ use crate::metrics::{Counters, add};
 use crate::polldesc::{Direction, PollDesc};
 use crate::sys::Wait;
 use crate::timer::{TimerKey, Timers};
+use crate::waiters::Woken;
 
 /// The token of the runtime's own eventfd.
 pub(crate) const WAKE_TOKEN: u64 = u64::MAX;
@@ -146,7 +147,7 @@ impl Netpoll {
     ///
     /// All events of a batch are marked before anyone is woken, so whoever runs first sees every
     /// edge that came with its own.
-    pub(crate) fn wait(&self, wait: Wait, woken: &mut Vec<Waker>) -> io::Result<usize> {
+    pub(crate) fn wait(&self, wait: Wait, woken: &mut Woken) -> io::Result<usize> {
         let entries = self.entries.borrow();
         let events =
             self.epoll.wait(wait, |token, readiness| mark(&entries, token, readiness, woken))?;
@@ -172,7 +173,7 @@ impl Netpoll {
     }
 
     /// Takes the timers that are due, and moves whom they wake to `woken`.
-    pub(crate) fn fire_timers(&self, due: &mut Vec<Alarm>, woken: &mut Vec<Waker>) {
+    pub(crate) fn fire_timers(&self, due: &mut Vec<Alarm>, woken: &mut Woken) {
         if self.timers.borrow().is_empty() {
             return;
         }
@@ -180,7 +181,7 @@ impl Netpoll {
         self.timers.borrow_mut().expire(now_ns, due);
         for alarm in due.drain(..) {
             match alarm {
-                Alarm::Wake(waker) => woken.push(waker),
+                Alarm::Wake(waker) => woken.wakers.push(waker),
                 Alarm::Deadline(entry, dir) => self.deadline_fired(&entry, dir, now_ns, woken),
             }
         }
@@ -193,7 +194,7 @@ impl Netpoll {
         entry: &Rc<Entry>,
         dir: Direction,
         at_ns: Option<u64>,
-        woken: &mut Vec<Waker>,
+        woken: &mut Woken,
     ) {
         if entry.desc.is_closing() {
             return;
@@ -219,13 +220,7 @@ impl Netpoll {
     }
 
     /// The timer of a deadline fired. The deadline may have moved or gone since it was armed.
-    fn deadline_fired(
-        &self,
-        entry: &Rc<Entry>,
-        dir: Direction,
-        now_ns: u64,
-        woken: &mut Vec<Waker>,
-    ) {
+    fn deadline_fired(&self, entry: &Rc<Entry>, dir: Direction, now_ns: u64, woken: &mut Woken) {
         let Some(both) = entry.deadlines.get() else { return };
         let deadline = &both[dir as usize];
         deadline.timer.set(None);
@@ -257,7 +252,7 @@ impl Default for Deadline {
 }
 
 #[inline]
-fn mark(entries: &Slab<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut Vec<Waker>) {
+fn mark(entries: &Slab<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut Woken) {
     // The eventfd's token names no entry: its event has done its work by ending the wait.
     if let Some(entry) = entries.get((token >> 32) as usize)
         && entry.token.get() == token

@@ -29,6 +29,7 @@ use std::cell::Cell;
 use std::task::Waker;
 
 use crate::epoll::Readiness;
+use crate::waiters::{Waiters, Woken};
 
 /// One of the two ways of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,20 +52,6 @@ pub(crate) enum Refusal {
 /// The parking place of poll-style callers (`poll_read` and the like), of which there is one a
 /// direction: they leave no trace when they lose interest, so the last to ask takes it over.
 pub(crate) const POLL_PLACE: u32 = 1;
-
-/// A task that waits, and the place it waits in.
-struct Waiter {
-    place: u32,
-    waker: Waker,
-}
-
-/// Those who wait for one direction. The first needs no allocation, and there is seldom another.
-#[derive(Default)]
-struct Waiters {
-    first: Cell<Option<Waiter>>,
-    #[expect(clippy::box_collection, reason = "8 bytes in every descriptor instead of 24")]
-    others: Cell<Option<Box<Vec<Waiter>>>>,
-}
 
 /// State of one descriptor, shared by its `PollFd` and the registry.
 pub(crate) struct PollDesc {
@@ -110,7 +97,7 @@ impl PollDesc {
 
     /// Records an event, and moves those whom it lets run to `woken`.
     #[inline]
-    pub(crate) fn event(&self, readiness: Readiness, woken: &mut Vec<Waker>) {
+    pub(crate) fn event(&self, readiness: Readiness, woken: &mut Woken) {
         if readiness.voids_short_reads() {
             self.set(NO_SHORT_READS);
         }
@@ -164,7 +151,7 @@ impl PollDesc {
     }
 
     /// The deadline of a direction has passed.
-    pub(crate) fn expire(&self, dir: Direction, woken: &mut Vec<Waker>) {
+    pub(crate) fn expire(&self, dir: Direction, woken: &mut Woken) {
         self.set(EXPIRED[dir as usize]);
         self.waiters[dir as usize].take(woken);
     }
@@ -175,7 +162,7 @@ impl PollDesc {
     }
 
     /// First half of close: nothing can park from here on. Says whether it was open.
-    pub(crate) fn close(&self, woken: &mut Vec<Waker>) -> bool {
+    pub(crate) fn close(&self, woken: &mut Woken) -> bool {
         let was_open = !self.is_closing();
         self.set(CLOSING);
         self.waiters[0].take(woken);
@@ -196,68 +183,6 @@ impl PollDesc {
     #[inline]
     fn clear(&self, flags: u16) {
         self.flags.set(self.flags.get() & !flags);
-    }
-}
-
-// Wakers are user code. Cloning or dropping one may call back into this very descriptor, so each
-// of these functions leaves the cells in order before it lets go of a waker.
-impl Waiters {
-    #[inline]
-    fn park(&self, place: u32, waker: &Waker) {
-        let waiter = Waiter { place, waker: waker.clone() };
-        let old = self.first.take();
-        match old {
-            Some(old) if old.place != place => {
-                self.first.set(Some(old));
-                self.park_behind(waiter);
-            }
-            old => {
-                self.first.set(Some(waiter));
-                drop(old);
-            }
-        }
-    }
-
-    #[cold]
-    fn park_behind(&self, waiter: Waiter) {
-        let mut others = self.others.take().unwrap_or_default();
-        let replaced = match others.iter_mut().find(|other| other.place == waiter.place) {
-            Some(other) => Some(std::mem::replace(other, waiter)),
-            None => {
-                others.push(waiter);
-                None
-            }
-        };
-        self.others.set(Some(others));
-        drop(replaced);
-    }
-
-    fn remove(&self, place: u32) {
-        let first = self.first.take();
-        let mut others = self.others.take();
-        let removed = if first.as_ref().is_some_and(|first| first.place == place) {
-            // The first place is filled again, so that `park` finds whoever waits there.
-            self.first.set(others.as_mut().and_then(|others| others.pop()));
-            first
-        } else {
-            self.first.set(first);
-            others.as_mut().and_then(|others| {
-                let at = others.iter().position(|other| other.place == place)?;
-                Some(others.swap_remove(at))
-            })
-        };
-        self.others.set(others.filter(|others| !others.is_empty()));
-        drop(removed);
-    }
-
-    #[inline]
-    fn take(&self, woken: &mut Vec<Waker>) {
-        if let Some(first) = self.first.take() {
-            woken.push(first.waker);
-            if let Some(others) = self.others.take() {
-                woken.extend(others.into_iter().map(|other| other.waker));
-            }
-        }
     }
 }
 

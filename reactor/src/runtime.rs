@@ -17,6 +17,7 @@ use crate::queue::{RunQueue, Runnable};
 use crate::remote::{Mail, Place};
 use crate::sys::Wait;
 use crate::task::{JoinHandle, Task, TaskCell, TaskId, ignore_panic, waker};
+use crate::waiters::Woken;
 
 /// Task polls in one turn of the loop, unless [`Builder::tasks_per_turn`] says otherwise.
 pub const TASKS_PER_TURN: u32 = 128;
@@ -50,7 +51,7 @@ pub(crate) struct Core {
     shut_down: Cell<bool>,
     pub(crate) pool: Pool,
     // Buffers that are used again from turn to turn.
-    woken: Cell<Vec<Waker>>,
+    woken: Cell<Woken>,
     due: Cell<Vec<Alarm>>,
     mail: Cell<Mail>,
     /// Tasks that yielded: they go behind everyone who is ready.
@@ -246,6 +247,19 @@ impl Core {
         self.queue.borrow_mut().schedule(id);
     }
 
+    fn schedule_all(&self, tasks: &mut Vec<TaskId>) {
+        add(&self.netpoll.counters.wakes, tasks.len());
+        let mut queue = self.queue.borrow_mut();
+        // A task of another runtime may wait here too: for it `Woken::wake` finds the way.
+        tasks.retain(|id| {
+            let ours = id.runtime() == self.id();
+            if ours {
+                queue.schedule(*id);
+            }
+            !ours
+        });
+    }
+
     /// One turn of the loop. `Ready` when the root future is.
     fn turn<T>(&self, poll_root: &mut impl FnMut() -> Poll<T>) -> Poll<T> {
         add(&self.netpoll.counters.turns, 1);
@@ -262,9 +276,8 @@ impl Core {
         let idle = woken.is_empty() && self.queue.borrow().is_empty() && !self.has_deferred();
         self.wait(idle, &mut woken);
         // 5. Every event is marked by now, and no borrow is held: wake.
-        for waker in woken.drain(..) {
-            waker.wake();
-        }
+        self.schedule_all(&mut woken.tasks);
+        woken.wake();
         self.woken.set(woken);
         self.wake_deferred();
         Poll::Pending
@@ -278,9 +291,7 @@ impl Core {
         let mut mail = self.mail.take();
         self.place.take(&mut mail);
         add(&self.netpoll.counters.remote_wakes, mail.wakes.len());
-        for id in mail.wakes.drain(..) {
-            self.schedule(id);
-        }
+        self.schedule_all(&mut mail.wakes);
         for start in mail.spawns.drain(..) {
             start();
         }
@@ -346,13 +357,13 @@ impl Core {
     }
 
     #[inline]
-    fn fire_timers(&self, woken: &mut Vec<Waker>) {
+    fn fire_timers(&self, woken: &mut Woken) {
         let mut due = self.due.take();
         self.netpoll.fire_timers(&mut due, woken);
         self.due.set(due);
     }
 
-    fn wait(&self, idle: bool, woken: &mut Vec<Waker>) {
+    fn wait(&self, idle: bool, woken: &mut Woken) {
         let result = if !idle {
             self.netpoll.wait(Wait::No, woken)
         } else if self.netpoll.clock.is_paused() {
@@ -366,7 +377,7 @@ impl Core {
         result.unwrap_or_else(|err| panic!("epoll_wait: {err}"));
     }
 
-    fn sleep(&self, wait: Wait, woken: &mut Vec<Waker>) -> io::Result<usize> {
+    fn sleep(&self, wait: Wait, woken: &mut Woken) -> io::Result<usize> {
         if !self.place.fall_asleep() {
             return self.netpoll.wait(Wait::No, woken);
         }
@@ -380,7 +391,7 @@ impl Core {
     }
 
     /// Under virtual time: descriptors first, and when they have nothing, the next timer.
-    fn wait_or_jump(&self, woken: &mut Vec<Waker>) -> io::Result<usize> {
+    fn wait_or_jump(&self, woken: &mut Woken) -> io::Result<usize> {
         let events = self.netpoll.wait(Wait::No, woken)?;
         if events > 0 {
             return Ok(events);

@@ -251,7 +251,6 @@ fn signals_that_cannot_be_caught_are_refused() {
 }
 
 fn raise(kind: SignalKind) {
-    let mut kill = std::process::Command::new("kill");
-    kill.arg(format!("-{}", kind.as_raw())).arg(std::process::id().to_string());
-    assert!(kill.status().unwrap().success());
+    let kill = format!("kill -{} {}", kind.as_raw(), std::process::id());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }

@@ -1,5 +1,7 @@
 //! The name of a task: which runtime, which slot, which generation.
 
+use std::num::NonZeroUsize;
+
 /// Runtimes alive at once in one process, at most.
 pub(crate) const RUNTIMES_MAX: usize = 1 << RUNTIME_BITS;
 /// The highest index a task may have.
@@ -8,36 +10,41 @@ pub(crate) const INDEX_MAX: usize = (1 << INDEX_BITS) - 1;
 const RUNTIME_BITS: u32 = 12;
 const INDEX_BITS: u32 = 28;
 const GENERATION_BITS: u32 = 24;
+/// Generations count from 1, so that no name is zero.
+const GENERATIONS: usize = (1 << GENERATION_BITS) - 1;
 const _: () = assert!(RUNTIME_BITS + INDEX_BITS + GENERATION_BITS == usize::BITS);
 
 /// Names a task for life, in one machine word: `runtime:12 | generation:24 | index:28`.
 ///
-/// After 2^24 tasks have lived in one slot a name comes back. Whoever kept the old one for so long
+/// After 2^24 - 1 tasks have lived in one slot a name comes back. Whoever kept the old one for so long
 /// wakes the wrong task, which polls once for nothing: a spurious wake-up, which futures allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TaskId(usize);
+pub(crate) struct TaskId(NonZeroUsize);
 
 impl TaskId {
     pub(crate) fn new(runtime: u16, index: usize, generation: u32) -> Self {
         debug_assert!(index <= INDEX_MAX && (runtime as usize) < RUNTIMES_MAX);
-        let generation = generation as usize % (1 << GENERATION_BITS);
-        Self((runtime as usize) << (usize::BITS - RUNTIME_BITS) | generation << INDEX_BITS | index)
+        let generation = generation as usize % GENERATIONS + 1;
+        let bits =
+            (runtime as usize) << (usize::BITS - RUNTIME_BITS) | generation << INDEX_BITS | index;
+        Self(NonZeroUsize::new(bits).expect("the generation is not zero"))
     }
 
-    pub(crate) fn from_bits(bits: usize) -> Self {
-        Self(bits)
+    /// Of the bits of a name.
+    pub(crate) fn from_bits(bits: usize) -> Option<Self> {
+        NonZeroUsize::new(bits).map(Self)
     }
 
     pub(crate) fn bits(self) -> usize {
-        self.0
+        self.0.get()
     }
 
     pub(crate) fn runtime(self) -> u16 {
-        (self.0 >> (usize::BITS - RUNTIME_BITS)) as u16
+        (self.0.get() >> (usize::BITS - RUNTIME_BITS)) as u16
     }
 
     pub(crate) fn index(self) -> usize {
-        self.0 & INDEX_MAX
+        self.0.get() & INDEX_MAX
     }
 }
 
@@ -47,10 +54,11 @@ mod tests {
 
     #[test]
     fn a_name_gives_back_its_parts() {
-        let id = TaskId::new(4095, INDEX_MAX, u32::MAX);
+        let id = TaskId::new(4095, INDEX_MAX, 9);
         assert_eq!((id.runtime(), id.index()), (4095, INDEX_MAX));
         assert_ne!(id, TaskId::new(4095, INDEX_MAX, 0));
-        assert_eq!(id, TaskId::new(4095, INDEX_MAX, (1 << GENERATION_BITS) - 1));
         assert_eq!(TaskId::new(3, 5, 7).runtime(), 3);
+        assert_eq!(TaskId::new(0, 0, 0), TaskId::new(0, 0, GENERATIONS as u32));
+        assert_eq!(TaskId::from_bits(id.bits()), Some(id));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use cell::{Task, TaskCell, ignore_panic};
 pub(crate) use id::{INDEX_MAX, RUNTIMES_MAX, TaskId};
 pub use join::{AbortHandle, JoinError, JoinHandle};
 pub use set::JoinSet;
-pub(crate) use waker::waker;
+pub(crate) use waker::{named_by, wake, waker};
 
 use std::future::poll_fn;
 use std::task::Poll;

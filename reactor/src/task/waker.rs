@@ -19,7 +19,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 use super::TaskId;
 use crate::{context, remote};
 
-static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, forget);
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake_raw, wake_raw, forget);
 
 /// The waker of a task. Dropping a waker does nothing, so the drop is left out.
 #[inline]
@@ -31,14 +31,31 @@ pub(crate) fn waker(id: TaskId) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::new(data, &VTABLE) })
 }
 
+/// The task a waker names, when it is one of ours.
+#[inline]
+pub(crate) fn named_by(waker: &Waker) -> Option<TaskId> {
+    if std::ptr::eq(waker.vtable(), &VTABLE) {
+        TaskId::from_bits(waker.data().addr())
+    } else {
+        None
+    }
+}
+
+/// Wakes a task, from any thread.
+#[inline]
+pub(crate) fn wake(id: TaskId) {
+    if !context::schedule(id) {
+        remote::wake(id);
+    }
+}
+
 fn clone(data: *const ()) -> RawWaker {
     RawWaker::new(data, &VTABLE)
 }
 
-fn wake(data: *const ()) {
-    let id = TaskId::from_bits(data.addr());
-    if !context::schedule(id) {
-        remote::wake(id);
+fn wake_raw(data: *const ()) {
+    if let Some(id) = TaskId::from_bits(data.addr()) {
+        wake(id);
     }
 }
 

@@ -1,0 +1,128 @@
+//! Those who wait for one direction of a descriptor, and those who are to be woken.
+
+use std::cell::Cell;
+use std::task::Waker;
+
+use crate::task::{self, TaskId};
+
+/// Those who wait, each in a place of its own.
+///
+/// Nearly always there is one, and it is a task of ours, whose waker is but a name: then parking is
+/// two stores. All others stand in a list: second waiters, and wakers that are somebody else's code
+/// (a `FuturesUnordered`, say). Cloning or dropping one of those may call back into this very
+/// descriptor, so each function leaves the cells in order before it lets go of a waker.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    task: Cell<Option<TaskId>>,
+    /// Where `task` parks.
+    place: Cell<u32>,
+    /// Whether `others` has anyone.
+    crowded: Cell<bool>,
+    #[expect(clippy::box_collection, reason = "8 bytes in every descriptor instead of 24")]
+    others: Cell<Option<Box<Vec<Waiter>>>>,
+}
+
+struct Waiter {
+    place: u32,
+    waker: Waker,
+}
+
+/// Those who are to be woken once no borrow is held.
+#[derive(Default)]
+pub(crate) struct Woken {
+    pub(crate) tasks: Vec<TaskId>,
+    pub(crate) wakers: Vec<Waker>,
+}
+
+impl Waiters {
+    /// Parks in `place`, in the stead of who is there.
+    #[inline]
+    pub(crate) fn park(&self, place: u32, waker: &Waker) {
+        match task::named_by(waker) {
+            Some(id) if !self.crowded.get() && self.may_take(place) => {
+                self.task.set(Some(id));
+                self.place.set(place);
+            }
+            _ => self.park_among_others(place, waker.clone()),
+        }
+    }
+
+    /// Whether the first place is free, or `place` is what it is.
+    #[inline]
+    fn may_take(&self, place: u32) -> bool {
+        self.task.get().is_none() || self.place.get() == place
+    }
+
+    #[cold]
+    fn park_among_others(&self, place: u32, waker: Waker) {
+        if self.task.get().is_some() && self.place.get() == place {
+            self.task.set(None);
+        }
+        let waiter = Waiter { place, waker };
+        let mut others = self.others.take().unwrap_or_default();
+        let replaced = match others.iter_mut().find(|other| other.place == place) {
+            Some(other) => Some(std::mem::replace(other, waiter)),
+            None => {
+                others.push(waiter);
+                None
+            }
+        };
+        self.put_back(others);
+        drop(replaced);
+    }
+
+    /// Leaves a place.
+    #[inline]
+    pub(crate) fn remove(&self, place: u32) {
+        if self.task.get().is_some() && self.place.get() == place {
+            self.task.set(None);
+        } else if self.crowded.get() {
+            self.remove_from_others(place);
+        }
+    }
+
+    #[cold]
+    fn remove_from_others(&self, place: u32) {
+        let mut others = self.others.take().unwrap_or_default();
+        let at = others.iter().position(|other| other.place == place);
+        let removed = at.map(|at| others.swap_remove(at));
+        self.put_back(others);
+        drop(removed);
+    }
+
+    #[expect(clippy::box_collection, reason = "see the field")]
+    fn put_back(&self, others: Box<Vec<Waiter>>) {
+        self.crowded.set(!others.is_empty());
+        self.others.set((!others.is_empty()).then_some(others));
+    }
+
+    /// Moves everyone to `woken`.
+    #[inline]
+    pub(crate) fn take(&self, woken: &mut Woken) {
+        if let Some(id) = self.task.take() {
+            woken.tasks.push(id);
+        }
+        if self.crowded.get() {
+            self.take_others(woken);
+        }
+    }
+
+    #[cold]
+    fn take_others(&self, woken: &mut Woken) {
+        self.crowded.set(false);
+        let others = self.others.take().unwrap_or_default();
+        woken.wakers.extend(others.into_iter().map(|other| other.waker));
+    }
+}
+
+impl Woken {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.wakers.is_empty()
+    }
+
+    /// Wakes them all. Wakers that are not ours run code that is not ours.
+    pub(crate) fn wake(&mut self) {
+        self.tasks.drain(..).for_each(task::wake);
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
