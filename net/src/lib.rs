@@ -1,1 +1,85 @@
-//! net
+//! TCP sockets with Go's semantics, on the [`reactor`].
+//!
+//! Raw libc beneath, no copy and no allocation above: a read is one `recv`, a write one `send`, an
+//! accept one `accept4`. A socket is tried first and waits for epoll only when it would block.
+//!
+//! ```
+//! use net::{TcpListener, TcpStream};
+//!
+//! async fn echo(stream: TcpStream) -> std::io::Result<()> {
+//!     let mut buf = [0; 4096];
+//!     loop {
+//!         match stream.read(&mut buf).await? {
+//!             0 => return Ok(()),
+//!             n => stream.write_all(&buf[..n]).await?,
+//!         }
+//!     }
+//! }
+//!
+//! async fn serve(listener: TcpListener) -> std::io::Result<()> {
+//!     loop {
+//!         let (stream, _peer) = listener.accept().await?;
+//!         reactor::spawn(echo(stream)).detach();
+//!     }
+//! }
+//!
+//! reactor::block_on(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+//!     let addr = listener.local_addr()?;
+//!     reactor::spawn(serve(listener)).detach();
+//!
+//!     let stream = TcpStream::connect(addr).await?;
+//!     stream.write_all(b"hello").await?;
+//!     let mut buf = [0; 5];
+//!     let n = stream.read(&mut buf).await?;
+//!     assert!(b"hello".starts_with(&buf[..n]));
+//!     Ok::<_, std::io::Error>(())
+//! })??;
+//! # Ok::<_, std::io::Error>(())
+//! ```
+//!
+//! # What is in here
+//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first.
+//! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow
+//!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
+//!   futures-io, and with them its combinators.
+//! - [`OpError`] is what an error says beyond its kind: operation, network, addresses.
+//!
+//! # As in Go, and not as in the standard library
+//! - Nagle's algorithm is off and keep-alive is on, unless told otherwise.
+//! - Deadlines are points in time on the socket, and beat data that is ready.
+//! - [`close`](TcpStream::close) wakes whoever waits, with an error for which
+//!   [`reactor::is_closed`] holds.
+//! - `[::]` listens for IPv4 as well, whatever the system's default.
+//!
+//! # Limits
+//! | what | limit |
+//! |---|---|
+//! | bytes in one read or write | [`IO_BYTES_MAX`] |
+//! | buffers in one vectored read or write | [`IOVECS_MAX`] |
+//! | aborted connections that one accept passes over | [`ACCEPT_ABORTED_MAX`] |
+//! | attempts of one connect, when the local port is at fault | 3 |
+//! | connections waiting to be accepted | [`ListenerBuilder::backlog`] |
+//!
+//! Everything here is bound to the thread of its runtime, and is neither `Send` nor `Sync`. Linux
+//! on 64-bit machines only.
+#![deny(unsafe_code)]
+
+mod addr;
+mod batch;
+mod connect;
+mod error;
+mod io;
+mod listener;
+mod options;
+mod split;
+mod stream;
+mod sys;
+mod traits;
+
+pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
+pub use error::OpError;
+pub use listener::{ACCEPT_ABORTED_MAX, ListenerBuilder, TcpListener};
+pub use options::Keepalive;
+pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use stream::TcpStream;

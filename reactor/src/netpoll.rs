@@ -173,10 +173,14 @@ impl Netpoll {
     }
 
     /// Takes the timers that are due, and moves whom they wake to `woken`.
+    #[inline]
     pub(crate) fn fire_timers(&self, due: &mut Vec<Alarm>, woken: &mut Woken) {
-        if self.timers.borrow().is_empty() {
-            return;
+        if !self.timers.borrow().is_empty() {
+            self.fire_due_timers(due, woken);
         }
+    }
+
+    fn fire_due_timers(&self, due: &mut Vec<Alarm>, woken: &mut Woken) {
         let now_ns = self.clock.now_ns();
         self.timers.borrow_mut().expire(now_ns, due);
         for alarm in due.drain(..) {

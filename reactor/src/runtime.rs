@@ -14,7 +14,7 @@ use crate::handle::Handle;
 use crate::metrics::{Metrics, add};
 use crate::netpoll::{Alarm, Netpoll};
 use crate::queue::{RunQueue, Runnable};
-use crate::remote::{Mail, Place};
+use crate::remote::{self, Mail, Place};
 use crate::sys::Wait;
 use crate::task::{JoinHandle, Task, TaskCell, TaskId, ignore_panic, waker};
 use crate::waiters::Woken;
@@ -30,6 +30,16 @@ pub const TASKS_PER_TURN: u32 = 128;
 /// drops spawn is dropped at once.
 pub struct Runtime {
     core: Rc<Core>,
+    buffers: Buffers,
+}
+
+/// What a turn fills and empties, kept for its memory.
+#[derive(Default)]
+struct Buffers {
+    woken: Woken,
+    due: Vec<Alarm>,
+    mail: Mail,
+    deferred: Vec<Waker>,
 }
 
 /// Settings of a [`Runtime`].
@@ -50,10 +60,6 @@ pub(crate) struct Core {
     measure_time: bool,
     shut_down: Cell<bool>,
     pub(crate) pool: Pool,
-    // Buffers that are used again from turn to turn.
-    woken: Cell<Woken>,
-    due: Cell<Vec<Alarm>>,
-    mail: Cell<Mail>,
     /// Tasks that yielded: they go behind everyone who is ready.
     deferred: RefCell<Vec<Waker>>,
 }
@@ -127,12 +133,9 @@ impl Builder {
             measure_time: self.measure_time,
             shut_down: Cell::new(false),
             pool: Pool::new(self.blocking_threads_max, address),
-            woken: Cell::default(),
-            due: Cell::default(),
-            mail: Cell::default(),
             deferred: RefCell::default(),
         };
-        Ok(Runtime { core: Rc::new(core) })
+        Ok(Runtime { core: Rc::new(core), buffers: Buffers::default() })
     }
 }
 
@@ -156,7 +159,7 @@ impl Runtime {
     /// # Panics
     /// Inside a runtime, and when the future panics.
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        let core = &self.core;
+        let Self { core, buffers } = self;
         let _entered = context::enter(Rc::clone(core));
         let root = Root { core, id: core.queue.borrow_mut().insert_root() };
         let mut future = pin!(future);
@@ -167,7 +170,7 @@ impl Runtime {
             future.as_mut().poll(&mut cx)
         };
         loop {
-            if let Poll::Ready(output) = core.turn(&mut poll_root) {
+            if let Poll::Ready(output) = core.turn(buffers, &mut poll_root) {
                 return output;
             }
         }
@@ -247,62 +250,62 @@ impl Core {
         self.queue.borrow_mut().schedule(id);
     }
 
-    fn schedule_all(&self, tasks: &mut Vec<TaskId>) {
-        add(&self.netpoll.counters.wakes, tasks.len());
-        let mut queue = self.queue.borrow_mut();
-        // A task of another runtime may wait here too: for it `Woken::wake` finds the way.
-        tasks.retain(|id| {
-            let ours = id.runtime() == self.id();
-            if ours {
-                queue.schedule(*id);
-            }
-            !ours
-        });
-    }
-
     /// One turn of the loop. `Ready` when the root future is.
-    fn turn<T>(&self, poll_root: &mut impl FnMut() -> Poll<T>) -> Poll<T> {
+    fn turn<T>(&self, buffers: &mut Buffers, poll_root: &mut impl FnMut() -> Poll<T>) -> Poll<T> {
         add(&self.netpoll.counters.turns, 1);
         // 1. What other threads sent.
-        self.take_mail();
+        if self.place.has_mail() {
+            self.take_mail(&mut buffers.mail);
+        }
         // 2. Ready tasks, at most a budget of them.
-        if let Poll::Ready(output) = self.run_ready(poll_root) {
+        if let Poll::Ready(output) = self.run_ready(&mut buffers.deferred, poll_root) {
             return Poll::Ready(output);
         }
         // 3. Timers that are due.
-        let mut woken = self.woken.take();
-        self.fire_timers(&mut woken);
+        let woken = &mut buffers.woken;
+        self.netpoll.fire_timers(&mut buffers.due, woken);
         // 4. Events: without blocking while tasks are ready, else until the next timer.
         let idle = woken.is_empty() && self.queue.borrow().is_empty() && !self.has_deferred();
-        self.wait(idle, &mut woken);
-        // 5. Every event is marked by now, and no borrow is held: wake.
+        self.wait(idle, woken);
+        // 5. Every event is marked by now, and no borrow is held: wake. Yielders come last.
         self.schedule_all(&mut woken.tasks);
-        woken.wake();
-        self.woken.set(woken);
-        self.wake_deferred();
+        woken.wakers.drain(..).for_each(Waker::wake);
+        self.wake_deferred(&mut buffers.deferred);
         Poll::Pending
     }
 
-    #[inline]
-    fn take_mail(&self) {
-        if !self.place.has_mail() {
-            return;
+    fn schedule_all(&self, tasks: &mut Vec<TaskId>) {
+        add(&self.netpoll.counters.wakes, tasks.len());
+        let mut queue = self.queue.borrow_mut();
+        for id in tasks.drain(..) {
+            if id.runtime() == self.id() {
+                queue.schedule(id);
+            } else {
+                // A task of another runtime waited for a descriptor or a timer of this one.
+                remote::wake(id);
+            }
         }
-        let mut mail = self.mail.take();
-        self.place.take(&mut mail);
+    }
+
+    #[cold]
+    fn take_mail(&self, mail: &mut Mail) {
+        self.place.take(mail);
         add(&self.netpoll.counters.remote_wakes, mail.wakes.len());
         self.schedule_all(&mut mail.wakes);
         for start in mail.spawns.drain(..) {
             start();
         }
-        self.mail.set(mail);
     }
 
-    fn run_ready<T>(&self, poll_root: &mut impl FnMut() -> Poll<T>) -> Poll<T> {
+    fn run_ready<T>(
+        &self,
+        deferred: &mut Vec<Waker>,
+        poll_root: &mut impl FnMut() -> Poll<T>,
+    ) -> Poll<T> {
         for _ in 0..self.tasks_per_turn {
             let runnable = self.queue.borrow_mut().pop();
             match runnable {
-                None if self.wake_deferred() => {}
+                None if self.wake_deferred(deferred) => {}
                 None => break,
                 Some(Runnable::Task(id, task)) => self.run(id, task),
                 Some(Runnable::Root) => {
@@ -325,20 +328,15 @@ impl Core {
         !self.deferred.borrow().is_empty()
     }
 
-    /// Wakes the tasks that yielded. Says whether there were any.
+    /// Wakes the tasks that yielded. Says whether there were any. `buffer` is empty.
     #[inline]
-    fn wake_deferred(&self) -> bool {
+    fn wake_deferred(&self, buffer: &mut Vec<Waker>) -> bool {
         if !self.has_deferred() {
             return false;
         }
-        let mut deferred = self.deferred.take();
-        for waker in deferred.drain(..) {
-            waker.wake();
-        }
-        // The memory is used again, unless a waker's own code has deferred another meanwhile.
-        if !self.has_deferred() {
-            self.deferred.replace(deferred);
-        }
+        // A waker that is not ours may defer another: it goes to the next list.
+        std::mem::swap(&mut *self.deferred.borrow_mut(), buffer);
+        buffer.drain(..).for_each(Waker::wake);
         true
     }
 
@@ -354,13 +352,6 @@ impl Core {
         } else {
             self.queue.borrow_mut().put_back(id, task);
         }
-    }
-
-    #[inline]
-    fn fire_timers(&self, woken: &mut Woken) {
-        let mut due = self.due.take();
-        self.netpoll.fire_timers(&mut due, woken);
-        self.due.set(due);
     }
 
     fn wait(&self, idle: bool, woken: &mut Woken) {

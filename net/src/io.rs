@@ -1,0 +1,336 @@
+//! Reading and writing a [`TcpStream`].
+//!
+//! Each operation comes as a future, as a poll function and as a try, and is one system call when
+//! it succeeds. A short one is followed by `drained`: the next of its kind need not be tried before
+//! an event says so, which saves the call that would return `EAGAIN`.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll, ready};
+
+use reactor::Direction;
+
+use crate::batch::{self, Batch};
+use crate::stream::TcpStream;
+use crate::sys;
+
+impl TcpStream {
+    /// Reads into `buf` and returns how many bytes, at most [`IO_BYTES_MAX`](crate::IO_BYTES_MAX);
+    /// 0 is the end of the stream. An empty `buf` gives 0 without a system call.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// `ConnectionReset` and what else recv(2) says; `TimedOut` past the deadline; use after close
+    /// ([`reactor::is_closed`]).
+    #[inline]
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let buf = batch::capped_mut(buf);
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let result = self.fd.io(Direction::Read, |fd| sys::recv(fd, buf, 0)).await;
+        self.received(buf.len(), result)
+    }
+
+    /// [`read`](Self::read) for poll functions. The task of the last call is woken, and of the last
+    /// one only.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let buf = batch::capped_mut(buf);
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let result = ready!(self.fd.poll_io(cx, Direction::Read, |fd| sys::recv(fd, buf, 0)));
+        Poll::Ready(self.received(buf.len(), result))
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing, else as [`read`](Self::read).
+    #[inline]
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let buf = batch::capped_mut(buf);
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let result = self.fd.try_io(Direction::Read, |fd| sys::recv(fd, buf, 0));
+        self.received(buf.len(), result)
+    }
+
+    /// Reads into the buffers in turn, with one system call: at most
+    /// [`IOVECS_MAX`](crate::IOVECS_MAX) of them. Otherwise as [`read`](Self::read).
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match batch::of(bufs) {
+            Batch::Nothing => Ok(0),
+            Batch::Single(at) => self.read(&mut bufs[at]).await,
+            Batch::Many { count, bytes } => {
+                let op = |fd: BorrowedFd<'_>| sys::recv_vectored(fd, &mut bufs[..count]);
+                let result = self.fd.io(Direction::Read, op).await;
+                self.received(bytes, result)
+            }
+        }
+    }
+
+    /// [`read_vectored`](Self::read_vectored) for poll functions. The task of the last call is
+    /// woken, and of the last one only.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match batch::of(bufs) {
+            Batch::Nothing => Poll::Ready(Ok(0)),
+            Batch::Single(at) => self.poll_read(cx, &mut bufs[at]),
+            Batch::Many { count, bytes } => {
+                let op = |fd: BorrowedFd<'_>| sys::recv_vectored(fd, &mut bufs[..count]);
+                let result = ready!(self.fd.poll_io(cx, Direction::Read, op));
+                Poll::Ready(self.received(bytes, result))
+            }
+        }
+    }
+
+    /// Reads without taking: the next read gets the same bytes again. A 0 for a buffer with room
+    /// is the end of the stream.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let buf = batch::capped_mut(buf);
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let result = self.fd.io(Direction::Read, |fd| sys::recv(fd, buf, libc::MSG_PEEK)).await;
+        result.map_err(|err| self.error("peek", err))
+    }
+
+    /// Writes from `buf` and returns how many bytes the kernel took, at most
+    /// [`IO_BYTES_MAX`](crate::IO_BYTES_MAX): all of them, or as many as there was room for. An
+    /// empty `buf` gives 0 without a system call.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// `BrokenPipe`, `ConnectionReset` and what else send(2) says; `TimedOut` past the deadline; use
+    /// after close ([`reactor::is_closed`]). A lost peer raises no `SIGPIPE`.
+    #[inline]
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        let buf = batch::capped(buf);
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let result = self.fd.io(Direction::Write, |fd| sys::send(fd, buf)).await;
+        self.sent(buf.len(), result)
+    }
+
+    /// [`write`](Self::write) for poll functions. The task of the last call is woken, and of the
+    /// last one only.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let buf = batch::capped(buf);
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let result = ready!(self.fd.poll_io(cx, Direction::Write, |fd| sys::send(fd, buf)));
+        Poll::Ready(self.sent(buf.len(), result))
+    }
+
+    /// Writes as much as there is room for.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room, else as [`write`](Self::write).
+    #[inline]
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        let buf = batch::capped(buf);
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let result = self.fd.try_io(Direction::Write, |fd| sys::send(fd, buf));
+        self.sent(buf.len(), result)
+    }
+
+    /// Writes from the buffers in turn, with one system call: at most
+    /// [`IOVECS_MAX`](crate::IOVECS_MAX) of them. Otherwise as [`write`](Self::write).
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match batch::of(bufs) {
+            Batch::Nothing => Ok(0),
+            Batch::Single(at) => self.write(&bufs[at]).await,
+            Batch::Many { count, bytes } => {
+                let op = |fd: BorrowedFd<'_>| sys::send_vectored(fd, &bufs[..count]);
+                let result = self.fd.io(Direction::Write, op).await;
+                self.sent(bytes, result)
+            }
+        }
+    }
+
+    /// [`write_vectored`](Self::write_vectored) for poll functions. The task of the last call is
+    /// woken, and of the last one only.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match batch::of(bufs) {
+            Batch::Nothing => Poll::Ready(Ok(0)),
+            Batch::Single(at) => self.poll_write(cx, &bufs[at]),
+            Batch::Many { count, bytes } => {
+                let op = |fd: BorrowedFd<'_>| sys::send_vectored(fd, &bufs[..count]);
+                let result = ready!(self.fd.poll_io(cx, Direction::Write, op));
+                Poll::Ready(self.sent(bytes, result))
+            }
+        }
+    }
+
+    /// Writes from the buffers as much as there is room for.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room, else as [`write`](Self::write).
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match batch::of(bufs) {
+            Batch::Nothing => Ok(0),
+            Batch::Single(at) => self.try_write(&bufs[at]),
+            Batch::Many { count, bytes } => {
+                let op = |fd: BorrowedFd<'_>| sys::send_vectored(fd, &bufs[..count]);
+                let result = self.fd.try_io(Direction::Write, op);
+                self.sent(bytes, result)
+            }
+        }
+    }
+
+    /// Writes all of `buf`. Two tasks that do so at once get their pieces mixed.
+    ///
+    /// Not cancel-safe: a dropped future has sent a part that nobody knows.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), after any part was sent.
+    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            let n = self.write(buf).await?;
+            buf = &buf[n..];
+        }
+        Ok(())
+    }
+
+    /// Writes all that is in the buffers, which are used up: what they hold afterwards is not
+    /// specified. Two tasks that do so at once get their pieces mixed.
+    ///
+    /// Not cancel-safe, as [`write_all`](Self::write_all).
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), after any part was sent.
+    pub async fn write_all_vectored(&self, mut bufs: &mut [IoSlice<'_>]) -> io::Result<()> {
+        IoSlice::advance_slices(&mut bufs, 0);
+        while !bufs.is_empty() {
+            let n = self.write_vectored(bufs).await?;
+            IoSlice::advance_slices(&mut bufs, n);
+        }
+        Ok(())
+    }
+
+    /// Waits until a read would not block, or does not know better: it may block all the same.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// `TimedOut` past the deadline; use after close ([`reactor::is_closed`]).
+    pub async fn readable(&self) -> io::Result<()> {
+        self.fd.readable().await.map_err(|err| self.error("read", err))
+    }
+
+    /// Waits until a write would not block, or does not know better: it may block all the same.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// `TimedOut` past the deadline; use after close ([`reactor::is_closed`]).
+    pub async fn writable(&self) -> io::Result<()> {
+        self.fd.writable().await.map_err(|err| self.error("write", err))
+    }
+
+    /// A read that took less than `asked` emptied the socket, and the next one need not be tried
+    /// before an event says so.
+    #[inline]
+    fn received(&self, asked: usize, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
+            Ok(n) => {
+                if n != 0 && n < asked {
+                    self.fd.drained(Direction::Read);
+                }
+                Ok(n)
+            }
+            Err(err) => Err(self.error("read", err)),
+        }
+    }
+
+    /// The mirror: a write that gave less than `asked` filled the socket.
+    #[inline]
+    fn sent(&self, asked: usize, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
+            Ok(n) => {
+                if n != 0 && n < asked {
+                    self.fd.drained(Direction::Write);
+                }
+                Ok(n)
+            }
+            Err(err) => Err(self.error("write", err)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use crate::TcpListener;
+
+    /// A read stops at the urgent mark: it is short, and there is more, and no edge will say so.
+    #[test]
+    fn urgent_data_does_not_hide_what_follows_it() {
+        let received = reactor::block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+            let peer = std::net::TcpStream::connect(listener.local_addr()?)?;
+            let (stream, _) = listener.accept().await?;
+            let mut buf = [0; 16];
+            assert_eq!(stream.try_read(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+            io::Write::write_all(&mut &peer, b"before")?;
+            sys::send_urgent(peer.as_fd(), b'!')?;
+            io::Write::write_all(&mut &peer, b"after")?;
+            let mut received = Vec::new();
+            while received.len() < b"beforeafter".len() {
+                let read = reactor::time::timeout(Duration::from_secs(20), stream.read(&mut buf));
+                let n = read.await.expect("parked with data in the socket")?;
+                received.extend_from_slice(&buf[..n]);
+            }
+            Ok::<_, io::Error>(received)
+        });
+        assert_eq!(received.unwrap().unwrap(), b"beforeafter");
+    }
+}

@@ -1,0 +1,177 @@
+//! A TCP connection.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use reactor::PollFd;
+
+use crate::connect;
+use crate::error::OpError;
+use crate::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::sys;
+
+/// A TCP connection.
+///
+/// Its methods take `&self`: one task may read while another writes, sharing the stream in an `Rc`
+/// or by its [halves](Self::into_split). Dropping it closes it.
+///
+/// ```
+/// # reactor::block_on(async {
+/// use net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// let near = TcpStream::connect(listener.local_addr()?).await?;
+/// let (far, _) = listener.accept().await?;
+///
+/// near.write_all(b"ping").await?;
+/// let mut buf = [0; 16];
+/// let n = far.read(&mut buf).await?;
+/// assert_eq!(&buf[..n], b"ping");
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
+///
+/// # The end of a stream
+/// A read of 0 bytes into a buffer that has room is the peer's end of stream, and nothing else is:
+/// a connection that was reset gives `ConnectionReset`.
+///
+/// # Cancellation
+/// Each async method makes one system call that succeeds, after any number that would block. A
+/// future dropped before it was ready has moved no byte and leaves no waker behind.
+/// [`write_all`](Self::write_all) and [`write_all_vectored`](Self::write_all_vectored) are many
+/// writes: dropped half-way, they have sent a part that nobody knows.
+///
+/// # Deadlines
+/// A deadline holds for all operations of its direction, those that wait already included, until
+/// another is set. Past it they give `TimedOut`, even when they could proceed.
+pub struct TcpStream {
+    pub(crate) fd: PollFd,
+    peer: SocketAddr,
+    /// Kept by `close`, after which the system cannot be asked. Most streams are dropped instead,
+    /// and do without the 32 bytes.
+    local_when_closed: OnceCell<Box<SocketAddr>>,
+}
+
+impl TcpStream {
+    /// Connects to `addr`, with [`nodelay`](Self::set_nodelay) and
+    /// [`keepalive`](Self::set_keepalive) on, as accepted connections have it.
+    ///
+    /// Cancel-safe: dropping the future closes the socket. For a limit of time there is
+    /// [`reactor::time::timeout`].
+    ///
+    /// # Errors
+    /// `ConnectionRefused`, `TimedOut`, `NetworkUnreachable`, and what else connect(2) says. The
+    /// error names the address.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
+        connect::connect(addr).await
+    }
+
+    pub(crate) fn new(fd: PollFd, peer: SocketAddr) -> Self {
+        Self { fd, peer, local_when_closed: OnceCell::new() }
+    }
+
+    /// Shuts down reading, writing or both, for everybody who holds the stream. The descriptor
+    /// stays open.
+    ///
+    /// After `Write` the peer reads to its end of stream, and own writes give `BrokenPipe`. After
+    /// `Read`, a read that waits gets the end of the stream.
+    ///
+    /// # Errors
+    /// `NotConnected` when the peer reset the connection; use after close ([`reactor::is_closed`]).
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.ask("shutdown", |fd| sys::shutdown(fd, how))
+    }
+
+    /// Closes the connection and wakes all that wait on it: they, and all later calls, get an error
+    /// for which [`reactor::is_closed`] holds. Closing again does nothing.
+    pub fn close(&self) {
+        if let Ok(local) = self.local_addr() {
+            self.local_when_closed.get_or_init(|| Box::new(local));
+        }
+        self.fd.close();
+    }
+
+    /// Sets the deadline of reads and writes both; `None` clears them.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.fd.set_deadline(deadline);
+    }
+
+    /// Sets the deadline of reads; `None` clears it.
+    pub fn set_read_deadline(&self, deadline: Option<Instant>) {
+        self.fd.set_read_deadline(deadline);
+    }
+
+    /// Sets the deadline of writes; `None` clears it.
+    pub fn set_write_deadline(&self, deadline: Option<Instant>) {
+        self.fd.set_write_deadline(deadline);
+    }
+
+    /// The address of this side. It asks the system, and after [`close`](Self::close) it remembers.
+    ///
+    /// # Errors
+    /// What getsockname(2) says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self.local_when_closed.get() {
+            Some(local) => Ok(**local),
+            None => self.fd.with_fd(sys::local_addr)?,
+        }
+    }
+
+    /// The address of the other side, also when it is gone, or after close.
+    ///
+    /// # Errors
+    /// None today; a `Result` as in the standard library.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.peer)
+    }
+
+    /// A half that reads and a half that writes, for two parts of one task. Dropping them does
+    /// nothing.
+    ///
+    /// Where the `AsyncReadExt` of futures is in scope, `stream.split()` is its method of that name,
+    /// which takes the stream and locks it for each call: write `TcpStream::split(&mut stream)`.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        split::borrowed(self)
+    }
+
+    /// A half that reads and a half that writes, for two tasks. Dropping the write half shuts down
+    /// writing; dropping both closes the connection.
+    #[must_use]
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        split::owned(self)
+    }
+
+    /// A system call that neither reads nor writes, and never waits.
+    pub(crate) fn ask<T>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.fd.with_fd(call).flatten().map_err(|err| self.error(operation, err))
+    }
+
+    #[cold]
+    pub(crate) fn error(&self, operation: &'static str, err: io::Error) -> io::Error {
+        if err.kind() == io::ErrorKind::WouldBlock {
+            return err;
+        }
+        OpError::tcp(operation, self.local_addr().ok(), Some(self.peer), err)
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream")
+            .field("local", &self.local_addr().ok())
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}

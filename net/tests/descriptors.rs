@@ -1,0 +1,172 @@
+//! No descriptor is left behind, and none is inherited by a child process or blocks the thread.
+//!
+//! A binary with one test: what other tests open at the same time would be counted too.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use net::{TcpListener, TcpStream};
+use reactor::time::timeout;
+use reactor::{spawn, yield_now};
+
+const ROUNDS: usize = 20;
+const HUNG_AFTER: Duration = Duration::from_secs(60);
+
+/// The numbers of the open sockets.
+fn sockets() -> BTreeSet<String> {
+    let mut sockets = BTreeSet::new();
+    for entry in fs::read_dir("/proc/self/fd").unwrap() {
+        let entry = entry.unwrap();
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        if target.to_string_lossy().starts_with("socket:") {
+            sockets.insert(entry.file_name().into_string().unwrap());
+        }
+    }
+    sockets
+}
+
+/// The open flags of a descriptor, as the kernel tells them in octal.
+fn flags(fd: &str) -> i32 {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+    i32::from_str_radix(flags.trim(), 8).unwrap()
+}
+
+fn v4() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind(v4())?;
+    let near = TcpStream::connect(listener.local_addr()?).await?;
+    Ok((near, listener.accept().await?.0))
+}
+
+async fn every_socket_is_nonblocking_and_close_on_exec() -> io::Result<()> {
+    let before = sockets();
+    let listener = TcpListener::bind(v4())?;
+    let near = TcpStream::connect(listener.local_addr()?).await?;
+    let (far, _) = listener.accept().await?;
+    let opened: Vec<_> = sockets().difference(&before).cloned().collect();
+    assert_eq!(opened.len(), 3);
+    for fd in opened {
+        assert_ne!(flags(&fd) & libc::O_NONBLOCK, 0, "descriptor {fd}");
+        assert_ne!(flags(&fd) & libc::O_CLOEXEC, 0, "descriptor {fd}");
+    }
+    drop((near, far));
+    Ok(())
+}
+
+async fn streams_dropped_or_closed() -> io::Result<()> {
+    for _ in 0..ROUNDS {
+        let (near, far) = pair().await?;
+        near.write_all(b"x").await?;
+        far.read(&mut [0; 8]).await?;
+        near.close();
+        let (read, write) = far.into_split();
+        drop(read);
+        drop(write);
+    }
+    Ok(())
+}
+
+async fn connections_left_in_the_queue() -> io::Result<()> {
+    for _ in 0..ROUNDS {
+        let listener = TcpListener::bind(v4())?;
+        let _near = TcpStream::connect(listener.local_addr()?).await?;
+        listener.close();
+    }
+    Ok(())
+}
+
+async fn connects_refused() -> io::Result<()> {
+    let (near, _far) = pair().await?;
+    for _ in 0..ROUNDS {
+        // Nobody listens there, and nobody else can take the port.
+        TcpStream::connect(near.local_addr()?).await.unwrap_err();
+    }
+    Ok(())
+}
+
+async fn binds_refused() -> io::Result<()> {
+    let listener = TcpListener::bind(v4())?;
+    for _ in 0..ROUNDS {
+        TcpListener::bind(listener.local_addr()?).unwrap_err();
+    }
+    Ok(())
+}
+
+async fn connects_cancelled() -> io::Result<()> {
+    let full = TcpListener::builder().backlog(0).bind(v4())?;
+    for _ in 0..ROUNDS {
+        let mut connect = pin!(TcpStream::connect(full.local_addr()?));
+        let polled = poll_fn(|cx| Poll::Ready(connect.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "under way when it is dropped");
+        yield_now().await;
+    }
+    Ok(())
+}
+
+async fn tasks_aborted_while_they_wait() -> io::Result<()> {
+    for _ in 0..ROUNDS {
+        let (near, far) = pair().await?;
+        let listener = TcpListener::bind(v4())?;
+        let far = Rc::new(far);
+        let reader = Rc::clone(&far);
+        let tasks = [
+            spawn(async move { drop(near.read(&mut [0; 8]).await) }),
+            spawn(async move { drop(reader.read(&mut [0; 8]).await) }),
+            spawn(async move { drop(listener.accept().await) }),
+        ];
+        yield_now().await;
+        for task in tasks {
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+    }
+    Ok(())
+}
+
+/// Leaves tasks behind that wait: they end with the runtime.
+async fn tasks_that_outlive_block_on() -> io::Result<()> {
+    let (near, far) = pair().await?;
+    spawn(async move { drop(near.read(&mut [0; 8]).await) }).detach();
+    spawn(async move { drop(far.read(&mut [0; 8]).await) }).detach();
+    yield_now().await;
+    Ok(())
+}
+
+fn leaves_nothing(
+    runtime: &mut reactor::Runtime,
+    name: &str,
+    scenario: impl Future<Output = io::Result<()>>,
+) {
+    let before = sockets();
+    let outcome = runtime.block_on(async { timeout(HUNG_AFTER, scenario).await });
+    outcome.unwrap_or_else(|_| panic!("{name}: hangs")).unwrap();
+    assert_eq!(sockets(), before, "{name}");
+}
+
+#[test]
+fn no_descriptor_is_left_behind() {
+    let before = sockets();
+    let mut runtime = reactor::Runtime::new().unwrap();
+    let rt = &mut runtime;
+    leaves_nothing(rt, "flags", every_socket_is_nonblocking_and_close_on_exec());
+    leaves_nothing(rt, "dropped or closed", streams_dropped_or_closed());
+    leaves_nothing(rt, "in the queue", connections_left_in_the_queue());
+    leaves_nothing(rt, "connect refused", connects_refused());
+    leaves_nothing(rt, "bind refused", binds_refused());
+    leaves_nothing(rt, "connect cancelled", connects_cancelled());
+    leaves_nothing(rt, "task aborted", tasks_aborted_while_they_wait());
+    runtime.block_on(tasks_that_outlive_block_on()).unwrap();
+    drop(runtime);
+    assert_eq!(sockets(), before, "the runtime is gone");
+}

@@ -1,0 +1,64 @@
+//! A process without free descriptors: accept says so, and goes on when there are some again.
+//!
+//! A binary with one test, which runs itself again with a low limit: descriptors belong to the
+//! whole process.
+
+use std::fs::File;
+use std::io;
+use std::process::Command;
+use std::time::Duration;
+
+use net::{OpError, TcpListener, TcpStream};
+use reactor::time::timeout;
+
+const CHILD: &str = "NET_TEST_OUT_OF_DESCRIPTORS";
+
+#[test]
+fn accept_without_descriptors_fails_and_the_listener_stays_usable() {
+    if std::env::var_os(CHILD).is_some() {
+        let test = async { timeout(Duration::from_secs(60), out_of_descriptors()).await };
+        reactor::block_on(test).unwrap().expect("the listener hangs").unwrap();
+        return;
+    }
+    let status = Command::new("sh")
+        .args(["-c", r#"ulimit -n 48 && exec "$0" "$@""#])
+        .arg(std::env::current_exe().unwrap())
+        .arg("accept_without_descriptors_fails_and_the_listener_stays_usable")
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "the child says why");
+}
+
+async fn out_of_descriptors() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    let addr = listener.local_addr()?;
+    // Registered with epoll, and Idle: from here on only an edge makes it Ready.
+    assert_eq!(listener.try_accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+    for round in 0..3 {
+        let mut files = take_all_descriptors();
+        drop(files.pop());
+        let near = TcpStream::connect(addr).await?;
+        for _ in 0..3 {
+            let err = listener.accept().await.unwrap_err();
+            let errno = OpError::of(&err).and_then(OpError::raw_os_error);
+            assert_eq!(errno, Some(libc::EMFILE), "round {round}: {err}");
+            assert_eq!(err.to_string(), format!("accept tcp {addr}: too many open files"));
+        }
+        let err = TcpStream::connect(addr).await.unwrap_err();
+        assert_eq!(err.to_string(), format!("socket tcp {addr}: too many open files"));
+
+        // No new edge comes: the connection has been in the queue all the time.
+        drop(files);
+        let (far, peer) = listener.accept().await?;
+        assert_eq!(peer, near.local_addr()?);
+        near.write_all(b"sound").await?;
+        assert_eq!(far.read(&mut [0; 8]).await?, 5);
+    }
+    Ok(())
+}
+
+fn take_all_descriptors() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}

@@ -1,0 +1,122 @@
+//! Behaviours of TCP sockets, with real ones. Most are those of Go's own tests.
+
+mod accepting;
+mod closing;
+mod connecting;
+mod deadlines;
+mod ending;
+mod errors;
+mod options;
+mod splitting;
+mod transfer;
+mod vectored;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use net::{TcpListener, TcpStream};
+use reactor::time::timeout;
+
+/// How long a test may take before it counts as hung. Under virtual time, longer than any deadline
+/// in these tests.
+const HUNG_AFTER: Duration = Duration::from_secs(60);
+const HUNG_AFTER_VIRTUAL: Duration = Duration::from_secs(1_000_000);
+
+/// Runs a test on a runtime, and fails it when it hangs.
+fn run(test: impl Future<Output = io::Result<()>>) {
+    let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
+    outcome.expect("the test hangs").unwrap();
+}
+
+/// Runs a test under virtual time: deadlines come at once when nothing else is to be done.
+fn run_virtual(test: impl Future<Output = io::Result<()>>) {
+    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
+    let outcome = runtime.block_on(timeout(HUNG_AFTER_VIRTUAL, test));
+    outcome.expect("the test hangs").unwrap();
+}
+
+/// A free port of the IPv4 loopback.
+fn v4() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+/// A free port of the IPv6 loopback.
+fn v6() -> SocketAddr {
+    "[::1]:0".parse().unwrap()
+}
+
+/// Two ends of a connection: the one that connected, and the one that was accepted.
+async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    pair_on(v4()).await
+}
+
+async fn pair_on(addr: SocketAddr) -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind(addr)?;
+    let near = TcpStream::connect(listener.local_addr()?).await?;
+    let (far, _) = listener.accept().await?;
+    Ok((near, far))
+}
+
+/// A connection with buffers so small that a few hundred kilobytes fill it.
+async fn narrow_pair() -> io::Result<(TcpStream, TcpStream)> {
+    let narrow = TcpListener::builder().recv_buffer_bytes(16 << 10).send_buffer_bytes(16 << 10);
+    let listener = narrow.bind(v4())?;
+    let near = TcpStream::connect(listener.local_addr()?).await?;
+    near.set_send_buffer_bytes(16 << 10)?;
+    near.set_recv_buffer_bytes(16 << 10)?;
+    let (far, _) = listener.accept().await?;
+    Ok((near, far))
+}
+
+/// Writes until there is no room; returns how much went in.
+fn fill(stream: &TcpStream) -> io::Result<usize> {
+    let mut filled = 0;
+    loop {
+        match stream.try_write(&[7; 64 << 10]) {
+            Ok(n) => filled += n,
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => return Ok(filled),
+            Err(err) => return Err(err),
+        }
+    }
+}
+
+/// Reads to the end of the stream.
+async fn read_to_end(stream: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut buf = vec![0; 64 << 10];
+    loop {
+        match stream.read(&mut buf).await? {
+            0 => return Ok(all),
+            n => all.extend_from_slice(&buf[..n]),
+        }
+    }
+}
+
+/// Reads exactly `buf.len()` bytes.
+async fn read_exact(stream: &TcpStream, buf: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buf.len() {
+        match stream.read(&mut buf[filled..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => filled += n,
+        }
+    }
+    Ok(())
+}
+
+/// Lets every task that is ready run until it waits.
+async fn settle() {
+    for _ in 0..4 {
+        reactor::yield_now().await;
+    }
+}
+
+/// Bytes that differ from their neighbours, so that lost or swapped ones show.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i.wrapping_mul(2_654_435_761) >> 16) as u8).collect()
+}
+
+fn is_timeout(err: &io::Error) -> bool {
+    err.kind() == io::ErrorKind::TimedOut
+}
