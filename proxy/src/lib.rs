@@ -1,1 +1,42 @@
-//! proxy
+//! A proxy that shares upstream connections between many clients by giving every request an id of
+//! its own, in the manner of MOSN. Bolt first.
+//!
+//! A request's way: [`codec`] finds its frame in what was read, a route names its cluster, the
+//! cluster gives a connection, the connection's [id table](ids) gives it an id, and its frame leaves
+//! with that id written over the client's. The answer finds the request by the id and goes back
+//! under the client's own. [`stream`] is the table of a request's life, [`limits`] the list of every
+//! bound; `docs/proxy.md` tells the whole journey.
+//!
+//! [`Config`] and [`Server`] run a proxy inside a [`reactor::Runtime`]; [`Client`] calls one, and
+//! [`EchoServer`] stands behind one.
+#![forbid(unsafe_code)]
+
+pub mod buffers;
+pub mod client;
+mod cluster;
+pub mod codec;
+pub mod config;
+mod conn;
+pub mod deadlines;
+mod downstream;
+pub mod echo;
+pub mod ids;
+pub mod inbox;
+pub mod limits;
+pub mod outbox;
+mod pool;
+mod router;
+mod server;
+pub mod stats;
+pub mod stream;
+mod upstream;
+mod worker;
+
+pub use client::Client;
+pub use config::{Config, ConfigError};
+pub use echo::EchoServer;
+pub use limits::Limits;
+pub use server::{Server, StartError};
+
+/// The configuration that `proxy demo` runs: port 0 everywhere, to be replaced by real ports.
+pub const DEMO_CONFIG: &str = include_str!("demo.json");

@@ -40,6 +40,12 @@ impl Clock {
         }
     }
 
+    /// `None` for the end of time.
+    pub(crate) fn instant_of(&self, ns: u64) -> Option<Instant> {
+        let since_start = (ns != u64::MAX).then(|| Duration::from_nanos(ns))?;
+        self.start.checked_add(since_start)
+    }
+
     /// An instant before the runtime was built is its beginning.
     pub(crate) fn ns_of(&self, at: Instant) -> u64 {
         saturating_ns(at.saturating_duration_since(self.start))

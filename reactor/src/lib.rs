@@ -43,6 +43,8 @@
 #![deny(unsafe_code)]
 
 mod blocking;
+#[cfg(doctest)]
+mod book;
 mod clock;
 mod context;
 mod epoll;

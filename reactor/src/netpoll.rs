@@ -34,6 +34,9 @@ const NO_TOKEN: u64 = u64::MAX - 1;
 /// A deadline that is not set.
 const NO_DEADLINE: u64 = u64::MAX;
 
+/// Ten seconds: far longer than any turn of a loop that works.
+const WELL_AHEAD_NS: u64 = 10_000_000_000;
+
 /// What a timer is for.
 pub(crate) enum Alarm {
     /// Somebody sleeps.
@@ -67,6 +70,8 @@ pub(crate) struct Netpoll {
     last_generation: Cell<u32>,
     pub(crate) timers: RefCell<Timers<Alarm>>,
     pub(crate) clock: Clock,
+    /// What the clock said when timers were last looked at.
+    turn_ns: Cell<u64>,
     pub(crate) counters: Counters,
 }
 
@@ -92,6 +97,7 @@ impl Netpoll {
             last_generation: Cell::new(0),
             timers: RefCell::new(Timers::new()),
             clock,
+            turn_ns: Cell::new(0),
             counters: Counters::default(),
         })
     }
@@ -182,6 +188,7 @@ impl Netpoll {
 
     fn fire_due_timers(&self, due: &mut Vec<Alarm>, woken: &mut Woken) {
         let now_ns = self.clock.now_ns();
+        self.turn_ns.set(now_ns);
         self.timers.borrow_mut().expire(now_ns, due);
         for alarm in due.drain(..) {
             match alarm {
@@ -213,6 +220,11 @@ impl Netpoll {
         let both = entry.deadlines.get_or_init(Box::default);
         let deadline = &both[dir as usize];
         deadline.at_ns.set(at_ns);
+        if self.is_well_ahead(at_ns)
+            && deadline.timer.get().is_some_and(|(_, armed)| armed <= at_ns)
+        {
+            return;
+        }
         if at_ns <= self.clock.now_ns() {
             entry.desc.expire(dir, woken);
             return;
@@ -221,6 +233,13 @@ impl Netpoll {
             self.disarm(deadline);
             self.arm(entry, dir, deadline, at_ns);
         }
+    }
+
+    /// Whether a deadline is so far ahead of the present that the clock need not be asked. While a
+    /// timer is armed each turn asks it, and no turn takes [`WELL_AHEAD_NS`]; one that did would
+    /// notice the deadline when it ends.
+    fn is_well_ahead(&self, at_ns: u64) -> bool {
+        at_ns > self.turn_ns.get().saturating_add(WELL_AHEAD_NS)
     }
 
     /// The timer of a deadline fired. The deadline may have moved or gone since it was armed.

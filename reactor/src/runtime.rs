@@ -16,7 +16,7 @@ use crate::netpoll::{Alarm, Netpoll};
 use crate::queue::{RunQueue, Runnable};
 use crate::remote::{self, Mail, Place};
 use crate::sys::Wait;
-use crate::task::{JoinHandle, Task, TaskCell, TaskId, ignore_panic, waker};
+use crate::task::{self, JoinHandle, Task, TaskCell, TaskId, ignore_panic, waker};
 use crate::waiters::Woken;
 
 /// Task polls in one turn of the loop, unless [`Builder::tasks_per_turn`] says otherwise.
@@ -39,7 +39,7 @@ struct Buffers {
     woken: Woken,
     due: Vec<Alarm>,
     mail: Mail,
-    deferred: Vec<Waker>,
+    deferred: Woken,
 }
 
 /// Settings of a [`Runtime`].
@@ -61,7 +61,7 @@ pub(crate) struct Core {
     shut_down: Cell<bool>,
     pub(crate) pool: Pool,
     /// Tasks that yielded: they go behind everyone who is ready.
-    deferred: RefCell<Vec<Waker>>,
+    deferred: RefCell<Woken>,
 }
 
 /// Runs a future to its end on a new [`Runtime`].
@@ -201,6 +201,13 @@ impl Drop for Runtime {
     }
 }
 
+/// Lets go of a task that is over. Its result goes with it, if nobody waits: user code.
+fn drop_finished(task: Rc<dyn Task>) {
+    if Rc::strong_count(&task) == 1 {
+        ignore_panic(|| drop(task));
+    }
+}
+
 /// The root future's slot, given up also when the future panics.
 struct Root<'a> {
     core: &'a Core,
@@ -268,10 +275,14 @@ impl Core {
         let idle = woken.is_empty() && self.queue.borrow().is_empty() && !self.has_deferred();
         self.wait(idle, woken);
         // 5. Every event is marked by now, and no borrow is held: wake. Yielders come last.
-        self.schedule_all(&mut woken.tasks);
-        woken.wakers.drain(..).for_each(Waker::wake);
+        self.wake(woken);
         self.wake_deferred(&mut buffers.deferred);
         Poll::Pending
+    }
+
+    fn wake(&self, woken: &mut Woken) {
+        self.schedule_all(&mut woken.tasks);
+        woken.wakers.drain(..).for_each(Waker::wake);
     }
 
     fn schedule_all(&self, tasks: &mut Vec<TaskId>) {
@@ -299,7 +310,7 @@ impl Core {
 
     fn run_ready<T>(
         &self,
-        deferred: &mut Vec<Waker>,
+        deferred: &mut Woken,
         poll_root: &mut impl FnMut() -> Poll<T>,
     ) -> Poll<T> {
         for _ in 0..self.tasks_per_turn {
@@ -320,8 +331,13 @@ impl Core {
 
     /// Wakes a task once everyone who is ready has run.
     pub(crate) fn defer(&self, waker: &Waker) {
-        let waker = waker.clone();
-        self.deferred.borrow_mut().push(waker);
+        match task::named_by(waker) {
+            Some(id) => self.deferred.borrow_mut().tasks.push(id),
+            None => {
+                let waker = waker.clone();
+                self.deferred.borrow_mut().wakers.push(waker);
+            }
+        }
     }
 
     fn has_deferred(&self) -> bool {
@@ -330,13 +346,13 @@ impl Core {
 
     /// Wakes the tasks that yielded. Says whether there were any. `buffer` is empty.
     #[inline]
-    fn wake_deferred(&self, buffer: &mut Vec<Waker>) -> bool {
+    fn wake_deferred(&self, buffer: &mut Woken) -> bool {
         if !self.has_deferred() {
             return false;
         }
         // A waker that is not ours may defer another: it goes to the next list.
         std::mem::swap(&mut *self.deferred.borrow_mut(), buffer);
-        buffer.drain(..).for_each(Waker::wake);
+        self.wake(buffer);
         true
     }
 
@@ -347,8 +363,7 @@ impl Core {
         let waker = waker(id);
         if task.run(&mut Context::from_waker(&waker)) {
             self.queue.borrow_mut().remove(id);
-            // The result goes with it, if nobody waits: user code.
-            ignore_panic(|| drop(task));
+            drop_finished(task);
         } else {
             self.queue.borrow_mut().put_back(id, task);
         }
@@ -404,7 +419,7 @@ impl Core {
             let Some((id, task)) = any else { break };
             task.cancel();
             self.queue.borrow_mut().remove(id);
-            ignore_panic(|| drop(task));
+            drop_finished(task);
         }
     }
 }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::clock::saturating_ns;
 use crate::context;
 use crate::netpoll::{Alarm, Netpoll};
 use crate::timer::TimerKey;
@@ -21,10 +22,11 @@ pub fn now() -> Instant {
     context::current().map_or_else(Instant::now, |core| core.netpoll.clock.now())
 }
 
-/// Waits for a while. A zero duration is over at once; the longest never ends.
+/// Waits for a while. A zero duration is over at once; one beyond what the clock can count (584
+/// years) never is.
 ///
 /// # Panics
-/// When polled outside a runtime.
+/// Outside a runtime.
 ///
 /// # Examples
 /// ```
@@ -39,58 +41,60 @@ pub fn now() -> Instant {
 /// # Ok::<_, std::io::Error>(())
 /// ```
 pub fn sleep(time: Duration) -> Sleep {
-    Sleep { deadline: now().checked_add(time), armed: None }
+    let netpoll = context::with(|core| Rc::clone(&core.netpoll));
+    let deadline_ns = netpoll.clock.now_ns().saturating_add(saturating_ns(time));
+    let is_over = time.is_zero();
+    Sleep { netpoll, deadline_ns, armed: None, is_over }
 }
 
 /// Waits until a point in time. One that is past is over at once.
 ///
 /// # Panics
-/// When polled outside a runtime.
+/// Outside a runtime.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline: Some(deadline), armed: None }
+    let netpoll = context::with(|core| Rc::clone(&core.netpoll));
+    let mut sleep = Sleep { netpoll, deadline_ns: 0, armed: None, is_over: false };
+    sleep.reset(deadline);
+    sleep
 }
 
 /// Ends at a point in time. Made by [`sleep`] and [`sleep_until`]; cancel-safe.
+///
+/// It belongs to the runtime it was made in, and ends only while that one runs.
 #[must_use = "a Sleep does nothing unless awaited"]
 pub struct Sleep {
-    /// `None`: beyond what the clock can count. Never.
-    deadline: Option<Instant>,
-    armed: Option<(Rc<Netpoll>, TimerKey)>,
+    netpoll: Rc<Netpoll>,
+    /// `u64::MAX` is never.
+    deadline_ns: u64,
+    /// The timer, from the first poll on. When it is gone, it has fired.
+    armed: Option<TimerKey>,
+    /// The deadline was past when it was set.
+    is_over: bool,
 }
 
 impl Sleep {
     /// When it ends; `None` for never.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.netpoll.clock.instant_of(self.deadline_ns)
     }
 
     /// Makes it end at another time, also after it has ended. To be polled anew.
     pub fn reset(&mut self, deadline: Instant) {
         self.disarm();
-        self.deadline = Some(deadline);
+        self.deadline_ns = self.netpoll.clock.ns_of(deadline);
+        self.is_over = self.deadline_ns <= self.netpoll.clock.now_ns();
+    }
+
+    fn never_ends(&mut self) {
+        self.disarm();
+        (self.deadline_ns, self.is_over) = (u64::MAX, false);
     }
 
     fn disarm(&mut self) {
-        if let Some((netpoll, key)) = self.armed.take() {
-            let cancelled = netpoll.timers.borrow_mut().cancel(key);
+        if let Some(key) = self.armed.take() {
+            let cancelled = self.netpoll.timers.borrow_mut().cancel(key);
             drop(cancelled);
         }
-    }
-
-    fn arm(&mut self, deadline_ns: u64, cx: &mut Context<'_>) {
-        let alarm = Alarm::Wake(cx.waker().clone());
-        if let Some((netpoll, key)) = &self.armed {
-            let mut timers = netpoll.timers.borrow_mut();
-            if let Some(place) = timers.value_mut(*key) {
-                let old = std::mem::replace(place, alarm);
-                drop(timers);
-                drop(old);
-                return;
-            }
-        }
-        let netpoll = context::with(|core| Rc::clone(&core.netpoll));
-        let key = netpoll.timers.borrow_mut().arm(deadline_ns, alarm);
-        self.armed = Some((netpoll, key));
     }
 }
 
@@ -98,16 +102,25 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline else { return Poll::Pending };
-        let (now_ns, deadline_ns) = context::with(|core| {
-            let clock = &core.netpoll.clock;
-            (clock.now_ns(), clock.ns_of(deadline))
-        });
-        if now_ns >= deadline_ns {
-            self.disarm();
-            return Poll::Ready(());
+        if self.is_over || self.deadline_ns == u64::MAX {
+            return if self.is_over { Poll::Ready(()) } else { Poll::Pending };
         }
-        self.arm(deadline_ns, cx);
+        let alarm = Alarm::Wake(cx.waker().clone());
+        let mut timers = self.netpoll.timers.borrow_mut();
+        let Some(key) = self.armed else {
+            let key = timers.arm(self.deadline_ns, alarm);
+            drop(timers);
+            self.armed = Some(key);
+            return Poll::Pending;
+        };
+        let Some(place) = timers.value_mut(key) else {
+            drop(timers);
+            self.is_over = true;
+            return Poll::Ready(());
+        };
+        let old = std::mem::replace(place, alarm);
+        drop(timers);
+        drop(old);
         Poll::Pending
     }
 }
@@ -120,7 +133,7 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Sleep").field("deadline", &self.deadline()).finish_non_exhaustive()
     }
 }
 
@@ -142,14 +155,14 @@ impl From<Elapsed> for io::Error {
     }
 }
 
-/// Gives a future so much time from now. It is polled before the clock is looked at, so a future
-/// that is ready wins, also over a zero time-out.
+/// Gives a future so much time from now. It is polled before the time-out is, so a future that is
+/// ready wins, also over a zero time-out.
 ///
 /// # Errors
 /// [`Elapsed`] when the time is over; the future is dropped then.
 ///
 /// # Panics
-/// When polled outside a runtime.
+/// Outside a runtime.
 pub fn timeout<F: Future>(
     time: Duration,
     future: F,
@@ -170,7 +183,7 @@ pub fn timeout<F: Future>(
 /// Ticks at once, then once in each period.
 ///
 /// # Panics
-/// With a zero period.
+/// With a zero period, and outside a runtime.
 pub fn interval(period: Duration) -> Interval {
     interval_at(now(), period)
 }
@@ -178,7 +191,7 @@ pub fn interval(period: Duration) -> Interval {
 /// Ticks at `start`, then once in each period.
 ///
 /// # Panics
-/// With a zero period.
+/// With a zero period, and outside a runtime.
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "an interval needs a period above zero");
     Interval { period, missed: MissedTicks::Skip, sleep: sleep_until(start) }
@@ -213,23 +226,18 @@ impl Interval {
     }
 
     /// Waits for the next tick and returns when it was due. Cancel-safe: no tick is lost.
-    ///
-    /// # Panics
-    /// Outside a runtime.
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
     /// [`tick`](Self::tick) for poll functions.
-    ///
-    /// # Panics
-    /// Outside a runtime.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         std::task::ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.sleep.deadline().expect("a sleep that never ends is never ready");
-        match self.missed.next_tick(due, now(), self.period) {
+        let now = self.sleep.netpoll.clock.now();
+        match self.missed.next_tick(due, now, self.period) {
             Some(next) => self.sleep.reset(next),
-            None => self.sleep.deadline = None,
+            None => self.sleep.never_ends(),
         }
         Poll::Ready(due)
     }

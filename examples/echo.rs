@@ -1,0 +1,118 @@
+//! A TCP echo server on one thread.
+//!
+//! ```sh
+//! cargo run --release --example echo -- 127.0.0.1:7000
+//! ```
+//!
+//! It prints the address it listens on (port 0 takes any free one) and runs until it is stopped.
+//!
+//! An idle connection holds no buffer: its task waits until there is something to read and only
+//! then borrows the buffer that all connections of the thread share. The borrow ends before the
+//! next `.await`, so no two tasks ever meet in it. When the peer takes less than was read, the rest
+//! is kept in a small buffer of the connection's own and nothing more is read before it has left:
+//! what is held for a peer is never more than one read.
+#![allow(clippy::print_stdout)] // a program talks to its user
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use examples::{Arguments, Usage};
+use net::{TcpListener, TcpStream};
+
+/// The most that is taken from one connection before the others have their turn.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// How long to pause after a failed accept: with no descriptors left, trying at once would only
+/// spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const USAGE: Usage = Usage {
+    text: "\
+A TCP echo server on one thread.
+
+usage: echo ADDRESS
+
+  ADDRESS   where to listen, for example 127.0.0.1:7000 (port 0: any free port)",
+    options: &[],
+};
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let address = Arguments::of_process(&USAGE).address().unwrap_or_else(|e| USAGE.refuse(&e));
+    examples::exit_code(reactor::block_on(serve(address)).flatten())
+}
+
+async fn serve(address: SocketAddr) -> io::Result<()> {
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    let shared = Rc::new(RefCell::new(vec![0; READ_BYTES_MAX]));
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let shared = Rc::clone(&shared);
+                reactor::spawn(async move {
+                    if let Err(error) = echo(&stream, &shared).await {
+                        log::info!("{peer}: {error}");
+                    }
+                })
+                .detach();
+            }
+            Err(error) => {
+                log::warn!("accept: {error}");
+                reactor::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Echoes until the peer has said everything.
+async fn echo(stream: &TcpStream, shared: &RefCell<Vec<u8>>) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        // A statement of its own: begun in the head of the match, the borrow would last through
+        // its arms and what they await.
+        let echoed = echo_what_is_there(stream, &mut shared.borrow_mut())?;
+        match echoed {
+            Echoed::Everything => continue,
+            Echoed::WholeBuffer => {}
+            Echoed::AllBut(rest) => stream.write_all(&rest).await?,
+            Echoed::End => return Ok(()),
+        }
+        // There may be more: let the other connections go first.
+        reactor::yield_now().await;
+    }
+}
+
+/// What one read and one write came to.
+enum Echoed {
+    /// What was there went out, and nothing is left to read.
+    Everything,
+    /// The buffer was full, so there may be more to read.
+    WholeBuffer,
+    /// The peer did not take these bytes yet.
+    AllBut(Vec<u8>),
+    /// The peer has sent its last byte.
+    End,
+}
+
+fn echo_what_is_there(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Echoed> {
+    let length = match stream.try_read(buffer) {
+        Ok(0) => return Ok(Echoed::End),
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Echoed::Everything),
+        Err(error) => return Err(error),
+    };
+    let sent = match stream.try_write(&buffer[..length]) {
+        Ok(sent) => sent,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(match sent {
+        _ if sent < length => Echoed::AllBut(buffer[sent..length].to_vec()),
+        _ if length == buffer.len() => Echoed::WholeBuffer,
+        _ => Echoed::Everything,
+    })
+}

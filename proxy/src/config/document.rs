@@ -1,0 +1,292 @@
+//! The JSON document as serde reads it: MOSN's keys, and nothing else.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::scalar::{Address, Time};
+use super::{ConfigError, HeaderMatch};
+use crate::limits::Limits;
+
+/// A key that is accepted and has no effect.
+type Ignored = Option<IgnoredAny>;
+
+/// The whole document.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    pub(super) servers: Vec<ServerNode>,
+    pub(super) cluster_manager: ManagerNode,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    close_graceful: Ignored,
+    admin: Ignored,
+    metrics: Ignored,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServerNode {
+    #[serde(default)]
+    pub(super) routers: Vec<RouterNode>,
+    pub(super) listeners: Vec<ListenerNode>,
+    mosn_server_name: Ignored,
+    default_log_path: Ignored,
+    default_log_level: Ignored,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouterNode {
+    pub(super) router_config_name: String,
+    pub(super) virtual_hosts: Vec<VirtualHostNode>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VirtualHostNode {
+    #[serde(rename = "name")]
+    _name: Ignored,
+    #[serde(rename = "domains")]
+    _domains: Vec<AnyDomain>,
+    pub(super) routers: Vec<RouteNode>,
+}
+
+/// The only domain there is: a Bolt frame names no host.
+#[derive(Debug, Deserialize)]
+enum AnyDomain {
+    #[serde(rename = "*")]
+    Any,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteNode {
+    #[serde(rename = "match", default)]
+    pub(super) matching: MatchNode,
+    pub(super) route: TargetNode,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MatchNode {
+    #[serde(default)]
+    pub(super) headers: Vec<HeaderNode>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderNode {
+    name: String,
+    value: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetNode {
+    pub(super) cluster_name: String,
+    pub(super) timeout: Option<Time>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListenerNode {
+    pub(super) name: Option<String>,
+    pub(super) address: Address,
+    pub(super) filter_chains: Vec<ChainNode>,
+    #[serde(rename = "bind_port")]
+    _bind_port: Option<MustBind>,
+    stream_filters: Ignored,
+    access_logs: Ignored,
+    log_path: Ignored,
+    log_level: Ignored,
+}
+
+/// `true`: a listener that is not bound exists in MOSN for traffic redirected by the kernel.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "bool")]
+struct MustBind;
+
+impl TryFrom<bool> for MustBind {
+    type Error = &'static str;
+
+    fn try_from(bind: bool) -> Result<Self, Self::Error> {
+        if bind { Ok(MustBind) } else { Err("expected true: every listener binds its address") }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChainNode {
+    pub(super) filters: Vec<FilterNode>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FilterNode {
+    #[serde(rename = "type")]
+    _filter: FilterType,
+    pub(super) config: ProxyNode,
+}
+
+#[derive(Debug, Deserialize)]
+enum FilterType {
+    #[serde(rename = "proxy")]
+    Proxy,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProxyNode {
+    #[serde(rename = "downstream_protocol")]
+    _downstream_protocol: Protocol,
+    #[serde(rename = "upstream_protocol")]
+    _upstream_protocol: Protocol,
+    pub(super) router_config_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+enum Protocol {
+    #[serde(rename = "bolt")]
+    Bolt,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManagerNode {
+    pub(super) clusters: Vec<ClusterNode>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClusterNode {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    _type: Option<ClusterType>,
+    #[serde(rename = "lb_type")]
+    _lb_type: Option<Balancer>,
+    pub(super) max_request_per_conn: Option<usize>,
+    pub(super) connections_per_host: Option<usize>,
+    pub(super) connect_timeout: Option<Time>,
+    pub(super) hosts: Vec<HostNode>,
+    circuit_breakers: Ignored,
+    health_check: Ignored,
+    conn_buffer_limit_bytes: Ignored,
+}
+
+#[derive(Debug, Deserialize)]
+enum ClusterType {
+    #[serde(rename = "SIMPLE")]
+    Simple,
+}
+
+#[derive(Debug, Deserialize)]
+enum Balancer {
+    #[serde(rename = "LB_ROUNDROBIN")]
+    RoundRobin,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostNode {
+    pub(super) address: Address,
+    weight: Ignored,
+}
+
+/// What serde found wrong.
+pub(super) struct ParseError {
+    path: String,
+    error: serde_json::Error,
+}
+
+/// Reads the document.
+pub(super) fn parse(text: &str) -> Result<Document, ParseError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        ParseError { path, error: error.into_inner() }
+    })?;
+    deserializer.end().map_err(|error| ParseError { path: ".".to_owned(), error })?;
+    Ok(document)
+}
+
+impl ParseError {
+    pub(super) fn in_file(self, file: &Path) -> ConfigError {
+        let (line, column) = (self.error.line(), self.error.column());
+        let message = self.error.to_string();
+        // The position is named in front, in the form that editors jump to.
+        let suffix = format!(" at line {line} column {column}");
+        let message = message.strip_suffix(&suffix).unwrap_or(&message).to_owned();
+        // A path of "." is the document itself; "?" stands for what has no name yet.
+        let path = self.path.trim_start_matches(['.', '?']).to_owned();
+        ConfigError { file: file.to_owned(), position: Some((line, column)), path, message }
+    }
+}
+
+/// The lines that say which of these keys are there in vain.
+fn no_effect(path: &str, keys: &[(&str, &Ignored)]) -> Vec<String> {
+    let dot = if path.is_empty() { "" } else { "." };
+    keys.iter()
+        .filter(|(_, value)| value.is_some())
+        .map(|(key, _)| format!("{path}{dot}{key} has no effect in this version"))
+        .collect()
+}
+
+impl Document {
+    pub(super) fn ignored(&self) -> Vec<String> {
+        let keys = [
+            ("close_graceful", &self.close_graceful),
+            ("admin", &self.admin),
+            ("metrics", &self.metrics),
+        ];
+        no_effect("", &keys)
+    }
+}
+
+impl ServerNode {
+    pub(super) fn ignored(&self, path: &str) -> Vec<String> {
+        let keys = [
+            ("mosn_server_name", &self.mosn_server_name),
+            ("default_log_path", &self.default_log_path),
+            ("default_log_level", &self.default_log_level),
+        ];
+        no_effect(path, &keys)
+    }
+}
+
+impl ListenerNode {
+    pub(super) fn ignored(&self, path: &str) -> Vec<String> {
+        let keys = [
+            ("stream_filters", &self.stream_filters),
+            ("access_logs", &self.access_logs),
+            ("log_path", &self.log_path),
+            ("log_level", &self.log_level),
+        ];
+        no_effect(path, &keys)
+    }
+}
+
+impl ClusterNode {
+    pub(super) fn ignored(&self, path: &str) -> Vec<String> {
+        let keys = [
+            ("circuit_breakers", &self.circuit_breakers),
+            ("health_check", &self.health_check),
+            ("conn_buffer_limit_bytes", &self.conn_buffer_limit_bytes),
+        ];
+        let mut lines = no_effect(path, &keys);
+        for (number, host) in self.hosts.iter().enumerate() {
+            lines
+                .extend(no_effect(&format!("{path}.hosts[{number}]"), &[("weight", &host.weight)]));
+        }
+        lines
+    }
+}
+
+impl HeaderNode {
+    /// `.*` is MOSN's way to write "any value".
+    pub(super) fn as_match(&self) -> HeaderMatch {
+        let value = (self.value != ".*").then(|| self.value.clone());
+        HeaderMatch { name: self.name.clone(), value }
+    }
+}

@@ -1,0 +1,98 @@
+//! A configuration in words.
+
+use std::fmt::Write;
+
+use super::{Cluster, Config, HeaderMatch, Listener, Route};
+use crate::limits::REQUEST_TIMEOUT;
+
+pub(super) fn explain(config: &Config) -> String {
+    let mut out = String::new();
+    for listener in &config.listeners {
+        explain_listener(listener, &mut out);
+    }
+    for cluster in &config.clusters {
+        explain_cluster(cluster, &mut out);
+    }
+    let limits = &config.limits;
+    line(&mut out, "limits:");
+    line(
+        &mut out,
+        &format!(
+            "  a frame has at most {} bytes, its class name and its header map {} each",
+            limits.frame_bytes_max, limits.header_bytes_max
+        ),
+    );
+    line(
+        &mut out,
+        &format!(
+            "  a client has at most {} requests in flight; {} clients per listener",
+            limits.in_flight_max, limits.connections_max
+        ),
+    );
+    line(
+        &mut out,
+        &format!(
+            "  reading stops above {} bytes of waiting output and goes on below {}; a client that \
+             lets {} bytes wait is closed",
+            limits.output_high_bytes, limits.output_low_bytes, limits.output_bytes_max
+        ),
+    );
+    for warning in &config.warnings {
+        line(&mut out, &format!("note: {warning}"));
+    }
+    out
+}
+
+fn explain_listener(listener: &Listener, out: &mut String) {
+    line(
+        out,
+        &format!(
+            "listens for bolt on {} (`{}`), routes by `{}`:",
+            listener.address, listener.name, listener.router
+        ),
+    );
+    for route in &listener.routes {
+        line(out, &format!("  {}", route_text(route)));
+    }
+    line(out, "  anything else is answered with status 6");
+}
+
+fn route_text(route: &Route) -> String {
+    let condition = if route.headers.is_empty() {
+        "every request".to_owned()
+    } else {
+        let parts: Vec<String> = route.headers.iter().map(condition).collect();
+        format!("requests with {}", parts.join(" and "))
+    };
+    let timeout = route.timeout.unwrap_or(REQUEST_TIMEOUT);
+    format!(
+        "{condition} to cluster `{}`, answered with status 7 after {timeout:?} unless the frame \
+         says otherwise",
+        route.cluster
+    )
+}
+
+fn condition(header: &HeaderMatch) -> String {
+    match &header.value {
+        Some(value) => format!("header `{}` equal to `{value}`", header.name),
+        None => format!("a header `{}`", header.name),
+    }
+}
+
+fn explain_cluster(cluster: &Cluster, out: &mut String) {
+    let hosts: Vec<String> = cluster.hosts.iter().map(ToString::to_string).collect();
+    let hosts = if hosts.is_empty() { "no hosts".to_owned() } else { hosts.join(", ") };
+    line(out, &format!("cluster `{}`, in turn: {hosts}", cluster.name));
+    line(
+        out,
+        &format!(
+            "  {} connection(s) to each, at most {} requests in flight on one, dialed within {:?}",
+            cluster.connections_per_host, cluster.in_flight_max, cluster.connect_timeout
+        ),
+    );
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{text}");
+}

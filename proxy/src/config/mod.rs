@@ -1,0 +1,327 @@
+//! The configuration: a JSON file in MOSN's shape, read strictly.
+//!
+//! [`Config::read`] gives either a configuration that can be run or a [`ConfigError`] that names the
+//! file, the line and column, the path in the document and what was expected there. Keys of MOSN
+//! that have no meaning here yet are accepted and listed in [`Config::warnings`]; every other
+//! unknown key is an error.
+
+mod document;
+mod explain;
+mod locate;
+mod scalar;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::ids;
+use crate::limits::{CONNECT_TIMEOUT, Limits};
+
+use document::{ClusterNode, Document, FilterNode, ListenerNode, RouterNode, ServerNode};
+
+/// Most connections per host that a cluster may ask for.
+pub const CONNECTIONS_PER_HOST_MAX: usize = 64;
+
+/// A configuration that can be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file it came from, for messages.
+    pub file: PathBuf,
+    /// Limits of every connection.
+    pub limits: Limits,
+    /// Where to listen, and by which routes requests go.
+    pub listeners: Vec<Listener>,
+    /// Groups of hosts.
+    pub clusters: Vec<Cluster>,
+    /// What the file says that has no effect, or an effect that may surprise: one line each.
+    pub warnings: Vec<String>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// For logs; the address when the file names none.
+    pub name: String,
+    /// The address.
+    pub address: SocketAddr,
+    /// Where in the document the address stands.
+    pub address_path: String,
+    /// The routes, tried in order.
+    pub routes: Vec<Route>,
+    /// Name of the routes, for messages.
+    pub router: String,
+}
+
+/// Which requests go to which cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Conditions on the header map; all must hold. Empty: every request matches.
+    pub headers: Vec<HeaderMatch>,
+    /// Name of the cluster; may be one that does not exist.
+    pub cluster: String,
+    /// Time-out of requests that carry none.
+    pub timeout: Option<Duration>,
+}
+
+/// A condition on one header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// Name of the header.
+    pub name: String,
+    /// Its value; `None`: any, but it must be there.
+    pub value: Option<String>,
+}
+
+/// A group of hosts that serve the same requests, taken in turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Its name in routes.
+    pub name: String,
+    /// The hosts; may be empty.
+    pub hosts: Vec<SocketAddr>,
+    /// Requests in flight on one connection to a host.
+    pub in_flight_max: usize,
+    /// Connections to each host.
+    pub connections_per_host: usize,
+    /// Longest time a dial may take.
+    pub connect_timeout: Duration,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// Line and column, from 1; `None` when the file could not be read at all.
+    pub position: Option<(usize, usize)>,
+    /// Path in the document, such as `servers[0].listeners[0].address`; empty at its root.
+    pub path: String,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some((line, column)) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is not JSON, or does not describe a proxy.
+    pub fn read(file: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
+            file: file.to_owned(),
+            position: None,
+            path: String::new(),
+            message: format!("cannot read the file: {error}"),
+        })?;
+        Config::parse(file, &text)
+    }
+
+    /// Reads a text; `file` is only named in messages.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    ///
+    /// ```
+    /// let error = proxy::Config::parse("p.json".as_ref(), r#"{"servers": 3}"#).unwrap_err();
+    /// assert!(error.to_string().starts_with("p.json:1:13: servers: "));
+    /// ```
+    pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
+        let document = document::parse(text).map_err(|e| e.in_file(file))?;
+        build(file, document).map_err(|Fault { path, message }| ConfigError {
+            file: file.to_owned(),
+            position: locate::position(text, &path),
+            path,
+            message,
+        })
+    }
+
+    /// What the configuration does, for people: one line per fact.
+    pub fn explain(&self) -> String {
+        explain::explain(self)
+    }
+}
+
+/// Something that is well-formed and still wrong.
+struct Fault {
+    path: String,
+    message: String,
+}
+
+fn fault<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault { path: path.into(), message: message.into() })
+}
+
+fn build(file: &Path, document: Document) -> Result<Config, Fault> {
+    let mut warnings = document.ignored();
+    let limits = document.limits;
+    if let Err((key, message)) = limits.check() {
+        return fault(format!("limits.{key}"), message);
+    }
+    let clusters = clusters(&document.cluster_manager.clusters, &mut warnings)?;
+    let mut listeners = Vec::new();
+    for (number, server) in document.servers.iter().enumerate() {
+        add_listeners(server, &format!("servers[{number}]"), &mut listeners, &mut warnings)?;
+    }
+    if listeners.is_empty() {
+        return fault("servers", "expected at least one listener, found none");
+    }
+    warn_of_missing_clusters(&listeners, &clusters, &mut warnings);
+    Ok(Config { file: file.to_owned(), limits, listeners, clusters, warnings })
+}
+
+fn clusters(nodes: &[ClusterNode], warnings: &mut Vec<String>) -> Result<Vec<Cluster>, Fault> {
+    let mut clusters: Vec<Cluster> = Vec::new();
+    for (number, node) in nodes.iter().enumerate() {
+        let path = format!("cluster_manager.clusters[{number}]");
+        if clusters.iter().any(|other| other.name == node.name) {
+            return fault(
+                format!("{path}.name"),
+                format!("there are two clusters `{}`", node.name),
+            );
+        }
+        clusters.push(cluster(node, &path, warnings)?);
+    }
+    Ok(clusters)
+}
+
+fn cluster(node: &ClusterNode, path: &str, warnings: &mut Vec<String>) -> Result<Cluster, Fault> {
+    warnings.extend(node.ignored(path));
+    if node.hosts.is_empty() {
+        warnings.push(format!("{path}.hosts is empty: its requests are answered with status 0x10"));
+    }
+    let in_flight_max = node.max_request_per_conn.unwrap_or(ids::IN_FLIGHT_MAX);
+    if !(1..=ids::IN_FLIGHT_MAX).contains(&in_flight_max) {
+        let message = format!("expected 1 to {}, found {in_flight_max}", ids::IN_FLIGHT_MAX);
+        return fault(format!("{path}.max_request_per_conn"), message);
+    }
+    let connections_per_host = node.connections_per_host.unwrap_or(1);
+    if !(1..=CONNECTIONS_PER_HOST_MAX).contains(&connections_per_host) {
+        let message =
+            format!("expected 1 to {CONNECTIONS_PER_HOST_MAX}, found {connections_per_host}");
+        return fault(format!("{path}.connections_per_host"), message);
+    }
+    Ok(Cluster {
+        name: node.name.clone(),
+        hosts: node.hosts.iter().map(|host| host.address.0).collect(),
+        in_flight_max,
+        connections_per_host,
+        connect_timeout: node.connect_timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.0),
+    })
+}
+
+fn add_listeners(
+    server: &ServerNode,
+    path: &str,
+    listeners: &mut Vec<Listener>,
+    warnings: &mut Vec<String>,
+) -> Result<(), Fault> {
+    warnings.extend(server.ignored(path));
+    for (number, router) in server.routers.iter().enumerate() {
+        let path = format!("{path}.routers[{number}].router_config_name");
+        let name = &router.router_config_name;
+        if server.routers[..number].iter().any(|other| other.router_config_name == *name) {
+            return fault(path, format!("there are two routers `{name}`"));
+        }
+    }
+    for (number, node) in server.listeners.iter().enumerate() {
+        let path = format!("{path}.listeners[{number}]");
+        let listener = listener(node, server, &path, warnings)?;
+        let same =
+            |other: &&Listener| other.address == listener.address && listener.address.port() != 0;
+        if let Some(other) = listeners.iter().find(same) {
+            let message = format!("{} is taken by {}", listener.address, other.address_path);
+            return fault(listener.address_path, message);
+        }
+        listeners.push(listener);
+    }
+    Ok(())
+}
+
+fn listener(
+    node: &ListenerNode,
+    server: &ServerNode,
+    path: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Listener, Fault> {
+    warnings.extend(node.ignored(path));
+    let (filter, filter_path) = proxy_filter(node, path)?;
+    let router = &filter.config.router_config_name;
+    let found = server.routers.iter().position(|node| node.router_config_name == *router);
+    let Some(number) = found else {
+        let known: Vec<String> =
+            server.routers.iter().map(|node| format!("`{}`", node.router_config_name)).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let message = format!("no router `{router}` in this server; there is {known}");
+        return fault(format!("{filter_path}.config.router_config_name"), message);
+    };
+    let address = node.address.0;
+    Ok(Listener {
+        name: node.name.clone().unwrap_or_else(|| address.to_string()),
+        address,
+        address_path: format!("{path}.address"),
+        routes: routes(&server.routers[number]),
+        router: router.clone(),
+    })
+}
+
+fn proxy_filter<'a>(node: &'a ListenerNode, path: &str) -> Result<(&'a FilterNode, String), Fault> {
+    let [chain] = &node.filter_chains[..] else {
+        let message = format!("expected one filter chain, found {}", node.filter_chains.len());
+        return fault(format!("{path}.filter_chains"), message);
+    };
+    let [filter] = &chain.filters[..] else {
+        let message = format!("expected one filter, found {}", chain.filters.len());
+        return fault(format!("{path}.filter_chains[0].filters"), message);
+    };
+    Ok((filter, format!("{path}.filter_chains[0].filters[0]")))
+}
+
+fn routes(router: &RouterNode) -> Vec<Route> {
+    let nodes = router.virtual_hosts.iter().flat_map(|host| &host.routers);
+    nodes
+        .map(|node| Route {
+            headers: node.matching.headers.iter().map(|header| header.as_match()).collect(),
+            cluster: node.route.cluster_name.clone(),
+            timeout: node.route.timeout.map(|timeout| timeout.0).filter(|t| !t.is_zero()),
+        })
+        .collect()
+}
+
+fn warn_of_missing_clusters(
+    listeners: &[Listener],
+    clusters: &[Cluster],
+    warnings: &mut Vec<String>,
+) {
+    for listener in listeners {
+        for route in &listener.routes {
+            if !clusters.iter().any(|cluster| cluster.name == route.cluster) {
+                warnings.push(format!(
+                    "router `{}` names cluster `{}`, which does not exist: its requests are \
+                     answered with status 6",
+                    listener.router, route.cluster
+                ));
+            }
+        }
+        if listener.routes.is_empty() {
+            warnings.push(format!(
+                "router `{}` has no routes: its requests are answered with status 6",
+                listener.router
+            ));
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One connection: a socket, what waits to be written to it, and the waker of the one task that
+//! reads and writes it.
+//!
+//! Anybody may queue output and wake the task; only the task touches the socket. It runs after the
+//! tasks that were ready before it, so what they all queued in one turn leaves in one `writev`.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use net::TcpStream;
+
+use crate::codec::{Codec, CodecError, Frame, LocalReply, Origin};
+use crate::inbox::{Inbox, Payload, Verdict};
+use crate::limits::READS_PER_TURN_MAX;
+use crate::outbox::{Outbox, WRITE_PIECES_MAX};
+use crate::worker::Worker;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum CloseReason {
+    /// The peer closed it, between two frames.
+    Eof,
+    /// The peer closed it within a frame.
+    Truncated { have_bytes: usize, need_bytes: usize },
+    /// The socket failed.
+    Io(io::Error),
+    /// It was not made, or not in time.
+    NotConnected(io::Error),
+    /// The peer sent something else than frames.
+    Undecodable(CodecError),
+    /// The peer sends and does not read.
+    NotReading { waiting_bytes: usize },
+    /// It was asked to end, or nobody needs it any more.
+    Retired,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::Eof => f.write_str("the peer closed the connection"),
+            CloseReason::Truncated { have_bytes, need_bytes } => write!(
+                f,
+                "truncated frame: the peer closed the connection after {have_bytes} of at least \
+                 {need_bytes} bytes"
+            ),
+            CloseReason::Io(error) => error.fmt(f),
+            CloseReason::NotConnected(error) => write!(f, "cannot connect: {error}"),
+            CloseReason::Undecodable(error) => write!(f, "undecodable frame: {error}"),
+            CloseReason::NotReading { waiting_bytes } => {
+                write!(f, "the peer does not read: {waiting_bytes} bytes wait for it")
+            }
+            CloseReason::Retired => f.write_str("retired"),
+        }
+    }
+}
+
+/// See the module's page.
+pub(crate) struct Conn {
+    worker: Rc<Worker>,
+    codec: &'static dyn Codec,
+    /// Empty while it is being connected.
+    stream: OnceCell<TcpStream>,
+    outbox: RefCell<Outbox>,
+    waker: RefCell<Option<Waker>>,
+    /// Whether the task will run anyway, so that it is woken once however much is queued.
+    woken: Cell<bool>,
+    closed: Cell<bool>,
+    written_bytes: Cell<u64>,
+}
+
+impl Conn {
+    pub(crate) fn new(worker: Rc<Worker>, codec: &'static dyn Codec) -> Self {
+        Conn {
+            worker,
+            codec,
+            stream: OnceCell::new(),
+            outbox: RefCell::default(),
+            waker: RefCell::default(),
+            woken: Cell::new(false),
+            closed: Cell::new(false),
+            written_bytes: Cell::new(0),
+        }
+    }
+
+    /// Gives it its socket. What was queued before is written by the next flush.
+    pub(crate) fn open(&self, stream: TcpStream) {
+        assert!(self.stream.set(stream).is_ok(), "a connection is opened once");
+    }
+
+    /// To be called first in every poll of the task.
+    pub(crate) fn enter(&self, cx: &Context<'_>) {
+        self.woken.set(false);
+        let mut place = self.waker.borrow_mut();
+        if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *place = Some(cx.waker().clone());
+        }
+    }
+
+    /// Makes the task run after those that are ready now.
+    pub(crate) fn wake(&self) {
+        if self.woken.replace(true) {
+            return;
+        }
+        let waker = self.waker.borrow().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Queues a frame. The task is not woken: see [`wake`](Self::wake).
+    pub(crate) fn queue(&self, payload: &mut Payload<'_>) {
+        if self.closed.get() {
+            return;
+        }
+        self.worker.stats.output_bytes.add(payload.bytes().len());
+        self.outbox.borrow_mut().push(payload, &self.worker.buffers);
+    }
+
+    /// Queues a copy of bytes.
+    pub(crate) fn queue_copy(&self, bytes: &[u8]) {
+        if self.closed.get() {
+            return;
+        }
+        self.worker.stats.output_bytes.add(bytes.len());
+        self.outbox.borrow_mut().extend(bytes, &self.worker.buffers);
+    }
+
+    /// Queues an answer of the proxy's own.
+    pub(crate) fn queue_reply(&self, origin: Origin, reply: LocalReply) {
+        self.queue_built(|codec, out| codec.local_reply(origin, reply, out));
+    }
+
+    /// Queues the acknowledgement of a heartbeat.
+    pub(crate) fn queue_ack(&self, origin: Origin) {
+        self.queue_built(|codec, out| codec.heartbeat_ack(origin, out));
+    }
+
+    fn queue_built(&self, build: impl FnOnce(&dyn Codec, &mut Vec<u8>)) {
+        let mut out = self.worker.buffers.take();
+        build(self.codec, &mut out);
+        self.queue_copy(&out);
+        self.worker.buffers.give(out);
+    }
+
+    pub(crate) fn output_bytes(&self) -> usize {
+        self.outbox.borrow().bytes()
+    }
+
+    /// What the socket has taken so far.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes.get()
+    }
+
+    /// Writes until nothing waits (`Ready`) or the socket takes no more (`Pending`).
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = self.stream.get() else { return Poll::Pending };
+        let mut outbox = self.outbox.borrow_mut();
+        while !outbox.is_empty() {
+            match poll_write(stream, cx, &outbox) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(bytes)) => {
+                    outbox.sent(bytes, &self.worker.buffers);
+                    self.worker.stats.output_bytes.sub(bytes);
+                    self.written_bytes.set(self.written_bytes.get() + bytes as u64);
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads and hands on frames until there is nothing to read, a frame was stalled, or it is
+    /// somebody else's turn; `Pending` in all three cases. `Ready` is the end of the connection.
+    pub(crate) fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        inbox: &mut Inbox,
+        mut on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
+    ) -> Poll<CloseReason> {
+        let Some(stream) = self.stream.get() else { return Poll::Pending };
+        let limits = self.worker.limits.frame();
+        for _ in 0..READS_PER_TURN_MAX {
+            let mut scratch = self.worker.buffers.take_scratch();
+            let step = stream.poll_read(cx, scratch.read_area()).map(|read| match read {
+                Ok(0) => Err(end_of_stream(inbox)),
+                Ok(n) => inbox
+                    .receive(self.codec, &limits, &mut scratch, n, &mut on_frame)
+                    .map_err(CloseReason::Undecodable),
+                Err(error) => Err(CloseReason::Io(error)),
+            });
+            self.worker.buffers.put_scratch(scratch);
+            match step {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(reason)) => return Poll::Ready(reason),
+                Poll::Ready(Ok(())) if inbox.is_stalled() => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+        self.wake();
+        Poll::Pending
+    }
+
+    /// Hands on what a stall left behind.
+    pub(crate) fn resume(
+        &self,
+        inbox: &mut Inbox,
+        on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
+    ) -> Result<(), CloseReason> {
+        inbox
+            .resume(self.codec, &self.worker.limits.frame(), on_frame)
+            .map_err(CloseReason::Undecodable)
+    }
+
+    /// Forgets what waits and closes the socket.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        let dropped = self.outbox.borrow_mut().clear(&self.worker.buffers);
+        self.worker.stats.output_bytes.sub(dropped);
+        *self.waker.borrow_mut() = None;
+        if let Some(stream) = self.stream.get() {
+            stream.close();
+        }
+    }
+}
+
+/// One system call for as much as it takes.
+fn poll_write(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    outbox: &Outbox,
+) -> Poll<io::Result<usize>> {
+    if let Some(single) = outbox.single() {
+        return stream.poll_write(cx, single);
+    }
+    let mut slices = [IoSlice::new(&[]); WRITE_PIECES_MAX];
+    let (count, _) = outbox.slices(&mut slices);
+    stream.poll_write_vectored(cx, &slices[..count])
+}
+
+fn end_of_stream(inbox: &Inbox) -> CloseReason {
+    match inbox.held_bytes() {
+        0 => CloseReason::Eof,
+        have_bytes => CloseReason::Truncated { have_bytes, need_bytes: inbox.need_bytes() },
+    }
+}

@@ -1,0 +1,325 @@
+//! A client's connection: read, decode, route, hand over; and write the answers that come back.
+//!
+//! It is one task for all its requests. The task stops reading while one of these holds, and each
+//! of them wakes it when it is over:
+//!
+//! - more than `output_high_bytes` of answers wait for the client, until fewer than
+//!   `output_low_bytes` do;
+//! - `in_flight_max` of its requests wait for their answers, until one has come;
+//! - the upstream connection of its next request has more than `output_high_bytes` to write.
+//!
+//! Answers to requests that were let through cannot be refused, and the shared upstream connection
+//! must not wait for one client. So a client that sends and does not read is closed when
+//! `output_bytes_max` wait for it: that, plus one frame, is what it can cost.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use net::TcpStream;
+use reactor::time;
+use slab::Slab;
+
+use crate::cluster::{Cluster, Pick};
+use crate::codec::{Codec, CodecError, Frame, Kind, LocalReply, Origin};
+use crate::conn::{CloseReason, Conn};
+use crate::inbox::{Inbox, Payload, Verdict};
+use crate::router::Router;
+use crate::stream::{Action, Event, Stream};
+use crate::upstream::{Call, Upstream};
+use crate::worker::Worker;
+
+/// The requests in flight of one client: where each waits, and under which id.
+type Flights = Slab<(Rc<Upstream>, u32)>;
+
+/// See the module's page.
+pub(crate) struct Downstream {
+    worker: Rc<Worker>,
+    codec: &'static dyn Codec,
+    router: Rc<Router>,
+    peer: SocketAddr,
+    conn: Conn,
+    flights: RefCell<Flights>,
+    /// Reading is stopped until the output is below its low water.
+    output_high: Cell<bool>,
+    /// The upstream connection whose output must drain before reading goes on.
+    parked_at: RefCell<Option<Rc<Upstream>>>,
+    /// Set by others to have the task end the connection.
+    doomed: Cell<Option<CloseReason>>,
+    complained: Cell<bool>,
+    closed: Cell<bool>,
+}
+
+impl Downstream {
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        codec: &'static dyn Codec,
+        router: Rc<Router>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Rc<Self> {
+        worker.stats.downstream_accepted.up();
+        worker.stats.downstream_connections.up();
+        let conn = Conn::new(Rc::clone(&worker), codec);
+        conn.open(stream);
+        Rc::new(Downstream {
+            worker,
+            codec,
+            router,
+            peer,
+            conn,
+            flights: RefCell::default(),
+            output_high: Cell::new(false),
+            parked_at: RefCell::default(),
+            doomed: Cell::new(None),
+            complained: Cell::new(false),
+            closed: Cell::new(false),
+        })
+    }
+
+    /// The list of requests in flight, for the upstream connection that adds to it.
+    pub(crate) fn flights(&self) -> RefMut<'_, Flights> {
+        self.flights.borrow_mut()
+    }
+
+    /// Passes an answer on under the client's own id.
+    pub(crate) fn deliver(&self, flight: usize, origin: Origin, payload: &mut Payload<'_>) {
+        self.flights.borrow_mut().remove(flight);
+        self.codec.set_id(payload.bytes_mut(), origin.id);
+        self.conn.queue(payload);
+        self.after_queueing();
+    }
+
+    /// Ends a request in flight with an answer of the proxy's own.
+    pub(crate) fn finish(&self, flight: usize, origin: Origin, why: LocalReply) {
+        self.flights.borrow_mut().remove(flight);
+        self.conn.queue_reply(origin, why);
+        self.after_queueing();
+    }
+
+    fn after_queueing(&self) {
+        let waiting_bytes = self.conn.output_bytes();
+        if waiting_bytes > self.worker.limits.output_bytes_max {
+            self.doomed.set(Some(CloseReason::NotReading { waiting_bytes }));
+        }
+        self.conn.wake();
+    }
+
+    /// The upstream connection it was parked at goes on.
+    pub(crate) fn drained(&self) {
+        *self.parked_at.borrow_mut() = None;
+        self.conn.wake();
+    }
+
+    fn park(self: &Rc<Self>, upstream: Rc<Upstream>) {
+        upstream.park(self);
+        *self.parked_at.borrow_mut() = Some(upstream);
+    }
+
+    /// Whether nothing that asks for an answer may be taken in now.
+    fn must_hold(&self) -> bool {
+        let limits = &self.worker.limits;
+        let bytes = self.conn.output_bytes();
+        let high = if self.output_high.get() {
+            bytes > limits.output_low_bytes
+        } else {
+            bytes > limits.output_high_bytes
+        };
+        self.output_high.set(high);
+        high || self.parked_at.borrow().is_some()
+            || self.flights.borrow().len() >= limits.in_flight_max
+    }
+
+    fn on_frame(
+        self: &Rc<Self>,
+        frame: &Frame,
+        payload: &mut Payload<'_>,
+        now: Instant,
+    ) -> Verdict {
+        let stats = &self.worker.stats;
+        if self.must_hold() {
+            stats.stalls.up();
+            return Verdict::Stall;
+        }
+        match frame.kind {
+            Kind::Request | Kind::Oneway => return self.on_request(frame, payload, now),
+            Kind::Heartbeat => {
+                stats.heartbeats.up();
+                self.conn.queue_ack(frame.origin);
+            }
+            Kind::Response | Kind::HeartbeatAck | Kind::GoAway => stats.unexpected_frames.up(),
+        }
+        Verdict::Taken
+    }
+
+    fn on_request(
+        self: &Rc<Self>,
+        frame: &Frame,
+        payload: &mut Payload<'_>,
+        now: Instant,
+    ) -> Verdict {
+        let oneway = frame.kind == Kind::Oneway;
+        let mut call = Call { stream: Stream::new(oneway), origin: frame.origin, deadline: now };
+        let mut upstream = None;
+        let action = match self.match_route(frame, payload) {
+            Err(why) => call.stream.on(Event::Refused(why)),
+            Ok((cluster, timeout)) => {
+                call.deadline += timeout;
+                call.stream.on(Event::RouteFound);
+                let event;
+                (event, upstream) = choose_host(cluster, now);
+                call.stream.on(event)
+            }
+        };
+        match (action, upstream) {
+            (Action::Hold, Some(upstream)) => {
+                self.worker.stats.stalls.up();
+                self.park(upstream);
+                return Verdict::Stall;
+            }
+            (Action::SendAndWait, Some(upstream)) => upstream.send(call, self, payload),
+            (Action::SendAndForget, Some(upstream)) => upstream.send_oneway(payload),
+            (Action::Reply(why), _) => self.refuse(call.origin, why),
+            _ => self.worker.stats.oneways_dropped.up(),
+        }
+        let stats = &self.worker.stats;
+        if oneway {
+            stats.oneways.up()
+        } else {
+            stats.requests.up()
+        }
+        Verdict::Taken
+    }
+
+    fn match_route(
+        &self,
+        frame: &Frame,
+        payload: &Payload<'_>,
+    ) -> Result<(&Cluster, Duration), LocalReply> {
+        let found = self.router.find(self.codec, frame, payload.bytes()).map_err(|error| {
+            self.complain(&error);
+            LocalReply::BadHeader
+        })?;
+        let route = found.ok_or(LocalReply::NoRoute)?;
+        let cluster = route.cluster.as_deref().ok_or(LocalReply::NoRoute)?;
+        Ok((cluster, route.timeout(frame.timeout_ms)))
+    }
+
+    /// Says once per connection that its header maps cannot be read.
+    fn complain(&self, error: &CodecError) {
+        if !self.complained.replace(true) {
+            log::warn!("client {}: request answered with status 9: {error}", self.peer);
+        }
+    }
+
+    fn refuse(&self, origin: Origin, why: LocalReply) {
+        let stats = &self.worker.stats;
+        match why {
+            LocalReply::NoRoute => stats.no_route.up(),
+            LocalReply::Overflow => stats.overflow.up(),
+            LocalReply::BadHeader => stats.bad_header.up(),
+            _ => stats.no_upstream.up(),
+        }
+        self.conn.queue_reply(origin, why);
+    }
+
+    fn poll(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
+        self.conn.enter(cx);
+        if let Some(reason) = self.doomed.take() {
+            return Poll::Ready(reason);
+        }
+        // First what came back: it may be what reading waits for.
+        if let Poll::Ready(Err(error)) = self.conn.poll_flush(cx) {
+            return Poll::Ready(CloseReason::Io(error));
+        }
+        if let Poll::Ready(reason) = self.poll_read(cx, inbox) {
+            // Answers made while reading are owed all the same.
+            let _ = self.conn.poll_flush(cx);
+            return Poll::Ready(reason);
+        }
+        match self.conn.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(CloseReason::Io(error)),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_read(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
+        if self.must_hold() {
+            return Poll::Pending;
+        }
+        // One look at the clock for all requests of this poll, and none when there are none.
+        let mut now = None;
+        let mut on_frame = |frame: &Frame, payload: &mut Payload<'_>| {
+            self.on_frame(frame, payload, *now.get_or_insert_with(time::now))
+        };
+        if inbox.is_stalled() {
+            match self.conn.resume(inbox, &mut on_frame) {
+                Err(reason) => return Poll::Ready(reason),
+                Ok(()) if inbox.is_stalled() => return Poll::Pending,
+                Ok(()) => {}
+            }
+        }
+        self.conn.poll_receive(cx, inbox, on_frame)
+    }
+
+    /// Ends the connection; the upstream connections stay, and forget its requests.
+    fn close(self: &Rc<Self>, reason: &CloseReason) {
+        if self.closed.replace(true) {
+            return;
+        }
+        let stats = &self.worker.stats;
+        stats.downstream_connections.down();
+        self.conn.close();
+        if let Some(upstream) = self.parked_at.take() {
+            upstream.unpark(self);
+        }
+        let flights = std::mem::take(&mut *self.flights.borrow_mut());
+        for (_, (upstream, id)) in flights {
+            upstream.forget(id);
+        }
+        self.log_close(reason);
+    }
+
+    fn log_close(&self, reason: &CloseReason) {
+        let peer = self.peer;
+        match reason {
+            CloseReason::Truncated { .. }
+            | CloseReason::Undecodable(_)
+            | CloseReason::NotReading { .. } => {
+                self.worker.stats.downstream_faulty.up();
+                log::warn!("client {peer}: connection closed: {reason}");
+            }
+            CloseReason::Io(_) => log::info!("client {peer}: connection closed: {reason}"),
+            _ => log::debug!("client {peer}: connection closed: {reason}"),
+        }
+    }
+}
+
+fn choose_host(cluster: &Cluster, now: Instant) -> (Event, Option<Rc<Upstream>>) {
+    match cluster.pick(now) {
+        Pick::Use(upstream) => (Event::HostChosen, Some(upstream)),
+        Pick::Congested(upstream) => (Event::Congested, Some(upstream)),
+        Pick::Full => (Event::Refused(LocalReply::Overflow), None),
+        Pick::Down => (Event::Refused(LocalReply::NoUpstream), None),
+    }
+}
+
+/// The task of one client's connection.
+pub(crate) async fn run(downstream: Rc<Downstream>) {
+    // Closes it also when the task is aborted or panics.
+    let guard = Guard(downstream);
+    let mut inbox = Inbox::new();
+    let reason = poll_fn(|cx| guard.0.poll(cx, &mut inbox)).await;
+    guard.0.close(&reason);
+}
+
+struct Guard(Rc<Downstream>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.close(&CloseReason::Retired);
+    }
+}

@@ -1,0 +1,93 @@
+//! Every limit of the proxy, by name.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::codec::{FrameLimits, bolt};
+use crate::ids;
+
+/// Time an upstream host may leave waiting output unread before its connection is given up.
+pub const WRITE_STALL: Duration = Duration::from_secs(15);
+/// Reads from one connection before other tasks get their turn.
+pub const READS_PER_TURN_MAX: usize = 4;
+/// Connections accepted by one listener before other tasks get their turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// Pause before a host is dialed again after the first failure; doubles with every further one.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Longest pause between two dials.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Time-out of a request when neither its frame nor its route names one.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time-out of a dial when the cluster names none.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The limits that a configuration file can set, in its object `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Longest frame in bytes, fixed header included. A longer one closes its connection as soon as
+    /// the fixed header is there.
+    pub frame_bytes_max: usize,
+    /// Longest class name and longest header map, in bytes.
+    pub header_bytes_max: usize,
+    /// Requests that one client connection may have in flight; reading stops there.
+    pub in_flight_max: usize,
+    /// Bytes waiting to be written to one connection above which nothing that would add to them is
+    /// read.
+    pub output_high_bytes: usize,
+    /// Bytes waiting to be written below which reading goes on.
+    pub output_low_bytes: usize,
+    /// Bytes waiting to be written to one client above which its connection is closed: answers to
+    /// requests that were let through cannot be refused, so this is the bound on a client that sends
+    /// and does not read.
+    pub output_bytes_max: usize,
+    /// Client connections of one listener; a further one is closed at once.
+    pub connections_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            frame_bytes_max: 8 << 20,
+            header_bytes_max: bolt::SECTION_BYTES_MAX,
+            in_flight_max: 1024,
+            output_high_bytes: 1 << 20,
+            output_low_bytes: 256 << 10,
+            output_bytes_max: 64 << 20,
+            connections_max: 16_384,
+        }
+    }
+}
+
+impl Limits {
+    /// Those of one frame.
+    pub fn frame(&self) -> FrameLimits {
+        FrameLimits {
+            frame_bytes_max: self.frame_bytes_max,
+            header_bytes_max: self.header_bytes_max,
+        }
+    }
+
+    /// Whether the limits fit to each other; otherwise the key at fault and what was expected.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let ranges = [
+            ("frame_bytes_max", self.frame_bytes_max, 1024, 1 << 30),
+            ("header_bytes_max", self.header_bytes_max, 1, usize::from(u16::MAX)),
+            ("in_flight_max", self.in_flight_max, 1, ids::IN_FLIGHT_MAX),
+            ("output_high_bytes", self.output_high_bytes, 1024, 1 << 30),
+            ("output_low_bytes", self.output_low_bytes, 1, self.output_high_bytes),
+            ("output_bytes_max", self.output_bytes_max, self.output_high_bytes, 1 << 40),
+            ("connections_max", self.connections_max, 1, 1 << 24),
+        ];
+        for (key, value, min, max) in ranges {
+            if !(min..=max).contains(&value) {
+                return Err((key, format!("expected {min} to {max}, found {value}")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! The connections to one host: dialed when a request wants one, shared by all clients.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::codec::Codec;
+use crate::config;
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
+use crate::upstream::{self, Upstream};
+use crate::worker::Worker;
+
+/// One host of one cluster. Two clusters that name the same address have two, each with its own
+/// connections, ids and limits.
+pub(crate) struct Host {
+    pub(crate) address: SocketAddr,
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) codec: &'static dyn Codec,
+    pub(crate) in_flight_max: usize,
+    pub(crate) connect_timeout: Duration,
+    slots: RefCell<Vec<Option<Rc<Upstream>>>>,
+    next: Cell<usize>,
+    failures: Cell<u32>,
+    /// Not before this is it dialed again.
+    retry_at: Cell<Option<Instant>>,
+}
+
+/// What a host can do for a request now.
+pub(crate) enum Candidate {
+    /// Take it.
+    Ready(Rc<Upstream>),
+    /// Take it, but the last dial failed and this one is not through yet.
+    Doubtful(Rc<Upstream>),
+    /// Take it when some of what waits to be written to it has left.
+    Congested(Rc<Upstream>),
+    /// Nothing: too many requests in flight.
+    Full,
+    /// Nothing: a dial failed, and it is too early for the next.
+    Down,
+}
+
+impl Host {
+    pub(crate) fn new(
+        address: SocketAddr,
+        config: &config::Cluster,
+        worker: &Rc<Worker>,
+        codec: &'static dyn Codec,
+    ) -> Rc<Self> {
+        Rc::new(Host {
+            address,
+            worker: Rc::clone(worker),
+            codec,
+            in_flight_max: config.in_flight_max,
+            connect_timeout: config.connect_timeout,
+            slots: RefCell::new(vec![None; config.connections_per_host]),
+            next: Cell::new(0),
+            failures: Cell::new(0),
+            retry_at: Cell::new(None),
+        })
+    }
+
+    /// The next connection in turn, dialed when there is none.
+    pub(crate) fn candidate(self: &Rc<Self>, now: Instant) -> Candidate {
+        let slot = self.turn();
+        let present = self.slots.borrow()[slot].clone();
+        let upstream = match present {
+            Some(upstream) => upstream,
+            None if self.retry_at.get().is_some_and(|at| now < at) => return Candidate::Down,
+            None => self.dial(slot),
+        };
+        if upstream.is_full() {
+            Candidate::Full
+        } else if upstream.is_congested() {
+            Candidate::Congested(upstream)
+        } else if upstream.is_dialing() && self.failures.get() > 0 {
+            Candidate::Doubtful(upstream)
+        } else {
+            Candidate::Ready(upstream)
+        }
+    }
+
+    fn turn(&self) -> usize {
+        let slot = self.next.get();
+        self.next.set((slot + 1) % self.slots.borrow().len());
+        slot
+    }
+
+    fn dial(self: &Rc<Self>, slot: usize) -> Rc<Upstream> {
+        let upstream = Upstream::new(Rc::clone(self), slot);
+        self.slots.borrow_mut()[slot] = Some(Rc::clone(&upstream));
+        reactor::spawn(upstream::run(Rc::clone(&upstream))).detach();
+        upstream
+    }
+
+    /// Takes the connection out of its slot, if it is still there.
+    pub(crate) fn vacate(&self, slot: usize, upstream: &Rc<Upstream>) {
+        let mut slots = self.slots.borrow_mut();
+        if slots[slot].as_ref().is_some_and(|present| Rc::ptr_eq(present, upstream)) {
+            slots[slot] = None;
+        }
+    }
+
+    /// A dial succeeded.
+    pub(crate) fn connected(&self) {
+        self.retry_at.set(None);
+    }
+
+    /// An answer came: the host does what it is there for.
+    pub(crate) fn proved(&self) {
+        self.failures.set(0);
+    }
+
+    /// A dial failed, or a connection ended before its first answer.
+    pub(crate) fn failed(&self, now: Instant) {
+        let failures = self.failures.get();
+        self.retry_at.set(Some(now + backoff(failures)));
+        self.failures.set(failures.saturating_add(1));
+    }
+}
+
+/// The pause after the failure that follows `failures` others: doubling, up to a limit.
+fn backoff(failures: u32) -> Duration {
+    BACKOFF_MIN.saturating_mul(1 << failures.min(16)).min(BACKOFF_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_dials_doubles_up_to_its_limit() {
+        let pauses: Vec<u128> = (0..8).map(|n| backoff(n).as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(backoff(u32::MAX), BACKOFF_MAX);
+    }
+}

@@ -1,0 +1,213 @@
+//! Listeners, and the wiring of everything a configuration names.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use net::{TcpListener, TcpStream};
+use reactor::JoinHandle;
+
+use crate::cluster::Cluster;
+use crate::codec::Codec;
+use crate::codec::bolt::BOLT;
+use crate::config::{self, Config};
+use crate::downstream::{self, Downstream};
+use crate::limits::ACCEPTS_PER_TURN_MAX;
+use crate::router::Router;
+use crate::stats::Snapshot;
+use crate::worker::Worker;
+
+/// Shortest and longest pause after an accept that failed for want of descriptors or memory.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A proxy that serves in the runtime it was started in.
+///
+/// Dropping it stops the listeners; connections that are open live until their peers close them or
+/// the runtime is dropped.
+///
+/// ```
+/// reactor::block_on(async {
+///     let config = proxy::Config::parse("inline.json".as_ref(), proxy::DEMO_CONFIG)?;
+///     let server = proxy::Server::start(&config)?;
+///     assert_eq!(server.addresses().len(), 1);
+///     assert!(server.stats().is_idle());
+///     Ok::<_, Box<dyn std::error::Error>>(())
+/// })??;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    worker: Rc<Worker>,
+    addresses: Vec<SocketAddr>,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+/// A listener that could not be started.
+#[derive(Debug)]
+pub struct StartError {
+    /// The configuration's file.
+    pub file: std::path::PathBuf,
+    /// Where in the document the address stands.
+    pub path: String,
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StartError { file, path, address, error } = self;
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => "the port is in use",
+            io::ErrorKind::AddrNotAvailable => "this machine does not have the address",
+            io::ErrorKind::PermissionDenied => "not permitted",
+            _ => "the system refused",
+        };
+        write!(f, "{}: {path}: cannot listen on {address}: {why} ({error})", file.display())
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl Server {
+    /// Listens on all addresses of the configuration. Upstream hosts are dialed when requests for
+    /// them come.
+    ///
+    /// # Errors
+    /// An address cannot be listened on; nothing is left listening then.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub fn start(config: &Config) -> Result<Server, StartError> {
+        let worker = Rc::new(Worker::new(config.limits));
+        let codec: &'static dyn Codec = &BOLT;
+        let clusters: Vec<Rc<Cluster>> = config
+            .clusters
+            .iter()
+            .map(|cluster| Rc::new(Cluster::new(cluster, &worker, codec)))
+            .collect();
+        let mut server = Server { worker, addresses: Vec::new(), listeners: Vec::new() };
+        for listener in &config.listeners {
+            server.listen(config, listener, &clusters, codec)?;
+        }
+        Ok(server)
+    }
+
+    fn listen(
+        &mut self,
+        config: &Config,
+        listener: &config::Listener,
+        clusters: &[Rc<Cluster>],
+        codec: &'static dyn Codec,
+    ) -> Result<(), StartError> {
+        let failed = |error| StartError {
+            file: config.file.clone(),
+            path: listener.address_path.clone(),
+            address: listener.address,
+            error,
+        };
+        let socket = TcpListener::bind(listener.address).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        log::info!("listener {}: listening for {} on {address}", listener.name, codec.name());
+        self.addresses.push(address);
+        let accepting = Accepting {
+            worker: Rc::clone(&self.worker),
+            router: Rc::new(Router::new(&listener.routes, clusters)),
+            codec,
+            name: listener.name.clone(),
+            open: Rc::new(()),
+            full: false,
+        };
+        self.listeners.push(reactor::spawn(accepting.run(socket)));
+        Ok(())
+    }
+
+    /// The addresses listened on, in the order of the configuration, with the ports that the system
+    /// chose for port 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Counters and gauges as they are now.
+    pub fn stats(&self) -> Snapshot {
+        self.worker.stats.snapshot()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            listener.abort();
+        }
+    }
+}
+
+/// One listener's task.
+struct Accepting {
+    worker: Rc<Worker>,
+    router: Rc<Router>,
+    codec: &'static dyn Codec,
+    name: String,
+    /// Held once by every open connection, so that its count is theirs plus one.
+    open: Rc<()>,
+    /// Whether the last connection was refused; the log says so once.
+    full: bool,
+}
+
+impl Accepting {
+    async fn run(mut self, socket: TcpListener) {
+        let mut pause = ACCEPT_PAUSE_MIN;
+        for accepted in 1.. {
+            match socket.accept().await {
+                Ok((stream, peer)) => {
+                    pause = ACCEPT_PAUSE_MIN;
+                    self.serve(stream, peer);
+                }
+                Err(error) => {
+                    log::warn!("listener {}: {error}; next try in {pause:?}", self.name);
+                    reactor::time::sleep(pause).await;
+                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+                }
+            }
+            if accepted % ACCEPTS_PER_TURN_MAX == 0 {
+                reactor::yield_now().await;
+            }
+        }
+    }
+
+    fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let connections_max = self.worker.limits.connections_max;
+        if Rc::strong_count(&self.open) > connections_max {
+            self.worker.stats.downstream_refused.up();
+            if !std::mem::replace(&mut self.full, true) {
+                log::warn!(
+                    "listener {}: client {peer} refused: there are {connections_max} connections",
+                    self.name
+                );
+            }
+            return;
+        }
+        self.full = false;
+        let downstream = Downstream::new(
+            Rc::clone(&self.worker),
+            self.codec,
+            Rc::clone(&self.router),
+            stream,
+            peer,
+        );
+        let open = Rc::clone(&self.open);
+        reactor::spawn(async move {
+            downstream::run(downstream).await;
+            drop(open);
+        })
+        .detach();
+    }
+}

@@ -1,0 +1,168 @@
+//! Counters and gauges of one worker.
+//!
+//! Plain cells: everything that counts runs on one thread. Gauges are the ones that
+//! [`Snapshot::is_idle`] wants at zero when nobody is connected and nothing is in flight.
+
+use std::cell::Cell;
+use std::fmt;
+
+macro_rules! stats {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// The live values.
+        #[derive(Debug, Default)]
+        pub struct Stats {
+            $($(#[doc = $doc])+ pub $name: Value,)+
+        }
+
+        /// The values at one moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Snapshot {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Stats {
+            /// Copies all values.
+            pub fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.now(),)+ }
+            }
+        }
+
+        impl fmt::Display for Snapshot {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(writeln!(f, "{} {}", stringify!($name), self.$name)?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+stats! {
+    /// Gauge: client connections that are open.
+    downstream_connections,
+    /// Gauge: upstream connections that are open or being made.
+    upstream_connections,
+    /// Gauge: requests that wait for their answer.
+    in_flight,
+    /// Gauge: bytes that wait to be written, on all connections.
+    output_bytes,
+    /// Client connections accepted.
+    downstream_accepted,
+    /// Client connections refused because the listener had as many as it may.
+    downstream_refused,
+    /// Client connections closed for what they did: undecodable or truncated frames, not reading.
+    downstream_faulty,
+    /// Dials of upstream hosts that succeeded.
+    upstream_connected,
+    /// Dials of upstream hosts that failed.
+    upstream_connect_failed,
+    /// Upstream connections lost or closed after they had been made.
+    upstream_closed,
+    /// Two-way requests received.
+    requests,
+    /// Oneway requests received.
+    oneways,
+    /// Two-way requests sent upstream, each under an id of its own.
+    sent,
+    /// Oneway requests sent upstream.
+    oneways_sent,
+    /// Oneway requests dropped because no upstream would take them.
+    oneways_dropped,
+    /// Requests whose answer was passed on.
+    answered,
+    /// Requests sent whose time-out passed.
+    timed_out,
+    /// Requests sent whose upstream connection was lost, or was never made.
+    lost_upstream,
+    /// Requests sent whose client left before the answer.
+    abandoned,
+    /// Requests answered by the proxy because no route matched.
+    no_route,
+    /// Requests answered by the proxy because no host could be dialed.
+    no_upstream,
+    /// Requests answered by the proxy because all upstream connections were full.
+    overflow,
+    /// Requests answered by the proxy because their header map could not be read.
+    bad_header,
+    /// Answers dropped: they came after their request was given up.
+    late_answers,
+    /// Answers dropped: their request had been answered before.
+    duplicate_answers,
+    /// Answers dropped: nothing is known about their id.
+    unknown_answers,
+    /// Heartbeats acknowledged, on both sides.
+    heartbeats,
+    /// Frames dropped that make no sense where they came from.
+    unexpected_frames,
+    /// Times a client's reading was stopped because an output or a limit was full.
+    stalls,
+}
+
+/// One counter or gauge.
+#[derive(Debug, Default)]
+pub struct Value(Cell<u64>);
+
+impl Value {
+    /// The value now.
+    pub fn now(&self) -> u64 {
+        self.0.get()
+    }
+
+    pub(crate) fn up(&self) {
+        self.add(1);
+    }
+
+    pub(crate) fn down(&self) {
+        self.sub(1);
+    }
+
+    pub(crate) fn add(&self, n: usize) {
+        self.0.set(self.0.get() + n as u64);
+    }
+
+    pub(crate) fn sub(&self, n: usize) {
+        self.0.set(self.0.get() - n as u64);
+    }
+}
+
+impl Snapshot {
+    /// Whether every gauge but the upstream connections is zero: nobody connected, nothing waiting.
+    /// Upstream connections stay for the next client.
+    pub fn is_idle(&self) -> bool {
+        self.downstream_connections == 0 && self.in_flight == 0 && self.output_bytes == 0
+    }
+
+    /// Requests sent upstream that had no outcome and do not wait for one; below 0 when some had
+    /// two. Always 0.
+    pub fn lost(&self) -> i64 {
+        let ended = self.answered + self.timed_out + self.lost_upstream + self.abandoned;
+        self.sent as i64 - (ended + self.in_flight) as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_lists_every_value_by_name() {
+        let stats = Stats::default();
+        stats.requests.add(3);
+        stats.sent.up();
+        let text = stats.snapshot().to_string();
+        assert!(text.contains("requests 3\n") && text.contains("sent 1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_request_without_outcome_counts_as_lost_unless_it_waits() {
+        let stats = Stats::default();
+        stats.sent.add(5);
+        stats.in_flight.up();
+        stats.answered.up();
+        stats.timed_out.up();
+        stats.lost_upstream.up();
+        assert_eq!(stats.snapshot().lost(), 1);
+        stats.abandoned.up();
+        assert_eq!(stats.snapshot().lost(), 0);
+        assert!(!stats.snapshot().is_idle());
+    }
+}

@@ -1,0 +1,293 @@
+//! A connection to a host, shared by the requests of many clients.
+//!
+//! Each request waits in the connection's [`IdTable`] and travels under the id that the table gave
+//! it. The connection is one task; it exists from the first moment of the dial, so requests that
+//! come meanwhile queue their frames and get their time-outs like all others.
+
+mod task;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use reactor::time;
+
+use crate::codec::{Frame, Kind, LocalReply, Origin};
+use crate::conn::{CloseReason, Conn};
+use crate::deadlines::Deadlines;
+use crate::downstream::Downstream;
+use crate::ids::{Ended, IdTable, Stale};
+use crate::inbox::{Payload, Verdict};
+use crate::pool::Host;
+use crate::stream::{Action, Event, Stream};
+
+pub(crate) use task::run;
+
+/// See the module's page.
+pub(crate) struct Upstream {
+    host: Rc<Host>,
+    slot: usize,
+    conn: Conn,
+    waiting: RefCell<IdTable<Waiting>>,
+    deadlines: RefCell<Deadlines>,
+    /// Clients that stopped reading until the output has drained.
+    parked: RefCell<Vec<Rc<Downstream>>>,
+    phase: Cell<Phase>,
+    /// The peer asked for no further requests.
+    retired: Cell<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The dial is under way.
+    Dialing,
+    /// The socket is connected, no answer has come yet.
+    Open,
+    /// It has given an answer at least once.
+    Proved,
+    /// It is over; its table is empty and stays so.
+    Closed,
+}
+
+/// A request in flight.
+struct Waiting {
+    stream: Stream,
+    origin: Origin,
+    deadline: Instant,
+    downstream: Rc<Downstream>,
+    /// Its key in the client's own list of requests in flight.
+    flight: usize,
+}
+
+/// What a client sends.
+pub(crate) struct Call {
+    pub(crate) stream: Stream,
+    pub(crate) origin: Origin,
+    pub(crate) deadline: Instant,
+}
+
+impl Upstream {
+    pub(crate) fn new(host: Rc<Host>, slot: usize) -> Rc<Self> {
+        host.worker.stats.upstream_connections.up();
+        Rc::new(Upstream {
+            conn: Conn::new(Rc::clone(&host.worker), host.codec),
+            waiting: RefCell::new(IdTable::new(host.in_flight_max)),
+            deadlines: RefCell::default(),
+            parked: RefCell::default(),
+            phase: Cell::new(Phase::Dialing),
+            retired: Cell::new(false),
+            host,
+            slot,
+        })
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.borrow().is_full()
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.conn.output_bytes() > self.host.worker.limits.output_high_bytes
+    }
+
+    pub(crate) fn is_dialing(&self) -> bool {
+        self.phase.get() == Phase::Dialing
+    }
+
+    /// Puts a request into the table and its frame, under its new id, into the output.
+    ///
+    /// The caller has seen that it is not full and not closed.
+    pub(crate) fn send(
+        self: &Rc<Self>,
+        call: Call,
+        downstream: &Rc<Downstream>,
+        payload: &mut Payload<'_>,
+    ) {
+        let stats = &self.host.worker.stats;
+        let mut waiting = self.waiting.borrow_mut();
+        let mut flights = downstream.flights();
+        let place = flights.vacant_entry();
+        let entry = Waiting {
+            stream: call.stream,
+            origin: call.origin,
+            deadline: call.deadline,
+            downstream: Rc::clone(downstream),
+            flight: place.key(),
+        };
+        let Ok(id) = waiting.insert(entry) else {
+            unreachable!("a full connection was chosen for a request");
+        };
+        place.insert((Rc::clone(self), id));
+        let len = waiting.len();
+        let is_alive = |id| waiting.get(id).is_some();
+        self.deadlines.borrow_mut().add(call.deadline, id, len, is_alive);
+        stats.sent.up();
+        stats.in_flight.up();
+        self.pass_on(id, payload);
+    }
+
+    /// Puts a oneway's frame into the output. It gets an id of its own too, so that a peer that
+    /// answers it all the same hits nobody, but no entry.
+    pub(crate) fn send_oneway(&self, payload: &mut Payload<'_>) {
+        let id = self.waiting.borrow_mut().unused_id();
+        self.host.worker.stats.oneways_sent.up();
+        self.pass_on(id, payload);
+    }
+
+    fn pass_on(&self, id: u32, payload: &mut Payload<'_>) {
+        self.host.codec.set_id(payload.bytes_mut(), u64::from(id));
+        self.conn.queue(payload);
+        self.conn.wake();
+    }
+
+    /// Forgets a request whose client is gone.
+    pub(crate) fn forget(&self, id: u32) {
+        let removed = self.waiting.borrow_mut().remove(id, Ended::GivenUp);
+        if let Ok(mut entry) = removed {
+            let stats = &self.host.worker.stats;
+            stats.in_flight.down();
+            if entry.stream.on(Event::DownstreamGone) == Action::Discard {
+                stats.abandoned.up();
+            }
+        }
+    }
+
+    /// Remembers a client to be woken when the output has drained.
+    pub(crate) fn park(&self, downstream: &Rc<Downstream>) {
+        self.parked.borrow_mut().push(Rc::clone(downstream));
+    }
+
+    /// Forgets a client that does not wait any more.
+    pub(crate) fn unpark(&self, downstream: &Rc<Downstream>) {
+        self.parked.borrow_mut().retain(|parked| !Rc::ptr_eq(parked, downstream));
+    }
+
+    fn wake_parked(&self) {
+        let parked = std::mem::take(&mut *self.parked.borrow_mut());
+        for downstream in parked {
+            downstream.drained();
+        }
+    }
+
+    fn on_frame(&self, frame: &Frame, payload: &mut Payload<'_>) -> Verdict {
+        let stats = &self.host.worker.stats;
+        match frame.kind {
+            Kind::Response => self.on_response(frame, payload),
+            // A peer that asks and does not read gets no answers: they would pile up here.
+            Kind::Heartbeat | Kind::Request if self.is_congested() => stats.unexpected_frames.up(),
+            Kind::Heartbeat => {
+                stats.heartbeats.up();
+                self.conn.queue_ack(frame.origin);
+            }
+            Kind::Request => {
+                stats.unexpected_frames.up();
+                self.conn.queue_reply(frame.origin, LocalReply::NoProcessor);
+            }
+            Kind::GoAway => self.retire(),
+            Kind::Oneway | Kind::HeartbeatAck => stats.unexpected_frames.up(),
+        }
+        Verdict::Taken
+    }
+
+    fn on_response(&self, frame: &Frame, payload: &mut Payload<'_>) {
+        let stats = &self.host.worker.stats;
+        // A Bolt id has 32 bits.
+        let removed = self.waiting.borrow_mut().remove(frame.origin.id as u32, Ended::Answered);
+        match removed {
+            Ok(mut entry) => {
+                stats.in_flight.down();
+                if self.phase.replace(Phase::Proved) == Phase::Open {
+                    self.host.proved();
+                }
+                if entry.stream.on(Event::Answered) == Action::Deliver {
+                    stats.answered.up();
+                    entry.downstream.deliver(entry.flight, entry.origin, payload);
+                }
+            }
+            Err(Stale::Late) => stats.late_answers.up(),
+            Err(Stale::Duplicate) => stats.duplicate_answers.up(),
+            Err(Stale::Unknown) => stats.unknown_answers.up(),
+        }
+    }
+
+    /// No further requests; the ones in flight still get their answers.
+    fn retire(&self) {
+        log::info!("upstream {}: asks for no further requests", self.host.address);
+        self.retired.set(true);
+    }
+
+    fn expire(&self, now: Instant) {
+        loop {
+            let Some(id) = self.deadlines.borrow_mut().pop_expired(now) else { return };
+            let mut waiting = self.waiting.borrow_mut();
+            // A node of a request that is long answered may carry an id that is in use again.
+            if waiting.get(id).is_none_or(|entry| entry.deadline > now) {
+                continue;
+            }
+            if let Ok(entry) = waiting.remove(id, Ended::GivenUp) {
+                drop(waiting);
+                self.host.worker.stats.timed_out.up();
+                self.give_up(entry, Event::Expired);
+            }
+        }
+    }
+
+    fn give_up(&self, mut entry: Waiting, event: Event) {
+        self.host.worker.stats.in_flight.down();
+        if let Action::Reply(why) = entry.stream.on(event) {
+            entry.downstream.finish(entry.flight, entry.origin, why);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let waiting = self.waiting.borrow();
+        self.deadlines.borrow_mut().next(|id| waiting.get(id).is_some())
+    }
+
+    /// Ends the connection: every request in flight gets its one answer, every parked client goes
+    /// on, the slot is free for another dial.
+    fn close(self: &Rc<Self>, reason: &CloseReason) {
+        let was = self.phase.replace(Phase::Closed);
+        if was == Phase::Closed {
+            return;
+        }
+        self.host.vacate(self.slot, self);
+        let stats = &self.host.worker.stats;
+        stats.upstream_connections.down();
+        let lost = self.fail_waiting(was);
+        if was == Phase::Dialing {
+            stats.upstream_connect_failed.up();
+        } else {
+            stats.upstream_closed.up();
+        }
+        if was != Phase::Proved {
+            self.host.failed(time::now());
+        }
+        self.conn.close();
+        self.wake_parked();
+        self.log_close(reason, was, lost);
+    }
+
+    fn fail_waiting(&self, was: Phase) -> usize {
+        let event = if was == Phase::Dialing { Event::ConnectFailed } else { Event::UpstreamLost };
+        let mut entries = Vec::new();
+        self.waiting.borrow_mut().drain(|entry| entries.push(entry));
+        self.deadlines.borrow_mut().clear();
+        let lost = entries.len();
+        for entry in entries {
+            self.host.worker.stats.lost_upstream.up();
+            self.give_up(entry, event);
+        }
+        lost
+    }
+
+    fn log_close(&self, reason: &CloseReason, was: Phase, lost: usize) {
+        let address = self.host.address;
+        match reason {
+            CloseReason::Retired => log::debug!("upstream {address}: closed"),
+            CloseReason::Eof if lost == 0 && was == Phase::Proved => {
+                log::info!("upstream {address}: {reason}");
+            }
+            _ => log::warn!("upstream {address}: {reason}; {lost} requests were in flight"),
+        }
+    }
+}

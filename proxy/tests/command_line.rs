@@ -1,0 +1,68 @@
+//! The binary, as its user meets it.
+
+use std::process::{Command, Output};
+
+fn proxy(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_proxy")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_demo_checks_every_answer_and_loses_none() {
+    let output = proxy(&["demo", "--requests", "3000", "--connections", "3", "--in-flight", "7"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    for part in
+        ["sent 3,000, answered 3,000, late 0, timed out 0", " 0 lost\n", "3,000 checked", "p99.9"]
+    {
+        assert!(out.contains(part), "{part} is not in\n{out}");
+    }
+    assert!(text(&output.stderr).contains("100 %  3,000 of 3,000"));
+}
+
+#[test]
+fn a_port_in_use_is_named_and_the_exit_code_is_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = proxy(&["demo", "--requests", "1", "--listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let err = text(&output.stderr);
+    assert!(err.contains(&format!("cannot listen on {address}: the port is in use")), "{err}");
+}
+
+#[test]
+fn check_explains_a_good_file_and_names_the_fault_of_a_bad_one() {
+    let good = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo.json");
+    let output = proxy(&["check", "-c", good]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("every request to cluster `echo`"));
+
+    let bad = std::env::temp_dir().join(format!("proxy-bad-{}.json", std::process::id()));
+    std::fs::write(&bad, "{\n  \"servers\": [],\n  \"clusters\": []\n}").unwrap();
+    for arguments in [&["check", "-c"][..], &["-c"]] {
+        let output = proxy(&[arguments, &[bad.to_str().unwrap()]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let err = text(&output.stderr);
+        let expected = format!("{}:3:12: clusters: unknown field", bad.display());
+        assert!(err.contains(&expected), "{err}");
+    }
+    std::fs::remove_file(bad).unwrap();
+}
+
+#[test]
+fn help_lists_everything_and_no_arguments_are_an_error() {
+    let output = proxy(&["--help"]);
+    let out = text(&output.stdout);
+    for part in ["check", "demo", "--config", "--version"] {
+        assert!(out.contains(part), "{part} is not in\n{out}");
+    }
+    let out = text(&proxy(&["demo", "--help"]).stdout);
+    for part in ["--requests", "--connections", "--in-flight", "--body-bytes", "--listen", "--stay"]
+    {
+        assert!(out.contains(part), "{part} is not in\n{out}");
+    }
+    assert_eq!(proxy(&[]).status.code(), Some(2));
+}

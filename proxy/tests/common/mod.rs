@@ -1,0 +1,273 @@
+//! A proxy between peers that speak raw frames, so that a test decides every byte.
+#![allow(dead_code, unreachable_pub)]
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use net::{TcpListener, TcpStream};
+use proxy::codec::bolt::{self, BOLT};
+use proxy::codec::{Codec, Decoded, Frame, FrameLimits};
+use proxy::{Config, Server};
+
+/// A test that takes longer hangs.
+const HANG: Duration = Duration::from_secs(30);
+const ANY: FrameLimits = FrameLimits { frame_bytes_max: 1 << 30, header_bytes_max: 65535 };
+
+/// Runs a test in a runtime of its own; a hang is a failure.
+pub fn run<F: Future<Output = ()>>(test: F) {
+    capture_log();
+    reactor::block_on(async {
+        reactor::time::timeout(HANG, test).await.expect("the test hangs");
+    })
+    .unwrap();
+}
+
+/// Lets other tasks run until `condition` holds.
+pub async fn until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        reactor::yield_now().await;
+    }
+}
+
+/// Waits until nobody is connected and nothing is in flight, and checks that nothing was lost.
+pub async fn all_empty(server: &Server) {
+    until(|| server.stats().is_idle()).await;
+    assert_eq!(server.stats().lost(), 0, "{}", server.stats());
+}
+
+/// Configuration with one route to a cluster of these hosts. `route`, `cluster` and `limits` are
+/// further keys, each with a comma in front.
+pub struct Setup<'a> {
+    pub hosts: &'a [SocketAddr],
+    pub matching: &'a str,
+    pub route: &'a str,
+    pub cluster: &'a str,
+    pub limits: &'a str,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Setup { hosts: &[], matching: "{}", route: "", cluster: "", limits: "" }
+    }
+}
+
+impl Setup<'_> {
+    pub fn config(&self) -> Config {
+        let hosts: Vec<String> =
+            self.hosts.iter().map(|host| format!(r#"{{"address": "{host}"}}"#)).collect();
+        let text = format!(
+            r#"{{
+              "servers": [{{
+                "routers": [{{"router_config_name": "r", "virtual_hosts": [{{
+                  "domains": ["*"],
+                  "routers": [{{"match": {}, "route": {{"cluster_name": "c"{}}}}}]}}]}}],
+                "listeners": [{{"address": "127.0.0.1:0", "filter_chains": [{{"filters": [{{
+                  "type": "proxy",
+                  "config": {{"downstream_protocol": "bolt", "upstream_protocol": "bolt",
+                              "router_config_name": "r"}}}}]}}]}}]}}],
+              "cluster_manager": {{"clusters": [{{"name": "c", "hosts": [{}]{}}}]}},
+              "limits": {{{}}}
+            }}"#,
+            self.matching,
+            self.route,
+            hosts.join(","),
+            self.cluster,
+            self.limits
+        );
+        Config::parse(Path::new("test.json"), &text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub fn start(&self) -> Server {
+        Server::start(&self.config()).unwrap()
+    }
+}
+
+/// A proxy in front of one host that the test plays.
+pub struct Bed {
+    pub server: Server,
+    pub host: Host,
+}
+
+impl Bed {
+    pub fn new(setup: Setup<'_>) -> Bed {
+        let host = Host::new();
+        let server = Setup { hosts: &[host.address()], ..setup }.start();
+        Bed { server, host }
+    }
+
+    pub async fn client(&self) -> Peer {
+        Peer::connect(self.server.addresses()[0]).await
+    }
+}
+
+/// An upstream host.
+pub struct Host {
+    listener: TcpListener,
+}
+
+impl Host {
+    pub fn new() -> Host {
+        Host { listener: TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap() }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    pub async fn accept(&self) -> Peer {
+        Peer::new(self.listener.accept().await.unwrap().0)
+    }
+}
+
+/// An address where nobody listens.
+pub fn dead_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// One end of a raw connection.
+pub struct Peer {
+    pub stream: TcpStream,
+    held: Vec<u8>,
+}
+
+/// A frame with its bytes.
+pub struct Got {
+    pub frame: Frame,
+    pub bytes: Vec<u8>,
+}
+
+impl Got {
+    pub fn id(&self) -> u32 {
+        self.frame.origin.id as u32
+    }
+
+    pub fn content(&self) -> &[u8] {
+        &self.bytes[self.frame.content.range()]
+    }
+
+    /// The frame as it would be under another id.
+    pub fn under(&self, id: u32) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        BOLT.set_id(&mut bytes, id.into());
+        bytes
+    }
+}
+
+impl Peer {
+    pub fn new(stream: TcpStream) -> Peer {
+        Peer { stream, held: Vec::new() }
+    }
+
+    pub async fn connect(address: SocketAddr) -> Peer {
+        Peer::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub async fn send(&self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// The next frame; `None` when the peer has closed the connection.
+    pub async fn next(&mut self) -> Option<Got> {
+        loop {
+            if let Decoded::Frame(frame) = BOLT.decode(&self.held, &ANY).unwrap() {
+                let rest = self.held.split_off(frame.total_bytes);
+                let bytes = std::mem::replace(&mut self.held, rest);
+                return Some(Got { frame, bytes });
+            }
+            let mut buffer = [0; 65536];
+            match self.stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => self.held.extend_from_slice(&buffer[..n]),
+            }
+        }
+    }
+
+    pub async fn frame(&mut self) -> Got {
+        self.next().await.expect("a frame, but the connection was closed")
+    }
+
+    /// Waits for the peer to close, without a further frame.
+    pub async fn closed(&mut self) {
+        assert!(self.next().await.is_none(), "a frame, where the end was expected");
+    }
+
+    /// Answers a request with its own content.
+    pub async fn answer(&self, request: &Got) {
+        self.send(&response(request.id(), request.content())).await;
+    }
+
+    /// Plays an echo server until the connection ends.
+    pub async fn echo(&mut self) {
+        while let Some(request) = self.next().await {
+            self.answer(&request).await;
+        }
+    }
+}
+
+pub fn request(id: u32, content: &[u8]) -> Vec<u8> {
+    request_with(id, 0, b"", content)
+}
+
+pub fn request_with(id: u32, timeout_ms: i32, header: &[u8], content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let class = b"com.example.Request";
+    let oneway = false;
+    bolt::Request { id, oneway, timeout_ms, class, header, content }.encode(&mut out).unwrap();
+    out
+}
+
+pub fn oneway(id: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = request(id, content);
+    out[1] = 2;
+    out
+}
+
+pub fn response(id: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let (class, header) = (b"com.example.Response", b"");
+    bolt::Response { id, status: 0, class, header, content }.encode(&mut out).unwrap();
+    out
+}
+
+pub fn heartbeat(id: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    bolt::push_heartbeat(id, &mut out);
+    out
+}
+
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps warnings per thread; a test and its runtime are one thread.
+struct Capture;
+
+impl log::Log for Capture {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let line = record.args().to_string();
+            // The thread may be on its way out.
+            let _ = LINES.try_with(|lines| lines.borrow_mut().push(line));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn capture_log() {
+    // Another test of the binary may have been first.
+    let _ = log::set_logger(&Capture);
+    log::set_max_level(log::LevelFilter::Warn);
+}
+
+/// The warnings since the last call.
+pub fn warnings() -> Vec<String> {
+    LINES.with(|lines| lines.take())
+}

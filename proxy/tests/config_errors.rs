@@ -1,0 +1,299 @@
+//! What a bad configuration file gets: file, line, path and what was expected.
+
+use std::path::Path;
+
+use proxy::Config;
+
+/// The smallest good file, one key a line.
+const GOOD: &str = r#"{
+  "servers": [{
+    "routers": [{
+      "router_config_name": "r",
+      "virtual_hosts": [{
+        "domains": ["*"],
+        "routers": [{
+          "match": {"headers": [{"name": "service", "value": ".*"}]},
+          "route": {"cluster_name": "c", "timeout": "3s"}
+        }]
+      }]
+    }],
+    "listeners": [{
+      "name": "in",
+      "address": "127.0.0.1:2045",
+      "filter_chains": [{"filters": [{
+        "type": "proxy",
+        "config": {
+          "downstream_protocol": "bolt",
+          "upstream_protocol": "bolt",
+          "router_config_name": "r"
+        }
+      }]}]
+    }]
+  }],
+  "cluster_manager": {"clusters": [{
+    "name": "c",
+    "lb_type": "LB_ROUNDROBIN",
+    "max_request_per_conn": 100,
+    "hosts": [
+      {"address": "10.0.0.1:12200"},
+      {"address": "10.0.0.2:12200"}
+    ]
+  }]},
+  "limits": {"frame_bytes_max": 4096}
+}"#;
+
+fn error(text: &str) -> String {
+    match Config::parse(Path::new("p.json"), text) {
+        Ok(config) => panic!("accepted: {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_good_file_is_good() {
+    let config = Config::parse(Path::new("p.json"), GOOD).unwrap();
+    assert_eq!(config.limits.frame_bytes_max, 4096);
+    assert_eq!(config.listeners[0].name, "in");
+    assert_eq!(config.listeners[0].routes[0].timeout, Some(std::time::Duration::from_secs(3)));
+    assert_eq!(config.clusters[0].hosts.len(), 2);
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_demos_file_is_good() {
+    let config = Config::parse(Path::new("demo.json"), proxy::DEMO_CONFIG).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+/// What is replaced in the good file, by what, and how the error begins and what it contains.
+const TABLE: [(&str, &str, &str, &str); 24] = [
+    (
+        r#""127.0.0.1:2045""#,
+        r#""localhost:2045""#,
+        "p.json:15:33: servers[0].listeners[0].address: ",
+        r#"an IP address and a port, such as "127.0.0.1:2045""#,
+    ),
+    (
+        r#""127.0.0.1:2045""#,
+        "2045",
+        "p.json:15:21: servers[0].listeners[0].address: ",
+        "invalid type: integer `2045`, expected an IP address",
+    ),
+    (
+        r#""address": "10.0.0.2:12200""#,
+        r#""adress": "10.0.0.2:12200""#,
+        "p.json:32:15: cluster_manager.clusters[0].hosts[1].adress: ",
+        "unknown field `adress`, expected `address` or `weight`",
+    ),
+    (
+        r#""timeout": "3s""#,
+        r#""timeout": "3 seconds""#,
+        "p.json:9:63: servers[0].routers[0].virtual_hosts[0].routers[0].route.timeout: ",
+        r#"expected a duration, such as "3s""#,
+    ),
+    (
+        r#""timeout": "3s""#,
+        r#""retries": 3"#,
+        "p.json:9:50: servers[0].routers[0].virtual_hosts[0].routers[0].route.retries: ",
+        "expected `cluster_name` or `timeout`",
+    ),
+    (
+        r#""lb_type": "LB_ROUNDROBIN""#,
+        r#""lb_type": "LB_RANDOM""#,
+        "p.json:28:26: cluster_manager.clusters[0].lb_type: ",
+        "expected `LB_ROUNDROBIN`",
+    ),
+    (
+        r#""downstream_protocol": "bolt""#,
+        r#""downstream_protocol": "http1""#,
+        "p.json:19:40: servers[0].listeners[0].filter_chains[0].filters[0].config.downstream_protocol: ",
+        "unknown variant `http1`, expected `bolt`",
+    ),
+    (
+        r#""type": "proxy""#,
+        r#""type": "tcp_proxy""#,
+        "p.json:17:27: servers[0].listeners[0].filter_chains[0].filters[0].type: ",
+        "expected `proxy`",
+    ),
+    (
+        r#""domains": ["*"]"#,
+        r#""domains": ["a.example"]"#,
+        "p.json:6:31: servers[0].routers[0].virtual_hosts[0].domains[0]: ",
+        "expected `*`",
+    ),
+    (
+        r#"          "router_config_name": "r""#,
+        r#"          "router_config_name": "q""#,
+        "p.json:21:35: servers[0].listeners[0].filter_chains[0].filters[0].config.router_config_name: ",
+        "no router `q` in this server; there is `r`",
+    ),
+    (
+        r#""max_request_per_conn": 100"#,
+        r#""max_request_per_conn": 0"#,
+        "p.json:29:29: cluster_manager.clusters[0].max_request_per_conn: ",
+        "expected 1 to 16384, found 0",
+    ),
+    (
+        r#""max_request_per_conn": 100"#,
+        r#""max_request_per_conn": "many""#,
+        "p.json:29:34: cluster_manager.clusters[0].max_request_per_conn: ",
+        "expected usize",
+    ),
+    (
+        r#""max_request_per_conn": 100"#,
+        r#""connections_per_host": 65"#,
+        "p.json:29:30: cluster_manager.clusters[0].connections_per_host: ",
+        "expected 1 to 64, found 65",
+    ),
+    (
+        r#""frame_bytes_max": 4096"#,
+        r#""frame_bytes_max": 10"#,
+        "p.json:35:34: limits.frame_bytes_max: ",
+        "expected 1024 to 1073741824, found 10",
+    ),
+    (
+        r#""frame_bytes_max": 4096"#,
+        r#""output_high_bytes": 2048"#,
+        "p.json:35:12: limits.output_low_bytes: ",
+        "expected 1 to 2048, found 262144",
+    ),
+    (
+        r#""frame_bytes_max": 4096"#,
+        r#""frames": 4096"#,
+        "p.json:35:21: limits.frames: ",
+        "unknown field `frames`, expected one of `frame_bytes_max`",
+    ),
+    (
+        r#""name": "in","#,
+        r#""bind_port": false,"#,
+        "p.json:14:24: servers[0].listeners[0].bind_port: ",
+        "expected true",
+    ),
+    (
+        r#""name": "in","#,
+        r#""name": "in", "name": "out","#,
+        "p.json:14:26: servers[0].listeners[0]: ",
+        "duplicate field `name`",
+    ),
+    (r#""name": "c","#, "", "p.json:34:3: cluster_manager.clusters[0]: ", "missing field `name`"),
+    (r#""limits""#, r#""limit""#, "p.json:35:9: limit: ", "unknown field `limit`, expected one of"),
+    (
+        r#""limits": {"frame_bytes_max": 4096}"#,
+        r#""limits": {}, }"#,
+        "p.json:35:17: ",
+        "trailing comma",
+    ),
+    ("4096}\n}", "4096}\n} x", "p.json:36:3: ", "trailing characters"),
+    ("4096}\n}", "4096}", "p.json:35:", "EOF while parsing an object"),
+    (
+        r#""type": "proxy","#,
+        "",
+        "p.json:23:7: servers[0].listeners[0].filter_chains[0].filters[0]: ",
+        "missing field `type`",
+    ),
+];
+
+#[test]
+fn each_fault_is_named_with_file_line_path_and_expectation() {
+    let mut faults = Vec::new();
+    for (from, to, start, part) in TABLE {
+        assert!(GOOD.contains(from), "{from}");
+        let message = error(&GOOD.replacen(from, to, 1));
+        if !message.starts_with(start) || !message.contains(part) {
+            faults.push(format!("{from} -> {to}\n gave {message}\n not  {start} ... {part}\n"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.concat());
+}
+
+#[test]
+fn names_and_addresses_are_unique() {
+    let doubled =
+        GOOD.replace(r#"{"clusters": [{"#, r#"{"clusters": [{"name": "c", "hosts": []}, {"#);
+    let message = error(&doubled);
+    assert!(
+        message.contains("cluster_manager.clusters[1].name: there are two clusters `c`"),
+        "{message}"
+    );
+
+    let second = r#""listeners": [{
+      "address": "127.0.0.1:2045",
+      "filter_chains": [{"filters": [{"type": "proxy", "config": {"downstream_protocol": "bolt",
+      "upstream_protocol": "bolt", "router_config_name": "r"}}]}]}, {"#;
+    let message = error(&GOOD.replace(r#""listeners": [{"#, second));
+    let expected =
+        "servers[0].listeners[1].address: 127.0.0.1:2045 is taken by servers[0].listeners[0]";
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn keys_of_mosn_without_effect_are_accepted_and_named() {
+    let text = GOOD
+        .replace(
+            r#""lb_type""#,
+            r#""health_check": {"protocol": "x"}, "circuit_breakers": [], "lb_type""#,
+        )
+        .replace(r#"12200"}"#, r#"12200", "weight": 1}"#)
+        .replace(r#""limits""#, r#""admin": {"address": {}}, "metrics": {}, "limits""#)
+        .replace(
+            r#""name": "in","#,
+            r#""bind_port": true, "access_logs": [], "stream_filters": [],"#,
+        )
+        .replace(
+            r#""routers": [{
+      "router"#,
+            r#""default_log_level": "INFO", "routers": [{
+      "router"#,
+        );
+    let config = Config::parse(Path::new("p.json"), &text).unwrap();
+    let mut warned: Vec<&str> = config
+        .warnings
+        .iter()
+        .map(|line| line.strip_suffix(" has no effect in this version").unwrap())
+        .collect();
+    warned.sort_unstable();
+    assert_eq!(
+        warned,
+        [
+            "admin",
+            "cluster_manager.clusters[0].circuit_breakers",
+            "cluster_manager.clusters[0].health_check",
+            "cluster_manager.clusters[0].hosts[0].weight",
+            "cluster_manager.clusters[0].hosts[1].weight",
+            "metrics",
+            "servers[0].default_log_level",
+            "servers[0].listeners[0].access_logs",
+            "servers[0].listeners[0].stream_filters",
+        ]
+    );
+}
+
+#[test]
+fn what_leads_nowhere_is_a_warning() {
+    let config = Config::parse(
+        Path::new("p.json"),
+        &GOOD.replace(r#""cluster_name": "c""#, r#""cluster_name": "d""#),
+    )
+    .unwrap();
+    assert!(config.warnings[0].contains("cluster `d`, which does not exist"), "{config:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let message = Config::read(Path::new("/nonexistent/p.json")).unwrap_err().to_string();
+    assert!(message.starts_with("/nonexistent/p.json: cannot read the file: "), "{message}");
+}
+
+#[test]
+fn the_explanation_says_where_requests_go() {
+    let text = Config::parse(Path::new("p.json"), GOOD).unwrap().explain();
+    for part in [
+        "listens for bolt on 127.0.0.1:2045 (`in`)",
+        "requests with a header `service` to cluster `c`, answered with status 7 after 3s",
+        "cluster `c`, in turn: 10.0.0.1:12200, 10.0.0.2:12200",
+        "at most 100 requests in flight",
+        "a frame has at most 4096 bytes",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}

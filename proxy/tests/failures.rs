@@ -1,0 +1,335 @@
+//! Time-outs, lost hosts, lost clients: every request has exactly one outcome.
+
+mod common;
+
+use common::*;
+use proxy::codec::Kind;
+use proxy::codec::bolt::status;
+
+#[test]
+fn a_request_without_answer_gets_status_7_and_its_late_answer_is_dropped() {
+    run(async {
+        let bed = Bed::new(Setup::default());
+        let mut client = bed.client().await;
+        client.send(&request_with(1, 20, b"", b"slow")).await;
+        let mut host = bed.host.accept().await;
+        let slow = host.frame().await;
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        assert_eq!(bed.server.stats().in_flight, 0);
+
+        client.send(&request(2, b"next")).await;
+        let next = host.frame().await;
+        host.answer(&slow).await;
+        host.answer(&next).await;
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.content()), (2, &b"next"[..]));
+        let stats = bed.server.stats();
+        assert_eq!((stats.timed_out, stats.late_answers, stats.answered), (1, 1, 1), "{stats}");
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn a_frame_that_names_no_time_out_gets_the_one_of_its_route() {
+    run(async {
+        let bed = Bed::new(Setup { route: r#", "timeout": "20ms""#, ..Setup::default() });
+        let mut client = bed.client().await;
+        for (id, timeout_ms) in [(1, 0), (2, -1), (3, i32::MIN)] {
+            client.send(&request_with(id, timeout_ms, b"", b"")).await;
+        }
+        let mut host = bed.host.accept().await;
+        for id in 1..=3 {
+            host.frame().await;
+            let back = client.frame().await;
+            assert_eq!((back.id(), back.frame.status), (id, status::TIMEOUT));
+        }
+    });
+}
+
+#[test]
+fn time_outs_end_in_the_order_of_their_deadlines() {
+    run(async {
+        let bed = Bed::new(Setup::default());
+        let mut client = bed.client().await;
+        let frames: Vec<u8> = [(1, 90), (2, 30), (3, 60)]
+            .into_iter()
+            .flat_map(|(id, ms)| request_with(id, ms, b"", b""))
+            .collect();
+        client.send(&frames).await;
+        for id in [2, 3, 1] {
+            let back = client.frame().await;
+            assert_eq!((back.id(), back.frame.status), (id, status::TIMEOUT));
+        }
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn a_request_times_out_also_while_the_connection_is_being_made() {
+    run(async {
+        // A listener whose backlog is full of connections that nobody accepts answers no dial.
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let full = fill_backlog(address).await;
+        let server = Setup {
+            hosts: &[address],
+            cluster: r#", "connect_timeout": "500ms""#,
+            ..Setup::default()
+        }
+        .start();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        client.send(&request_with(1, 30, b"", b"")).await;
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        drop((client, full));
+        all_empty(&server).await;
+    });
+}
+
+#[test]
+fn a_dial_that_takes_too_long_is_given_up() {
+    run(async {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let full = fill_backlog(address).await;
+        let server = Setup {
+            hosts: &[address],
+            cluster: r#", "connect_timeout": "30ms""#,
+            ..Setup::default()
+        }
+        .start();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        client.send(&request(1, b"")).await;
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.frame.status), (1, status::CONNECTION_CLOSED));
+        assert_eq!(server.stats().upstream_connect_failed, 1);
+        drop((client, full));
+        all_empty(&server).await;
+    });
+}
+
+/// Connects until a connection does not come about at once.
+async fn fill_backlog(address: std::net::SocketAddr) -> Vec<net::TcpStream> {
+    let mut connections = Vec::new();
+    let short = std::time::Duration::from_millis(100);
+    while let Ok(connected) = reactor::time::timeout(short, net::TcpStream::connect(address)).await
+    {
+        connections.push(connected.unwrap());
+    }
+    connections
+}
+
+#[test]
+fn a_refused_host_is_answered_with_status_16_and_not_dialed_again_at_once() {
+    run(async {
+        let server = Setup { hosts: &[dead_address()], ..Setup::default() }.start();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        // One after the other, the first of them waiting for the refusal.
+        for id in 1..=50 {
+            client.send(&request(id, b"")).await;
+            let back = client.frame().await;
+            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+        }
+        let stats = server.stats();
+        assert!(stats.upstream_connect_failed < 50, "{stats}");
+        assert!(stats.no_upstream > 0, "{stats}");
+        drop(client);
+        all_empty(&server).await;
+    });
+}
+
+#[test]
+fn a_dead_host_costs_nothing_while_another_lives() {
+    run(async {
+        let living = Host::new();
+        let server =
+            Setup { hosts: &[dead_address(), living.address()], ..Setup::default() }.start();
+        let echo = reactor::spawn(async move { living.accept().await.echo().await });
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        let mut failed = 0;
+        for id in 0..100 {
+            client.send(&request(id, b"x")).await;
+            let back = client.frame().await;
+            failed += u32::from(back.frame.status != status::SUCCESS);
+        }
+        // Only the one that found out.
+        assert_eq!(failed, 1, "{}", server.stats());
+        drop(client);
+        all_empty(&server).await;
+        echo.abort();
+    });
+}
+
+#[test]
+fn a_host_that_comes_back_is_used_again() {
+    run(async {
+        let address = dead_address();
+        let server = Setup { hosts: &[address], ..Setup::default() }.start();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        client.send(&request(0, b"")).await;
+        assert_eq!(client.frame().await.frame.status, status::CONNECTION_CLOSED);
+
+        let listener = net::TcpListener::bind(address).unwrap();
+        let echo = reactor::spawn(async move {
+            Peer::new(listener.accept().await.unwrap().0).echo().await;
+        });
+        for id in 1.. {
+            client.send(&request(id, b"again")).await;
+            let back = client.frame().await;
+            if back.frame.status == status::SUCCESS {
+                assert_eq!(back.content(), b"again");
+                break;
+            }
+        }
+        echo.abort();
+    });
+}
+
+#[test]
+fn a_lost_upstream_answers_each_waiting_request_once_and_is_dialed_anew() {
+    run(async {
+        let bed = Bed::new(Setup::default());
+        let mut clients = [bed.client().await, bed.client().await];
+        let mut host = bed.host.accept_after(&mut clients[0]).await;
+        for client in &clients {
+            for id in 10..20 {
+                client.send(&request(id, b"")).await;
+            }
+        }
+        for _ in 0..20 {
+            host.frame().await;
+        }
+        drop(host);
+        for client in &mut clients {
+            let mut ids = Vec::new();
+            for _ in 10..20 {
+                let back = client.frame().await;
+                assert_eq!(back.frame.status, status::CONNECTION_CLOSED);
+                ids.push(back.id());
+            }
+            ids.sort_unstable();
+            assert_eq!(ids, (10..20).collect::<Vec<_>>());
+        }
+        let stats = bed.server.stats();
+        assert_eq!((stats.lost_upstream, stats.upstream_connections), (20, 0), "{stats}");
+        let lines = warnings();
+        assert!(lines.iter().any(|line| line.contains("20 requests were in flight")), "{lines:?}");
+
+        clients[0].send(&request(30, b"new")).await;
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        assert_eq!(clients[0].frame().await.content(), b"new", "nothing else came before it");
+        drop(clients);
+        all_empty(&bed.server).await;
+    });
+}
+
+impl Host {
+    /// The upstream connection, after it has proved itself with one answer.
+    async fn accept_after(&self, client: &mut Peer) -> Peer {
+        client.send(&request(0, b"")).await;
+        let mut host = self.accept().await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        client.frame().await;
+        host
+    }
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_requests_along_and_leaves_the_upstream_alone() {
+    run(async {
+        let bed = Bed::new(Setup::default());
+        let leaver = bed.client().await;
+        for id in 0..3 {
+            leaver.send(&request(id, b"leaver")).await;
+        }
+        let mut host = bed.host.accept().await;
+        let orphans = [host.frame().await, host.frame().await, host.frame().await];
+        drop(leaver);
+        until(|| bed.server.stats().in_flight == 0).await;
+        assert_eq!(bed.server.stats().abandoned, 3);
+
+        let mut stayer = bed.client().await;
+        stayer.send(&request(1, b"stayer")).await;
+        let got = host.frame().await;
+        for orphan in &orphans {
+            host.answer(orphan).await;
+        }
+        host.answer(&got).await;
+        assert_eq!(stayer.frame().await.content(), b"stayer");
+        let stats = bed.server.stats();
+        assert_eq!((stats.late_answers, stats.upstream_connected), (3, 1), "{stats}");
+        drop(stayer);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn an_empty_cluster_is_answered_with_status_16() {
+    run(async {
+        let server = Setup::default().start();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        client.send(&request(4, b"")).await;
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.frame.status), (4, status::CONNECTION_CLOSED));
+        client.send(&oneway(5, b"")).await;
+        client.send(&heartbeat(6)).await;
+        assert_eq!(client.frame().await.id(), 6, "the oneway gets no answer");
+    });
+}
+
+#[test]
+fn a_missing_cluster_is_answered_with_status_6() {
+    run(async {
+        let mut config = Setup::default().config();
+        config.listeners[0].routes[0].cluster = "nowhere".to_owned();
+        let server = proxy::Server::start(&config).unwrap();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        client.send(&request(4, b"")).await;
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.frame.status), (4, status::NO_PROCESSOR));
+    });
+}
+
+#[test]
+fn a_host_that_says_go_away_answers_what_it_has_and_gets_nothing_more() {
+    run(async {
+        let bed = Bed::new(Setup::default());
+        let mut client = bed.client().await;
+        client.send(&request(1, b"old")).await;
+        let mut old = bed.host.accept().await;
+        let got = old.frame().await;
+        let mut go_away = heartbeat(0);
+        go_away[3] = 100;
+        old.send(&go_away).await;
+        old.send(&heartbeat(7)).await;
+        assert_eq!(old.frame().await.frame.kind, Kind::HeartbeatAck);
+
+        client.send(&request(2, b"new")).await;
+        let mut new = bed.host.accept().await;
+        let other = new.frame().await;
+        assert_eq!(other.content(), b"new");
+        old.answer(&got).await;
+        assert_eq!(client.frame().await.content(), b"old");
+        old.closed().await;
+        new.answer(&other).await;
+        assert_eq!(client.frame().await.content(), b"new");
+    });
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    run(async {
+        let taken = Host::new();
+        let mut config = Setup::default().config();
+        config.listeners[0].address = taken.address();
+        let error = proxy::Server::start(&config).unwrap_err().to_string();
+        assert!(error.starts_with("test.json: servers[0].listeners[0].address: "), "{error}");
+        assert!(error.contains(&format!("{}: the port is in use", taken.address())), "{error}");
+    });
+}
