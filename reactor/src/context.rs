@@ -19,8 +19,11 @@ pub(crate) const OPS_PER_POLL: u32 = 128;
 ///
 /// # Panics
 /// Outside a runtime.
+#[inline]
 pub(crate) fn with<T>(f: impl FnOnce(&Rc<Core>) -> T) -> T {
-    f(&current().unwrap_or_else(|| panic!("{OUTSIDE}")))
+    // The borrow is shared, as is every other but those of `enter` and its end, so `f` may come
+    // back here.
+    CURRENT.with(|current| f(current.borrow().as_ref().unwrap_or_else(|| panic!("{OUTSIDE}"))))
 }
 
 /// The runtime of this thread.
@@ -30,6 +33,9 @@ pub(crate) fn current() -> Option<Rc<Core>> {
 
 const OUTSIDE: &str = "called outside a runtime: spawn, sleep and descriptors need a thread that \
                        is inside `Runtime::block_on`";
+
+const INSIDE: &str = "block_on inside a runtime: this thread is already in one; `spawn` a task or \
+                      `.await` instead";
 
 /// Schedules a task if it belongs to the runtime of this thread, and says whether it does.
 #[inline]
@@ -46,11 +52,12 @@ pub(crate) fn schedule(id: TaskId) -> bool {
 }
 
 /// Wakes the task once everyone who is ready has run.
+#[inline]
 pub(crate) fn defer(waker: &Waker) {
-    match current() {
+    CURRENT.with(|current| match &*current.borrow() {
         Some(core) => core.defer(waker),
         None => waker.wake_by_ref(),
-    }
+    });
 }
 
 /// Takes one operation from the budget of the task poll that is under way. `false`: it is used
@@ -77,14 +84,9 @@ pub(crate) fn refill() {
 /// # Panics
 /// Inside a runtime: a loop inside a loop would stop the outer one.
 pub(crate) fn enter(core: Rc<Core>) -> Entered {
-    CURRENT.with(|current| {
-        let mut current = current.borrow_mut();
-        assert!(
-            current.is_none(),
-            "block_on inside a runtime: this thread is already in one; `spawn` a task or \
-             `.await` instead"
-        );
-        *current = Some(core);
+    CURRENT.with(|current| match current.try_borrow_mut() {
+        Ok(mut current) if current.is_none() => *current = Some(core),
+        _ => panic!("{INSIDE}"),
     });
     Entered
 }

@@ -369,10 +369,21 @@ impl PollFd {
         }
     }
 
+    #[inline]
     fn set_deadline_of(&self, dir: Direction, deadline: Option<Instant>) {
+        if self.is_closed() {
+            return;
+        }
         let at_ns = deadline.map(|at| self.netpoll.clock.ns_of(at));
+        if self.netpoll.set_deadline(&self.entry, dir, at_ns) {
+            self.expire(dir);
+        }
+    }
+
+    #[cold]
+    fn expire(&self, dir: Direction) {
         let mut woken = Woken::default();
-        self.netpoll.set_deadline(&self.entry, dir, at_ns, &mut woken);
+        self.entry.desc.expire(dir, &mut woken);
         woken.wake();
     }
 }

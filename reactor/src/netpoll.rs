@@ -198,41 +198,48 @@ impl Netpoll {
         }
     }
 
-    /// Sets or clears the deadline of one direction. One that has come ("now" has come) expires
-    /// at once.
+    /// Sets or clears the deadline of one direction. Says whether it has come already ("now" has),
+    /// which is for the caller to act upon.
+    #[inline]
     pub(crate) fn set_deadline(
         &self,
         entry: &Rc<Entry>,
         dir: Direction,
         at_ns: Option<u64>,
-        woken: &mut Woken,
-    ) {
-        if entry.desc.is_closing() {
-            return;
-        }
+    ) -> bool {
         entry.desc.unexpire(dir);
         let Some(at_ns) = at_ns else {
             if let Some(both) = entry.deadlines.get() {
                 both[dir as usize].at_ns.set(NO_DEADLINE);
             }
-            return;
+            return false;
         };
-        let both = entry.deadlines.get_or_init(Box::default);
-        let deadline = &both[dir as usize];
+        let deadline = &entry.deadlines.get_or_init(Box::default)[dir as usize];
         deadline.at_ns.set(at_ns);
-        if self.is_well_ahead(at_ns)
-            && deadline.timer.get().is_some_and(|(_, armed)| armed <= at_ns)
-        {
-            return;
+        match deadline.timer.get() {
+            Some((_, armed_ns)) if armed_ns <= at_ns && self.is_well_ahead(at_ns) => false,
+            timer => self.check_or_arm(entry, dir, at_ns, timer),
         }
+    }
+
+    fn check_or_arm(
+        &self,
+        entry: &Rc<Entry>,
+        dir: Direction,
+        at_ns: u64,
+        timer: Option<(TimerKey, u64)>,
+    ) -> bool {
         if at_ns <= self.clock.now_ns() {
-            entry.desc.expire(dir, woken);
-            return;
+            return true;
         }
-        if deadline.timer.get().is_none_or(|(_, armed_ns)| armed_ns > at_ns) {
+        if timer.is_none_or(|(_, armed_ns)| armed_ns > at_ns)
+            && let Some(both) = entry.deadlines.get()
+        {
+            let deadline = &both[dir as usize];
             self.disarm(deadline);
             self.arm(entry, dir, deadline, at_ns);
         }
+        false
     }
 
     /// Whether a deadline is so far ahead of the present that the clock need not be asked. While a

@@ -62,13 +62,13 @@ impl RunQueue {
     }
 
     fn insert_slot(&mut self, task: Option<Rc<dyn Task>>) -> TaskId {
-        let vacant = self.slots.vacant_entry();
-        assert!(vacant.key() <= INDEX_MAX, "more than {INDEX_MAX} tasks");
+        let index = self.slots.vacant_key();
+        assert!(index <= INDEX_MAX, "more than {INDEX_MAX} tasks");
         self.last_generation = self.last_generation.wrapping_add(1);
-        let id = TaskId::new(self.runtime, vacant.key(), self.last_generation);
+        let id = TaskId::new(self.runtime, index, self.last_generation);
         let is_root = task.is_none();
-        vacant.insert(Slot { id, next: NIL, queued: false, task, is_root });
-        self.schedule(id);
+        self.slots.insert(Slot { id, next: NIL, queued: true, task, is_root });
+        self.link(index as u32);
         id
     }
 
@@ -81,7 +81,12 @@ impl RunQueue {
         }
         slot.queued = true;
         slot.next = NIL;
-        let index = id.index() as u32;
+        self.link(id.index() as u32);
+    }
+
+    /// Makes a slot, whose `next` is `NIL`, the last of the queue.
+    #[inline]
+    fn link(&mut self, index: u32) {
         match std::mem::replace(&mut self.tail, index) {
             NIL => self.head = index,
             tail => self.slots[tail as usize].next = index,

@@ -280,22 +280,30 @@ impl Core {
         Poll::Pending
     }
 
+    #[inline]
     fn wake(&self, woken: &mut Woken) {
         self.schedule_all(&mut woken.tasks);
-        woken.wakers.drain(..).for_each(Waker::wake);
+        if !woken.wakers.is_empty() {
+            woken.wakers.drain(..).for_each(Waker::wake);
+        }
     }
 
+    #[inline]
     fn schedule_all(&self, tasks: &mut Vec<TaskId>) {
+        if tasks.is_empty() {
+            return;
+        }
         add(&self.netpoll.counters.wakes, tasks.len());
         let mut queue = self.queue.borrow_mut();
-        for id in tasks.drain(..) {
+        for id in tasks.iter() {
             if id.runtime() == self.id() {
-                queue.schedule(id);
+                queue.schedule(*id);
             } else {
                 // A task of another runtime waited for a descriptor or a timer of this one.
-                remote::wake(id);
+                remote::wake(*id);
             }
         }
+        tasks.clear();
     }
 
     #[cold]
