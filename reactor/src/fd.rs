@@ -6,9 +6,9 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -104,13 +104,12 @@ impl PollFd {
     /// # Errors
     /// Those of `op`; [`TimedOut`](io::ErrorKind::TimedOut) when the deadline has passed;
     /// [`is_closed`] when the descriptor was closed; `Unsupported` when it cannot be polled.
-    pub async fn io<T>(
-        &self,
-        dir: Direction,
-        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let mut place = Parked { fd: self, dir, place: 0 };
-        poll_fn(|cx| self.poll_in_place(cx, dir, &mut place.place, &mut op)).await
+    #[inline]
+    pub fn io<T, Op>(&self, dir: Direction, op: Op) -> Io<'_, Op>
+    where
+        Op: FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    {
+        Io { parked: Parked { fd: self, dir, place: 0 }, op }
     }
 
     /// [`io`](Self::io) for poll functions, such as those of `AsyncRead`.
@@ -161,25 +160,27 @@ impl PollFd {
     ///
     /// # Errors
     /// As [`io`](Self::io).
-    pub async fn ready(&self, dir: Direction) -> io::Result<()> {
-        let mut place = Parked { fd: self, dir, place: 0 };
-        poll_fn(|cx| self.poll_ready_in_place(cx, dir, &mut place.place)).await
+    #[inline]
+    pub fn ready(&self, dir: Direction) -> Ready<'_> {
+        Ready { parked: Parked { fd: self, dir, place: 0 } }
     }
 
     /// [`ready`](Self::ready) for reading.
     ///
     /// # Errors
     /// As [`io`](Self::io).
-    pub async fn readable(&self) -> io::Result<()> {
-        self.ready(Direction::Read).await
+    #[inline]
+    pub fn readable(&self) -> Ready<'_> {
+        self.ready(Direction::Read)
     }
 
     /// [`ready`](Self::ready) for writing.
     ///
     /// # Errors
     /// As [`io`](Self::io).
-    pub async fn writable(&self) -> io::Result<()> {
-        self.ready(Direction::Write).await
+    #[inline]
+    pub fn writable(&self) -> Ready<'_> {
+        self.ready(Direction::Write)
     }
 
     /// [`ready`](Self::ready) for poll functions; see [`poll_io`](Self::poll_io).
@@ -400,6 +401,48 @@ impl fmt::Debug for PollFd {
     }
 }
 
+// Futures by hand: an `async fn` around `poll_fn` would cost two more state machines on the way of
+// every operation.
+
+/// Waits for a direction of a [`PollFd`]. Made by [`PollFd::ready`].
+#[must_use = "a future does nothing unless awaited"]
+pub struct Ready<'a> {
+    parked: Parked<'a>,
+}
+
+/// Makes an operation on a [`PollFd`]. Made by [`PollFd::io`].
+#[must_use = "a future does nothing unless awaited"]
+pub struct Io<'a, Op> {
+    parked: Parked<'a>,
+    op: Op,
+}
+
+/// The operation is called, never pinned.
+impl<Op> Unpin for Io<'_, Op> {}
+
+impl Future for Ready<'_> {
+    type Output = io::Result<()>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Parked { fd, dir, place } = &mut self.parked;
+        fd.poll_ready_in_place(cx, *dir, place)
+    }
+}
+
+impl<T, Op> Future for Io<'_, Op>
+where
+    Op: FnMut(BorrowedFd<'_>) -> io::Result<T>,
+{
+    type Output = io::Result<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Io { parked: Parked { fd, dir, place }, op } = self.get_mut();
+        fd.poll_in_place(cx, *dir, place, op)
+    }
+}
+
 /// The parking place of a future, left when the future is dropped. 0: it has none yet.
 struct Parked<'a> {
     fd: &'a PollFd,
@@ -408,6 +451,7 @@ struct Parked<'a> {
 }
 
 impl Drop for Parked<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.place != 0 {
             self.fd.entry.desc.unpark(self.dir, self.place);

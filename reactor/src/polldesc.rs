@@ -91,6 +91,7 @@ impl PollDesc {
         self.has(READY[dir as usize])
     }
 
+    #[inline]
     pub(crate) fn is_closing(&self) -> bool {
         self.has(CLOSING)
     }
@@ -128,6 +129,7 @@ impl PollDesc {
     }
 
     /// A place of one's own to park in, never [`POLL_PLACE`].
+    #[inline]
     pub(crate) fn new_place(&self) -> u32 {
         let mut place = self.last_place.get().wrapping_add(1);
         if place <= POLL_PLACE {
@@ -146,6 +148,7 @@ impl PollDesc {
     }
 
     /// Leaves a parking place: a future was dropped while it waited.
+    #[inline]
     pub(crate) fn unpark(&self, dir: Direction, place: u32) {
         self.waiters[dir as usize].remove(place);
     }

@@ -1,0 +1,211 @@
+//! The driver: the task that reads and writes for a session.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use reactor::time::{self, Sleep};
+
+use crate::Error;
+use crate::proto::Phase;
+use crate::shared::Shared;
+
+/// Bytes of one read. The buffer is shared by all sessions of the thread; an idle one holds none.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Chunks in one vectored write.
+const SLICES_MAX: usize = 64;
+
+/// Rounds of one read and one write in a single poll; then other tasks have their turn.
+const ROUNDS_MAX: usize = 8;
+
+thread_local! {
+    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The other half of a [`Session`](crate::Session): a future to be spawned, that reads, writes and
+/// keeps the time. It ends with the session, and says why: `Ok` when either side closed it in
+/// order. Reading does not wait for writing, nor writing for reading.
+///
+/// Dropping it ends the session at once with [`Error::DriverGone`].
+///
+/// # Panics
+/// When polled outside a runtime of the `reactor` crate: its timers are used.
+#[must_use = "a session does nothing unless its driver is spawned"]
+pub struct Driver<T> {
+    /// Gone when the session is over, which closes the connection.
+    io: Option<T>,
+    shared: Rc<Shared>,
+    /// Armed no later than the session's next time-out; earlier does no harm.
+    timer: Option<Sleep>,
+    unflushed: bool,
+    io_closed: bool,
+    /// Kept for its capacity.
+    wakers: Vec<Waker>,
+}
+
+/// What one step of the driver came to.
+#[derive(PartialEq, Eq)]
+enum Progress {
+    /// It could go on.
+    Some,
+    /// It has to wait.
+    None,
+}
+
+impl<T> Driver<T> {
+    pub(crate) fn new(io: T, shared: Rc<Shared>) -> Self {
+        let wakers = Vec::new();
+        Self { io: Some(io), shared, timer: None, unflushed: false, io_closed: false, wakers }
+    }
+
+    fn end(&self, err: Error) {
+        self.shared.inner.borrow_mut().proto.end(err);
+    }
+
+    fn phase(&self) -> Phase {
+        self.shared.inner.borrow().proto.phase()
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.shared.inner.borrow_mut().proto.tick(time::now());
+        // The handles may go on when what concerns them is done, not when all is.
+        let rested = (0..ROUNDS_MAX).any(|_| this.round(cx) == Progress::None);
+        this.shared.wake(&mut this.wakers);
+        let mut inner = this.shared.inner.borrow_mut();
+        if let Poll::Ready(outcome) = inner.proto.poll_over() {
+            drop(inner);
+            this.io = None;
+            this.timer = None;
+            return Poll::Ready(outcome);
+        }
+        let due = inner.proto.next_timeout();
+        inner.driver = Some(cx.waker().clone());
+        drop(inner);
+        if this.poll_timer(due, cx).is_ready() || !rested {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    /// One read and one write.
+    fn round(&mut self, cx: &mut Context<'_>) -> Progress {
+        if self.phase() == Phase::Over {
+            return Progress::None;
+        }
+        let read = self.read(cx);
+        let written = self.write(cx);
+        if read == Progress::None && written == Progress::None {
+            return Progress::None;
+        }
+        Progress::Some
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Progress {
+        let Some(io) = &mut self.io else { return Progress::None };
+        let mut buffer = READ_BUFFER.take();
+        buffer.resize(READ_BYTES, 0);
+        let read = Pin::new(io).poll_read(cx, &mut buffer);
+        let progress = match read {
+            Poll::Pending => Progress::None,
+            Poll::Ready(outcome) => {
+                let proto = &mut self.shared.inner.borrow_mut().proto;
+                match outcome {
+                    Ok(0) => proto.feed_end(),
+                    Ok(n) => proto.feed(&buffer[..n]),
+                    Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                    Err(err) => proto.end(Error::Io(Arc::new(err))),
+                }
+                Progress::Some
+            }
+        };
+        READ_BUFFER.set(buffer);
+        progress
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Progress {
+        let outcome = match self.poll_write(cx) {
+            Poll::Pending => return Progress::None,
+            Poll::Ready(outcome) => outcome,
+        };
+        match outcome {
+            Ok(progress) => progress,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => Progress::Some,
+            Err(err) => {
+                self.end(Error::Io(Arc::new(err)));
+                Progress::Some
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Progress>> {
+        let Some(io) = &mut self.io else { return Poll::Ready(Ok(Progress::None)) };
+        let mut io = Pin::new(io);
+        let mut inner = self.shared.inner.borrow_mut();
+        let proto = &mut inner.proto;
+        proto.fill();
+        if !proto.outbox().is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = proto.outbox().slices(&mut slices);
+            let written = std::task::ready!(io.poll_write_vectored(cx, &slices[..count]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            proto.wrote(written);
+            self.unflushed = true;
+            return Poll::Ready(Ok(Progress::Some));
+        }
+        if self.unflushed {
+            std::task::ready!(io.as_mut().poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        if proto.phase() == Phase::HangUp && !self.io_closed {
+            std::task::ready!(io.poll_close(cx))?;
+            self.io_closed = true;
+        }
+        Poll::Ready(Ok(Progress::None))
+    }
+
+    /// Ready when the time-out is due.
+    fn poll_timer(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| time::sleep_until(due));
+        if timer.deadline().is_none_or(|armed| due < armed) {
+            timer.reset(due);
+        }
+        std::task::ready!(Pin::new(timer).poll(cx));
+        self.timer = None;
+        Poll::Ready(())
+    }
+}
+
+impl<T> Drop for Driver<T> {
+    fn drop(&mut self) {
+        if self.phase() != Phase::Over {
+            self.end(Error::DriverGone);
+            self.shared.wake(&mut self.wakers);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Driver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("phase", &self.phase()).finish_non_exhaustive()
+    }
+}

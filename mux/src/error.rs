@@ -1,0 +1,197 @@
+//! What can go wrong, for whom, and who began it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::proto::{GoAwayCode, Violation};
+
+/// What an error ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One stream. Its session and the other streams go on.
+    Stream,
+    /// The session and every stream in it.
+    Session,
+}
+
+/// The side that began something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initiator {
+    /// This side.
+    Local,
+    /// The other side.
+    Remote,
+}
+
+/// Why a stream or a session does no more. Cheap to clone: a session's end reaches every stream.
+///
+/// Inside the [`io::Error`] of `AsyncRead` and `AsyncWrite` it is found by [`Error::of`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream was reset: by a call or a drop on the side named, or by this side because the
+    /// peer sent data after its FIN.
+    Reset {
+        /// Who reset it.
+        by: Initiator,
+    },
+    /// A write after this side's own `shutdown`.
+    WriteAfterShutdown,
+    /// Every stream id of this side has been used. A new session has new ones.
+    IdsExhausted,
+    /// A side said GoAway. With [`GoAwayCode::Normal`] only new streams are refused; with any other
+    /// code the session is over.
+    GoAway {
+        /// Who said it.
+        by: Initiator,
+        /// What it said.
+        code: GoAwayCode,
+    },
+    /// The peer broke a rule. It was told so (GoAway 1), and the session is over.
+    Protocol(Violation),
+    /// Reading from or writing to the connection failed. [`io::ErrorKind::UnexpectedEof`]: it ended
+    /// within a frame.
+    Io(Arc<io::Error>),
+    /// The peer gave no sign of life in [`Config::keepalive_timeout`](crate::Config), though asked.
+    KeepaliveTimeout {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The peer took none of what was written to it in
+    /// [`Config::write_stall_timeout`](crate::Config).
+    WriteStall {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// Closing the session took longer than [`Config::close_timeout`](crate::Config): something that
+    /// was written may not have reached the peer.
+    CloseTimeout {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The session was closed, in order.
+    Closed {
+        /// Who closed it.
+        by: Initiator,
+    },
+    /// The driver future was dropped before the session was closed.
+    DriverGone,
+}
+
+impl Error {
+    /// The one that `err` carries, if it comes from this crate.
+    #[must_use]
+    pub fn of(err: &io::Error) -> Option<&Self> {
+        err.get_ref()?.downcast_ref()
+    }
+
+    /// What it ends: the stream, or the session as a whole.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::Reset { .. } | Self::WriteAfterShutdown => Scope::Stream,
+            _ => Scope::Session,
+        }
+    }
+
+    /// Who began it. `None` where nobody did: the connection failed, or fell silent.
+    #[must_use]
+    pub fn initiator(&self) -> Option<Initiator> {
+        match self {
+            Self::Reset { by } | Self::GoAway { by, .. } | Self::Closed { by } => Some(*by),
+            Self::Protocol(_) => Some(Initiator::Remote),
+            Self::WriteAfterShutdown | Self::IdsExhausted | Self::DriverGone => {
+                Some(Initiator::Local)
+            }
+            Self::Io(_)
+            | Self::KeepaliveTimeout { .. }
+            | Self::WriteStall { .. }
+            | Self::CloseTimeout { .. } => None,
+        }
+    }
+
+    /// Whether it is the orderly end of a session.
+    pub(crate) fn is_orderly(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Reset { .. } => io::ErrorKind::ConnectionReset,
+            Self::WriteAfterShutdown => io::ErrorKind::BrokenPipe,
+            Self::Protocol(_) => io::ErrorKind::InvalidData,
+            Self::Io(err) => err.kind(),
+            Self::KeepaliveTimeout { .. } | Self::WriteStall { .. } | Self::CloseTimeout { .. } => {
+                io::ErrorKind::TimedOut
+            }
+            Self::GoAway { .. } | Self::Closed { .. } | Self::IdsExhausted | Self::DriverGone => {
+                io::ErrorKind::ConnectionAborted
+            }
+        }
+    }
+}
+
+impl fmt::Display for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "this side",
+            Self::Remote => "the peer",
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reset { by } => write!(f, "stream reset by {by}"),
+            Self::WriteAfterShutdown => f.write_str("write after shutdown of the stream"),
+            Self::IdsExhausted => f.write_str("no stream ids left in the session"),
+            Self::GoAway { by, code } => write!(f, "{by} goes away: {code:?}"),
+            Self::Protocol(violation) => write!(f, "protocol error by the peer: {violation}"),
+            Self::Io(_) => f.write_str("connection failed"),
+            Self::KeepaliveTimeout { waited } => write!(f, "no sign of life for {waited:?}"),
+            Self::WriteStall { waited } => write!(f, "the peer read nothing for {waited:?}"),
+            Self::CloseTimeout { waited } => write!(f, "closing took longer than {waited:?}"),
+            Self::Closed { by } => write!(f, "session closed by {by}"),
+            Self::DriverGone => f.write_str("the session's driver was dropped"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Io(err) => Some(err.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(err: Error) -> Self {
+        io::Error::new(err.kind(), err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_scope_initiator_kind_and_source() {
+        let reset = Error::Reset { by: Initiator::Remote };
+        assert_eq!(reset.scope(), Scope::Stream);
+        assert_eq!(reset.initiator(), Some(Initiator::Remote));
+        let err = io::Error::from(reset);
+        assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
+        assert!(matches!(Error::of(&err), Some(Error::Reset { by: Initiator::Remote })));
+
+        let failed = Error::Io(Arc::new(io::ErrorKind::UnexpectedEof.into()));
+        assert_eq!((failed.scope(), failed.initiator()), (Scope::Session, None));
+        assert!(failed.source().is_some());
+        assert_eq!(io::Error::from(failed).kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -1,0 +1,71 @@
+//! The control buffer: every frame that is not data, in order.
+
+use std::collections::VecDeque;
+
+use super::frame::GoAwayCode;
+use super::stream::Key;
+
+/// A frame to be sent ahead of all data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// The SYN, the ACK and the credit that the stream owes when its turn comes: one frame for all.
+    Update(Key),
+    /// RST for a stream that may be gone.
+    Reset(u32),
+    Pong(u32),
+    /// The ping under way; its value is put in when it leaves.
+    Ping,
+    GoAway(GoAwayCode),
+}
+
+/// One queue of control items, first in first out.
+///
+/// It is bounded: a stream is in it at most once with an update and once with a reset; resets of
+/// streams that do not live, and pongs, are counted against their limits; pings and GoAways come
+/// one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct ControlQueue {
+    items: VecDeque<Control>,
+    pongs: usize,
+    resets: usize,
+}
+
+impl ControlQueue {
+    pub(crate) fn push(&mut self, item: Control) {
+        match item {
+            Control::Pong(_) => self.pongs += 1,
+            Control::Reset(_) => self.resets += 1,
+            _ => {}
+        }
+        self.items.push_back(item);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Control> {
+        let item = self.items.pop_front()?;
+        match item {
+            Control::Pong(_) => self.pongs -= 1,
+            Control::Reset(_) => self.resets -= 1,
+            _ => {}
+        }
+        if self.items.is_empty() {
+            self.items = VecDeque::new();
+        }
+        Some(item)
+    }
+
+    pub(crate) fn pongs(&self) -> usize {
+        self.pongs
+    }
+
+    pub(crate) fn resets(&self) -> usize {
+        self.resets
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

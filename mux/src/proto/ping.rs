@@ -1,0 +1,61 @@
+//! Pings: at most one is under way, and whoever asks meanwhile shares its answer.
+
+use std::time::{Duration, Instant};
+
+/// Names a ping; later ones are larger.
+pub(crate) type Ticket = u64;
+
+/// A ping that nobody has answered for so long does not hold up the next one.
+const STALE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+pub(crate) struct Pings {
+    last: Ticket,
+    /// The one under way, and when it left; `None` while it is queued.
+    pending: Option<(Ticket, Option<Instant>)>,
+    answer: Option<(Ticket, Duration)>,
+}
+
+impl Pings {
+    /// A ping to wait for: the one under way, or a new one, which is then to be queued.
+    pub(crate) fn ask(&mut self, now: Instant) -> (Ticket, bool) {
+        match self.pending {
+            Some((ticket, None)) => (ticket, false),
+            Some((ticket, Some(sent))) if now.duration_since(sent) < STALE => (ticket, false),
+            _ => {
+                self.last += 1;
+                self.pending = Some((self.last, None));
+                (self.last, true)
+            }
+        }
+    }
+
+    /// The opaque value of the ping that goes out now.
+    pub(crate) fn sent(&mut self, now: Instant) -> Option<u32> {
+        let (ticket, sent) = self.pending.as_mut()?;
+        *sent = Some(now);
+        Some(opaque(*ticket))
+    }
+
+    /// An answer; false unless its value is exactly that of the ping under way.
+    pub(crate) fn answered(&mut self, value: u32, now: Instant) -> bool {
+        match self.pending {
+            Some((ticket, Some(sent))) if opaque(ticket) == value => {
+                self.pending = None;
+                self.answer = Some((ticket, now.duration_since(sent)));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The round trip of that ping, or of a later one.
+    pub(crate) fn answer(&self, ticket: Ticket) -> Option<Duration> {
+        self.answer.filter(|(answered, _)| *answered >= ticket).map(|(_, rtt)| rtt)
+    }
+}
+
+/// The low half of the ticket: unique among 2^32 pings in a row.
+fn opaque(ticket: Ticket) -> u32 {
+    (ticket & u64::from(u32::MAX)) as u32
+}

@@ -1,0 +1,207 @@
+//! A queue of bytes in chunks: the receive buffer and the send queue of a stream.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Smallest and largest chunk that is set aside for bytes that come in small pieces.
+const CHUNK_BYTES_MIN: usize = 64;
+const CHUNK_BYTES_MAX: usize = 4096;
+
+/// Chunks up to this size are copied into the one before them instead of being kept.
+const COPY_BYTES_MAX: usize = 256;
+
+/// Bytes in order, in chunks that can leave without being copied.
+///
+/// Pieces that arrive as slices are packed: a chunk is filled before the next one is made, and none
+/// is larger than the piece that asked for it or [`CHUNK_BYTES_MAX`]. So a peer that sends single
+/// bytes makes us hold those bytes, not a chunk for each. An empty queue holds no memory.
+#[derive(Debug, Default)]
+pub(crate) struct ByteQueue {
+    chunks: VecDeque<Bytes>,
+    /// Comes after `chunks`; its spare capacity takes the next slice.
+    tail: BytesMut,
+    len: usize,
+}
+
+impl ByteQueue {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends by copying.
+    pub(crate) fn push_slice(&mut self, data: &[u8]) {
+        let room = self.tail.capacity() - self.tail.len();
+        let (head, rest) = data.split_at(room.min(data.len()));
+        self.tail.extend_from_slice(head);
+        if !rest.is_empty() {
+            self.seal();
+            let spare = self.len.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+            self.tail = BytesMut::with_capacity(rest.len().max(spare));
+            self.tail.extend_from_slice(rest);
+        }
+        self.len += data.len();
+    }
+
+    /// Appends without copying, unless the chunk is small.
+    pub(crate) fn push_bytes(&mut self, data: Bytes) {
+        if data.len() <= COPY_BYTES_MAX {
+            return self.push_slice(&data);
+        }
+        self.seal();
+        self.len += data.len();
+        self.chunks.push_back(data);
+    }
+
+    /// Takes the next chunk, or as much of it as `max` allows. `None` when empty, or `max` is 0.
+    pub(crate) fn pop(&mut self, max: usize) -> Option<Bytes> {
+        if max == 0 || self.is_empty() {
+            return None;
+        }
+        let chunk = match self.chunks.front_mut() {
+            Some(front) if front.len() > max => front.split_to(max),
+            Some(_) => self.chunks.pop_front()?,
+            None => self.tail.split_to(self.tail.len().min(max)).freeze(),
+        };
+        self.took(chunk.len());
+        Some(chunk)
+    }
+
+    /// Copies out as much as is there and fits.
+    pub(crate) fn read(&mut self, mut buf: &mut [u8]) -> usize {
+        let wanted = buf.len().min(self.len);
+        let mut missing = wanted;
+        while missing > 0 {
+            let done = match self.chunks.front_mut() {
+                Some(front) => copy_out(front, &mut buf),
+                None => copy_out(&mut self.tail, &mut buf),
+            };
+            missing -= done;
+            if self.chunks.front().is_some_and(Bytes::is_empty) {
+                self.chunks.pop_front();
+            }
+        }
+        self.took(wanted);
+        wanted
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(std::mem::take(&mut self.tail).freeze());
+        }
+    }
+
+    fn took(&mut self, bytes: usize) {
+        self.len -= bytes;
+        if self.len == 0 {
+            self.clear();
+        }
+    }
+}
+
+fn copy_out(from: &mut impl Buf, buf: &mut &mut [u8]) -> usize {
+    let len = from.remaining().min(buf.len());
+    let (head, rest) = std::mem::take(buf).split_at_mut(len);
+    from.copy_to_slice(head);
+    *buf = rest;
+    len
+}
+
+#[cfg(test)]
+impl ByteQueue {
+    /// Bytes that the queue holds on to, its own structures included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let chunks: usize = self.chunks.iter().map(Bytes::len).sum();
+        chunks + self.tail.capacity() + self.chunks.capacity() * size_of::<Bytes>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn single_bytes_are_packed() {
+        let mut queue = ByteQueue::default();
+        for i in 0..262_144u32 {
+            queue.push_slice(&[i as u8]);
+        }
+        assert_eq!(queue.len(), 262_144);
+        assert!(queue.memory_bytes() < 280_000, "{} bytes for 262144", queue.memory_bytes());
+    }
+
+    #[test]
+    fn an_emptied_queue_holds_no_memory() {
+        let mut queue = ByteQueue::default();
+        queue.push_slice(&[7; 5000]);
+        queue.push_bytes(Bytes::from(vec![8; 5000]));
+        while queue.pop(3000).is_some() {}
+        assert_eq!((queue.len(), queue.memory_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_large_chunk_passes_through_without_a_copy() {
+        let data = Bytes::from(vec![1; 10_000]);
+        let mut queue = ByteQueue::default();
+        queue.push_slice(b"before");
+        queue.push_bytes(data.clone());
+        assert_eq!(queue.pop(100).unwrap(), "before");
+        let first = queue.pop(4000).unwrap();
+        assert_eq!((first.as_ptr(), first.len()), (data.as_ptr(), 4000));
+        assert_eq!(queue.pop(usize::MAX).unwrap().as_ptr(), data[4000..].as_ptr());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Slice(Vec<u8>),
+        Chunk(Vec<u8>),
+        Pop(usize),
+        Read(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..600).prop_map(Step::Slice),
+            proptest::collection::vec(any::<u8>(), 0..600).prop_map(Step::Chunk),
+            (0usize..700).prop_map(Step::Pop),
+            (0usize..700).prop_map(Step::Read),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_leave_in_the_order_they_came(steps in proptest::collection::vec(step(), 0..60)) {
+            let (mut queue, mut model) = (ByteQueue::default(), VecDeque::new());
+            for step in steps {
+                match step {
+                    Step::Slice(data) => { queue.push_slice(&data); model.extend(data); }
+                    Step::Chunk(data) => { model.extend(&data); queue.push_bytes(data.into()); }
+                    Step::Pop(max) => match queue.pop(max) {
+                        None => prop_assert!(max == 0 || model.is_empty()),
+                        Some(chunk) => {
+                            prop_assert!(!chunk.is_empty() && chunk.len() <= max);
+                            prop_assert!(model.drain(..chunk.len()).eq(chunk));
+                        }
+                    },
+                    Step::Read(len) => {
+                        let mut buf = vec![0; len];
+                        let n = queue.read(&mut buf);
+                        prop_assert_eq!(n, len.min(model.len()));
+                        prop_assert!(model.drain(..n).eq(buf[..n].iter().copied()));
+                    }
+                }
+                prop_assert_eq!(queue.len(), model.len());
+            }
+        }
+    }
+}

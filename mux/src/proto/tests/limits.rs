@@ -1,0 +1,209 @@
+//! Every limit, and every time-out.
+
+use std::time::Duration;
+
+use super::*;
+
+const NONE: Flags = Flags::NONE;
+
+fn syns(ids: impl IntoIterator<Item = u32>) -> Vec<u8> {
+    ids.into_iter().flat_map(|id| flag(Flags::SYN, id)).collect()
+}
+
+#[test]
+fn a_stream_beyond_the_backlog_is_reset_and_the_session_lives() {
+    let mut session = server_with(Config { accept_backlog_max: 2, ..Config::default() });
+    session.feed(&syns([1, 3, 5]));
+    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 5 length 0"]);
+    ready(session.accept());
+    session.feed(&syns([7]));
+    assert_eq!(take_text(&mut session), ["WindowUpdate ACK stream 1 length 0"]);
+    assert_eq!(session.stream_counts(), (3, 0));
+}
+
+#[test]
+fn a_stream_beyond_the_stream_limit_is_reset_until_a_handle_is_dropped() {
+    let mut session = server_with(Config { inbound_streams_max: 1, ..Config::default() });
+    session.feed(&syns([1]));
+    let key = ready(session.accept());
+    take(&mut session);
+    // Rapid resets do not help: the slot is free when the handler is gone.
+    session.feed(&[flag(Flags::RST, 1), flag(Flags::SYN, 3)].concat());
+    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 3 length 0"]);
+    session.release(key);
+    session.feed(&syns([5]));
+    assert_eq!(ready(session.accept()).id, 5);
+}
+
+#[test]
+fn opening_waits_at_the_limits_of_this_side() {
+    for config in [
+        Config { unacked_opens_max: 2, ..Config::default() },
+        Config { outbound_streams_max: 2, ..Config::default() },
+    ] {
+        let mut session = Session::new(Role::Client, config, Instant::now());
+        let (first, _) = (ready(session.open()), ready(session.open()));
+        assert!(session.open().is_pending());
+        session.take_signals();
+        session.reset(first);
+        session.release(first);
+        assert!(session.take_signals().open);
+        assert_eq!(ready(session.open()).id, 5);
+    }
+}
+
+#[test]
+fn pings_beyond_the_limit_go_unanswered() {
+    let mut session = server_with(Config { pongs_queued_max: 3, ..Config::default() });
+    for value in 0..100 {
+        session.feed(&frame(Kind::Ping, Flags::SYN, 0, value));
+    }
+    let expected: Vec<u8> = (0..3).flat_map(|v| frame(Kind::Ping, Flags::ACK, 0, v)).collect();
+    assert_eq!(take(&mut session), expected);
+    session.feed(&frame(Kind::Ping, Flags::SYN, 0, 9));
+    assert_eq!(take(&mut session), frame(Kind::Ping, Flags::ACK, 0, 9));
+}
+
+#[test]
+fn a_peer_that_leaves_its_replies_unread_is_cut_off() {
+    let config = Config {
+        accept_backlog_max: 0,
+        inbound_streams_max: 0,
+        outbound_streams_max: 0,
+        resets_queued_max: 4,
+        ..Config::default()
+    };
+    let mut session = server_with(config);
+    session.feed(&syns([1, 3, 5, 7]));
+    assert!(session.fate.is_none());
+    session.feed(&syns([9]));
+    assert_violation(&mut session, Rule::RepliesUnread, &flag(Flags::SYN, 9));
+}
+
+#[test]
+fn frames_that_do_nothing_have_a_budget_that_payload_fills_up() {
+    let mut session = server_with(Config { empty_frames_max: 2, ..Config::default() });
+    session.feed(&syns([1]));
+    let empty = data(NONE, 1, b"");
+    for _ in 0..10 {
+        session.feed(&[empty.clone(), data(NONE, 1, b"x")].concat());
+    }
+    session.feed(&[empty.clone(), frame(Kind::WindowUpdate, NONE, 1, 0)].concat());
+    assert!(session.fate.is_none());
+    session.feed(&empty);
+    assert_violation(&mut session, Rule::EmptyFrames, &empty);
+}
+
+#[test]
+fn writing_waits_at_the_limit_of_the_send_queue() {
+    let config = Config { send_queue_bytes_max: 10, ..Config::default() };
+    let mut session = Session::new(Role::Client, config, Instant::now());
+    let key = ready(session.open());
+    assert_eq!(ready(session.poll_room(key)), 10);
+    session.write(key, &[0; 10]);
+    assert!(session.poll_room(key).is_pending());
+    assert!(session.poll_flushed(key).is_pending());
+    take(&mut session);
+    assert_eq!(ready(session.poll_room(key)), 10);
+    ready(session.poll_flushed(key));
+}
+
+#[test]
+fn a_silent_peer_is_pinged_and_then_given_up() {
+    let start = Instant::now();
+    let mut session = Session::new(Role::Client, Config::default(), start);
+    let at = |seconds| start + Duration::from_secs(seconds);
+    assert_eq!(session.next_timeout(), Some(at(30)));
+    session.tick(at(30));
+    assert_eq!(take_text(&mut session), ["Ping SYN stream 0 length 1"]);
+    assert_eq!(session.next_timeout(), Some(at(40)));
+    session.tick(at(35));
+    session.feed(&frame(Kind::Ping, Flags::ACK, 0, 1));
+    assert_eq!(session.next_timeout(), Some(at(65)), "30 s after the last receive");
+    session.tick(at(65));
+    take(&mut session);
+    session.tick(at(75));
+    let waited = Duration::from_secs(10);
+    assert!(matches!(
+        session.poll_over(),
+        Poll::Ready(Err(Error::KeepaliveTimeout { waited: w })) if w == waited
+    ));
+    assert_eq!(session.next_timeout(), None);
+}
+
+#[test]
+fn a_ping_without_answer_does_not_hold_up_the_next() {
+    let start = Instant::now();
+    let mut session = Session::new(Role::Client, Config::default(), start);
+    let lost = session.ping().unwrap();
+    assert_eq!(session.ping().unwrap(), lost, "shared");
+    take(&mut session);
+    session.tick(start + Duration::from_secs(11));
+    let next = session.ping().unwrap();
+    assert_eq!(take_text(&mut session), ["Ping SYN stream 0 length 2"]);
+    session.tick(start + Duration::from_secs(12));
+    session.feed(&frame(Kind::Ping, Flags::ACK, 0, 2));
+    assert_eq!(ready(session.pong(next)), Duration::from_secs(1));
+    assert_eq!(ready(session.pong(lost)), Duration::from_secs(1), "a later answer serves too");
+}
+
+#[test]
+fn a_connection_that_takes_nothing_is_given_up() {
+    let start = Instant::now();
+    let config = Config { keepalive: None, ..Config::default() };
+    let mut session = Session::new(Role::Client, config, start);
+    ready(session.open());
+    session.fill();
+    assert_eq!(session.next_timeout(), Some(start + Duration::from_secs(30)));
+    session.tick(start + Duration::from_secs(20));
+    session.wrote(5);
+    assert_eq!(session.next_timeout(), Some(start + Duration::from_secs(50)), "progress");
+    session.tick(start + Duration::from_secs(50));
+    assert!(matches!(session.poll_over(), Poll::Ready(Err(Error::WriteStall { .. }))));
+}
+
+#[test]
+fn closing_does_not_wait_for_ever() {
+    let (mut near, opened, ..) = connected();
+    near.write(opened, &[0; 60_000]);
+    take(&mut near);
+    for _ in 0..5 {
+        near.write(opened, &[0; 60_000]);
+        take(&mut near);
+    }
+    assert!(near.stream(opened).is_unsent(), "the window is full");
+    near.close();
+    let start = near.timing.now;
+    near.tick(start);
+    assert_eq!(near.next_timeout(), Some(start + Duration::from_secs(10)));
+    near.tick(start + Duration::from_secs(10));
+    assert!(matches!(near.poll_over(), Poll::Ready(Err(Error::CloseTimeout { .. }))));
+}
+
+#[test]
+fn a_peer_that_does_not_hang_up_is_not_waited_for_for_ever() {
+    let (mut near, ..) = connected();
+    near.close();
+    take(&mut near);
+    let start = near.timing.now;
+    near.tick(start);
+    near.tick(start + Duration::from_secs(10));
+    assert!(matches!(near.poll_over(), Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn a_dropped_stream_whose_peer_never_finishes_is_reset_in_time() {
+    let (mut near, opened, ..) = connected();
+    near.shutdown(opened).unwrap();
+    near.release(opened);
+    take(&mut near);
+    let start = near.timing.now;
+    near.tick(start);
+    near.tick(start + Duration::from_secs(299));
+    take(&mut near);
+    near.feed(&data(NONE, 99, b"alive"));
+    assert_eq!(near.stream_counts(), (0, 1));
+    near.tick(start + Duration::from_secs(300));
+    assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 1 length 0"]);
+    assert_empty(&near);
+}

@@ -1,0 +1,143 @@
+//! Windows, turns and segmentation.
+
+use super::*;
+
+const NONE: Flags = Flags::NONE;
+const FULL: usize = WINDOW_BYTES_INITIAL as usize;
+
+#[test]
+fn frames_mean_the_same_however_they_are_cut() {
+    let script = [
+        flag(Flags::SYN, 1),
+        data(NONE, 1, b"first"),
+        data(Flags::SYN, 3, b"second stream"),
+        frame(Kind::Ping, Flags::SYN, 0, 77),
+        data(Flags::FIN, 1, b" and last"),
+        frame(Kind::WindowUpdate, NONE, 3, 10),
+        flag(Flags::FIN, 3),
+    ]
+    .concat();
+    for cut in 0..=script.len() {
+        for piece in [1, 7, script.len()] {
+            let mut session = server();
+            let (head, tail) = script.split_at(cut);
+            session.feed(head);
+            tail.chunks(piece).for_each(|bytes| session.feed(bytes));
+            let (a, b) = (ready(session.accept()), ready(session.accept()));
+            assert_eq!(read_all(&mut session, a), (b"first and last".to_vec(), true));
+            assert_eq!(read_all(&mut session, b), (b"second stream".to_vec(), true));
+            assert_eq!(session.stream(b).credit.available(), WINDOW_BYTES_INITIAL + 10);
+            assert_eq!(take_frames(&mut session)[0].0.length, 77);
+        }
+    }
+}
+
+#[test]
+fn sending_stops_at_the_window_and_goes_on_with_credit() {
+    let (mut near, opened, mut far, accepted) = connected();
+    near.write(opened, &vec![1; FULL + 10]);
+    let said = take(&mut near);
+    let frames = FULL.div_ceil(16 * 1024);
+    assert_eq!(said.len(), FULL + frames * HEADER_BYTES);
+    far.feed(&said);
+    assert_eq!(take(&mut far), b"", "credit is for reading, not for receiving");
+
+    let mut half = vec![0; FULL / 2 - 1];
+    ready(far.read(accepted, &mut half));
+    assert_eq!(take(&mut far), b"");
+    ready(far.read(accepted, &mut [0; 2]));
+    let expected = frame(Kind::WindowUpdate, NONE, 1, WINDOW_BYTES_INITIAL / 2 + 1);
+    let credit = take(&mut far);
+    assert_eq!(credit, expected);
+    near.feed(&credit);
+    assert_eq!(take(&mut near), data(NONE, 1, &[1; 10]));
+}
+
+#[test]
+fn updates_that_wait_are_merged() {
+    let (mut near, opened, mut far, accepted) = connected();
+    near.write(opened, &vec![1; FULL]);
+    far.feed(&take(&mut near));
+    ready(far.read(accepted, &mut vec![0; FULL / 2]));
+    ready(far.read(accepted, &mut vec![0; FULL / 2]));
+    assert_eq!(take(&mut far), frame(Kind::WindowUpdate, NONE, 1, WINDOW_BYTES_INITIAL));
+}
+
+#[test]
+fn no_credit_is_sent_after_the_fin() {
+    let (mut near, opened, mut far, accepted) = connected();
+    near.write(opened, &vec![1; FULL]);
+    near.shutdown(opened).unwrap();
+    far.feed(&take(&mut near));
+    assert!(read_all(&mut far, accepted).1);
+    assert_eq!(take(&mut far), b"");
+}
+
+#[test]
+fn a_larger_window_is_announced_with_the_syn_and_the_ack() {
+    let config = Config { window_bytes: WINDOW_BYTES_INITIAL + 1000, ..Config::default() };
+    let mut near = Session::new(Role::Client, config.clone(), Instant::now());
+    let mut far = server_with(config);
+    let opened = ready(near.open());
+    let syn = take(&mut near);
+    assert_eq!(syn, frame(Kind::WindowUpdate, Flags::SYN, 1, 1000));
+    far.feed(&syn);
+    let accepted = ready(far.accept());
+    assert_eq!(far.stream(accepted).credit.available(), WINDOW_BYTES_INITIAL + 1000);
+    let ack = take(&mut far);
+    assert_eq!(ack, frame(Kind::WindowUpdate, Flags::ACK, 1, 1000));
+    near.feed(&ack);
+    assert_eq!(near.stream(opened).credit.available(), WINDOW_BYTES_INITIAL + 1000);
+}
+
+#[test]
+fn streams_take_turns_of_one_frame_and_control_goes_first() {
+    let mut session = client();
+    let keys = [0; 3].map(|_| ready(session.open()));
+    for key in keys {
+        session.write(key, &[0; 20_000]);
+    }
+    session.feed(&frame(Kind::Ping, Flags::SYN, 0, 5));
+    let order: Vec<_> = take_frames(&mut session)
+        .iter()
+        .map(|(header, _)| (header.kind, header.stream_id, header.length))
+        .collect();
+    let (full, rest) = (16 * 1024, 20_000 - 16 * 1024);
+    let expected = [
+        (Kind::WindowUpdate, 1, 0),
+        (Kind::WindowUpdate, 3, 0),
+        (Kind::WindowUpdate, 5, 0),
+        (Kind::Ping, 0, 5),
+        (Kind::Data, 1, full),
+        (Kind::Data, 3, full),
+        (Kind::Data, 5, full),
+        (Kind::Data, 1, rest),
+        (Kind::Data, 3, rest),
+        (Kind::Data, 5, rest),
+    ];
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn a_batch_is_bounded_so_that_control_frames_do_not_wait_long() {
+    let mut session = client();
+    for _ in 0..100 {
+        let key = ready(session.open());
+        session.write(key, &[0; 60_000]);
+    }
+    session.fill();
+    assert!(session.outbox().len() < 64 * 1024 + 16 * 1024 + HEADER_BYTES);
+}
+
+#[test]
+fn a_chunk_is_sent_without_a_copy() {
+    let mut session = client();
+    let key = ready(session.open());
+    let chunk = bytes::Bytes::from(vec![9; 10_000]);
+    session.write_bytes(key, chunk.clone());
+    session.fill();
+    let mut slices = [IoSlice::new(&[]); 4];
+    assert_eq!(session.outbox().slices(&mut slices), 2);
+    assert_eq!(slices[0].len(), 2 * HEADER_BYTES, "the SYN and the header of the data");
+    assert_eq!(slices[1].as_ptr(), chunk.as_ptr());
+}

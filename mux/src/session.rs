@@ -1,0 +1,185 @@
+//! The handle of a session.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::driver::Driver;
+use crate::proto::{self, Role};
+use crate::shared::Shared;
+use crate::stream::Stream;
+use crate::wait::{Wait, Wanted};
+use crate::{Config, Error};
+
+/// A yamux session: many streams over one connection.
+///
+/// A cheap handle that can be cloned; all clones mean the same session. Beside it stands its
+/// [`Driver`], a future that does the reading and writing and that has to be spawned: **without the
+/// driver nothing moves.** When the last handle is dropped, streams that are open go on, what the
+/// peer opens is refused, and the session closes after its last stream.
+///
+/// ```
+/// use futures_util::{AsyncReadExt, AsyncWriteExt};
+/// # #[path = "../tests/support/mod.rs"] mod support;
+/// # let mut runtime = reactor::Runtime::new()?;
+/// # runtime.block_on(async {
+/// # let (near, far) = support::pipe(64 * 1024);
+/// use mux::{Config, Session};
+///
+/// let (client, driver) = Session::client(near, Config::default());
+/// reactor::spawn(driver);
+/// let (server, driver) = Session::server(far, Config::default());
+/// reactor::spawn(driver);
+///
+/// let mut question = client.open().await?;
+/// question.write_all(b"21").await?;
+/// question.close().await?;
+///
+/// let mut incoming = server.accept().await?;
+/// let mut text = String::new();
+/// incoming.read_to_string(&mut text).await?;
+/// assert_eq!(text, "21");
+/// client.close().await?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// # Ok::<_, std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    owner: Rc<Owner>,
+}
+
+/// Goes when the last handle goes.
+struct Owner {
+    shared: Rc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.inner.borrow_mut().proto.orphan();
+        self.shared.kick();
+    }
+}
+
+impl Session {
+    /// A session on the side that opened the connection. Its streams have odd ids.
+    pub fn client<T: AsyncRead + AsyncWrite + Unpin>(io: T, config: Config) -> (Self, Driver<T>) {
+        Self::new(Role::Client, io, config)
+    }
+
+    /// A session on the side that accepted the connection. Its streams have even ids.
+    pub fn server<T: AsyncRead + AsyncWrite + Unpin>(io: T, config: Config) -> (Self, Driver<T>) {
+        Self::new(Role::Server, io, config)
+    }
+
+    fn new<T>(role: Role, io: T, config: Config) -> (Self, Driver<T>) {
+        let proto = proto::Session::new(role, config, reactor::time::now());
+        let shared = Rc::new(Shared::new(proto));
+        let owner = Rc::new(Owner { shared: Rc::clone(&shared) });
+        (Self { owner }, Driver::new(io, shared))
+    }
+
+    /// Opens a stream. It can be written to at once; the peer need not have accepted it.
+    ///
+    /// Waits while [`Config::unacked_opens_max`] streams wait for the peer to accept them, or
+    /// [`Config::outbound_streams_max`] are alive. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::GoAway`] after either side's GoAway, [`Error::IdsExhausted`] after 2^31 streams,
+    /// and what ended the session.
+    pub async fn open(&self) -> Result<Stream, Error> {
+        let key = Wait::new(self.shared(), Wanted::Open, proto::Session::open).await?;
+        Ok(Stream::new(Rc::clone(self.shared()), key))
+    }
+
+    /// Takes the next stream that the peer has opened, in the order of their opening, and
+    /// acknowledges it. Streams that had arrived before the session ended still come. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::GoAway`] after our own GoAway, and what ended the session.
+    pub async fn accept(&self) -> Result<Stream, Error> {
+        let key = Wait::new(self.shared(), Wanted::Accept, proto::Session::accept).await?;
+        Ok(Stream::new(Rc::clone(self.shared()), key))
+    }
+
+    /// Asks the peer for a sign of life, and says how long it took. Callers at the same time share
+    /// one ping. There is no time-out within: a ping that is not answered ends with the session.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// What ended the session.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let ticket = self.shared().inner.borrow_mut().proto.ping()?;
+        self.shared().kick();
+        Wait::new(self.shared(), Wanted::Pong, |proto: &mut proto::Session| proto.pong(ticket))
+            .await
+    }
+
+    /// Says that this side takes no new streams and opens none. Streams that are open go on.
+    ///
+    /// The other implementations end all streams when they read this. [`close`](Self::close) says
+    /// it last.
+    pub fn go_away(&self) {
+        self.shared().inner.borrow_mut().proto.go_away();
+        self.shared().kick();
+    }
+
+    /// Closes the session: nothing can be opened, accepted or written any more; what was written is
+    /// sent; then comes GoAway, and the connection is closed when the peer hangs up too. Streams
+    /// that are open end with [`Error::Closed`], here and there. Takes at most
+    /// [`Config::close_timeout`]. Dropping the future does not stop the closing.
+    ///
+    /// # Errors
+    /// [`Error::CloseTimeout`], and what else ended the session before all was sent. Closing a
+    /// session that the peer has closed is no error.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.shared().inner.borrow_mut().proto.close();
+        self.shared().kick();
+        self.closed().await
+    }
+
+    /// Waits until the session is over, and says why. Cancel-safe.
+    ///
+    /// # Errors
+    /// What ended the session, unless it was closed in order, by either side.
+    pub async fn closed(&self) -> Result<(), Error> {
+        Wait::new(self.shared(), Wanted::End, proto::Session::poll_over).await
+    }
+
+    /// Whether the session is being closed or is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared().inner.borrow().proto.phase() != proto::Phase::Open
+    }
+
+    /// Streams that this side opened and that are alive: until both FINs or an RST have passed and
+    /// the handle is dropped.
+    #[must_use]
+    pub fn outbound_streams(&self) -> usize {
+        self.shared().inner.borrow().proto.stream_counts().1
+    }
+
+    /// Streams that the peer opened and that are alive, accepted or not.
+    #[must_use]
+    pub fn inbound_streams(&self) -> usize {
+        self.shared().inner.borrow().proto.stream_counts().0
+    }
+
+    fn shared(&self) -> &Rc<Shared> {
+        &self.owner.shared
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.shared().inner.borrow();
+        let (inbound, outbound) = inner.proto.stream_counts();
+        f.debug_struct("Session")
+            .field("inbound_streams", &inbound)
+            .field("outbound_streams", &outbound)
+            .field("phase", &inner.proto.phase())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! What the handles and the driver of one session share.
+
+use std::cell::RefCell;
+use std::task::{Context, Waker};
+
+use crate::proto::{self, Key};
+use crate::wait::{WaitQueue, Wanted};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) inner: RefCell<Inner>,
+}
+
+/// The protocol core and everyone who waits for it.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) proto: proto::Session,
+    /// By the index of the stream's key.
+    streams: Vec<StreamWakers>,
+    accepts: WaitQueue,
+    opens: WaitQueue,
+    pongs: WaitQueue,
+    ends: WaitQueue,
+    /// Set while the driver waits.
+    pub(crate) driver: Option<Waker>,
+}
+
+/// Reader and writer of a stream wait apart: they may be two tasks.
+#[derive(Debug, Default)]
+pub(crate) struct StreamWakers {
+    pub(crate) reader: Option<Waker>,
+    pub(crate) writer: Option<Waker>,
+}
+
+impl Shared {
+    pub(crate) fn new(proto: proto::Session) -> Self {
+        let inner = Inner {
+            proto,
+            streams: Vec::new(),
+            accepts: WaitQueue::default(),
+            opens: WaitQueue::default(),
+            pongs: WaitQueue::default(),
+            ends: WaitQueue::default(),
+            driver: None,
+        };
+        Self { inner: RefCell::new(inner) }
+    }
+
+    /// Lets the driver see what a handle has asked for. It runs once for all that is asked before
+    /// its turn comes.
+    pub(crate) fn kick(&self) {
+        let driver = self.inner.borrow_mut().driver.take();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Wakes everyone for whom something has happened. `wakers` is empty before and after.
+    pub(crate) fn wake(&self, wakers: &mut Vec<Waker>) {
+        self.inner.borrow_mut().collect(wakers);
+        // The borrow is over: a waker may run code that uses this session.
+        for waker in wakers.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn queue(&mut self, wanted: Wanted) -> &mut WaitQueue {
+        match wanted {
+            Wanted::Accept => &mut self.accepts,
+            Wanted::Open => &mut self.opens,
+            Wanted::Pong => &mut self.pongs,
+            Wanted::End => &mut self.ends,
+        }
+    }
+
+    pub(crate) fn wakers(&mut self, key: Key) -> &mut StreamWakers {
+        let index = key.index as usize;
+        if self.streams.len() <= index {
+            self.streams.resize_with(index + 1, StreamWakers::default);
+        }
+        &mut self.streams[index]
+    }
+
+    fn collect(&mut self, wakers: &mut Vec<Waker>) {
+        while let Some((key, events)) = self.proto.take_events() {
+            let stream = self.wakers(key);
+            wakers.extend(events.readable.then(|| stream.reader.take()).flatten());
+            wakers.extend(events.writable.then(|| stream.writer.take()).flatten());
+        }
+        let signals = self.proto.take_signals();
+        if signals.all {
+            return self.collect_all(wakers);
+        }
+        if signals.accept {
+            wakers.extend(self.accepts.tell_one());
+        }
+        if signals.open {
+            wakers.extend(self.opens.tell_one());
+        }
+        if signals.pong {
+            self.pongs.tell_all(wakers);
+        }
+    }
+
+    fn collect_all(&mut self, wakers: &mut Vec<Waker>) {
+        for stream in &mut self.streams {
+            wakers.extend(stream.reader.take());
+            wakers.extend(stream.writer.take());
+        }
+        for queue in [&mut self.accepts, &mut self.opens, &mut self.pongs, &mut self.ends] {
+            queue.tell_all(wakers);
+        }
+    }
+}
+
+/// Puts the task's waker into `place`, unless it is there.
+pub(crate) fn park(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
+    }
+}

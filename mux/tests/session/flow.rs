@@ -1,0 +1,124 @@
+//! Data on its way: back-pressure, chunks, many streams.
+
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{join, join_all};
+use futures_util::{AsyncReadExt, AsyncWriteExt, poll};
+use mux::Config;
+use reactor::time;
+
+use crate::{read_to_end, run, serve_echo, sessions_over, streams};
+
+#[test]
+fn a_ping_is_answered_while_the_streams_are_stuck() {
+    run(async {
+        let (client, server) = sessions_over(1024, Config::default());
+        let near = client.open().await.unwrap();
+        let far = server.accept().await.unwrap();
+        let chunk = vec![0; 1 << 20];
+        // Nobody reads: both directions fill their windows and stop.
+        let mut stuck = pin!(join(async { (&near).write_all(&chunk).await }, async {
+            (&far).write_all(&chunk).await
+        },));
+        assert!(poll!(stuck.as_mut()).is_pending());
+        time::sleep(Duration::from_secs(1)).await;
+        assert!(poll!(stuck.as_mut()).is_pending());
+        let (there, back) = join(client.ping(), server.ping()).await;
+        there.unwrap();
+        back.unwrap();
+    });
+}
+
+#[test]
+fn both_sides_send_at_once_through_a_pipe_of_one_kib() {
+    run(async {
+        let (client, server) = sessions_over(1024, Config::default());
+        drop(reactor::spawn(serve_echo(client.clone())));
+        drop(reactor::spawn(serve_echo(server.clone())));
+        let asks = [&client, &server].into_iter().flat_map(|session| {
+            (0..4u8).map(move |seed| async move {
+                let stream = session.open().await.unwrap();
+                let data = vec![seed; 1 << 20];
+                let write = async {
+                    (&stream).write_all(&data).await.unwrap();
+                    stream.shutdown().unwrap();
+                };
+                let ((), (echoed, end)) = join(write, read_to_end(&stream)).await;
+                end.unwrap();
+                assert!(echoed == data);
+            })
+        });
+        join_all(asks).await;
+        client.ping().await.unwrap();
+        assert_eq!((client.inbound_streams(), client.outbound_streams()), (0, 0));
+        assert_eq!((server.inbound_streams(), server.outbound_streams()), (0, 0));
+    });
+}
+
+#[test]
+fn chunks_travel_whole_and_in_order() {
+    run(async {
+        let (_client, near, _server, far) = streams().await;
+        near.write_bytes(Bytes::from_static(b"small ")).await.unwrap();
+        near.write_bytes(Bytes::from(vec![7; 200_000])).await.unwrap();
+        near.shutdown().unwrap();
+        let mut all = Vec::new();
+        while let Some(chunk) = far.read_bytes().await.unwrap() {
+            assert!(!chunk.is_empty());
+            all.extend_from_slice(&chunk);
+        }
+        assert_eq!(all.len(), 200_006);
+        assert!(all.starts_with(b"small \x07"));
+    });
+}
+
+#[test]
+fn flushing_waits_until_the_writer_has_taken_everything() {
+    run(async {
+        let (_client, near, _server, far) = streams().await;
+        (&near).write_all(&[0; 300_000]).await.unwrap();
+        let mut near = &near;
+        let mut flush = pin!(near.flush());
+        assert!(matches!(poll!(flush.as_mut()), Poll::Pending), "the window is full");
+        (&far).read_exact(&mut vec![0; 200_000]).await.unwrap();
+        flush.await.unwrap();
+    });
+}
+
+#[test]
+fn vectored_writes_take_all_that_fits() {
+    run(async {
+        let (_client, mut near, _server, far) = streams().await;
+        let parts = [io::IoSlice::new(b"one "), io::IoSlice::new(b"two")];
+        assert_eq!(near.write_vectored(&parts).await.unwrap(), 7);
+        near.shutdown().unwrap();
+        assert_eq!(read_to_end(&far).await.0, b"one two");
+    });
+}
+
+#[test]
+fn many_streams_echo_at_once() {
+    run(async {
+        let config = Config { unacked_opens_max: 200, ..Config::default() };
+        let (client, server) = sessions_over(16 * 1024, config);
+        drop(reactor::spawn(serve_echo(server.clone())));
+        let asks = (0..512u32).map(|seed| {
+            let client = client.clone();
+            async move {
+                let stream = client.open().await.unwrap();
+                (&stream).write_all(&seed.to_be_bytes().repeat(1000)).await.unwrap();
+                stream.shutdown().unwrap();
+                let (echoed, end) = read_to_end(&stream).await;
+                end.unwrap();
+                assert!(echoed == seed.to_be_bytes().repeat(1000));
+            }
+        });
+        join_all(asks).await;
+        client.ping().await.unwrap();
+        assert_eq!((client.outbound_streams(), server.inbound_streams()), (0, 0));
+    });
+}

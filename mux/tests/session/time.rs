@@ -1,0 +1,57 @@
+//! Silence, in virtual time.
+
+use std::time::Duration;
+
+use mux::{Config, Error, Session};
+use reactor::time;
+
+use crate::support::pipe;
+use crate::{run, sessions, tapped};
+
+#[test]
+fn a_peer_that_falls_silent_is_given_up() {
+    run(async {
+        let (client, _server, tap) = tapped(64 * 1024, Config::default());
+        client.ping().await.unwrap();
+        let start = time::now();
+        tap.stop();
+        let err = client.closed().await.unwrap_err();
+        assert!(matches!(err, Error::KeepaliveTimeout { .. }));
+        assert_eq!(time::now() - start, Duration::from_secs(40));
+    });
+}
+
+#[test]
+fn keepalive_holds_an_idle_session_open() {
+    run(async {
+        let (client, server) = sessions();
+        time::sleep(Duration::from_secs(3600)).await;
+        assert!(!client.is_closed() && !server.is_closed());
+    });
+}
+
+#[test]
+fn a_ping_that_is_late_is_answered_in_the_end() {
+    run(async {
+        let (client, _server, tap) = tapped(64 * 1024, Config::default());
+        tap.stop();
+        let late = time::timeout(Duration::from_secs(5), client.ping()).await;
+        assert!(late.is_err());
+        tap.resume();
+        client.ping().await.unwrap();
+    });
+}
+
+#[test]
+fn a_session_that_is_given_up_hangs_up_though_its_driver_is_kept() {
+    run(async {
+        let (near, far) = pipe(64 * 1024);
+        far.outgoing().stop();
+        let (_client, mut driver) = Session::client(near, Config::default());
+        let (server, server_driver) = Session::server(far, Config::default());
+        drop(reactor::spawn(server_driver));
+        assert!(matches!((&mut driver).await, Err(Error::KeepaliveTimeout { .. })));
+        server.closed().await.unwrap();
+        drop(driver);
+    });
+}
