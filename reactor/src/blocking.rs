@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::handle::{RemoteJoinHandle, catch};
 use crate::oneshot::oneshot;
 use crate::remote::Address;
+use crate::task::ignore_panic;
 use crate::{JoinError, context};
 
 /// Threads of a runtime's pool, unless the builder says otherwise.
@@ -95,7 +96,13 @@ impl Pool {
     /// Queues a job, and starts a thread for it if none is free. Gives back one that is refused.
     fn run(&self, job: Job) -> Result<(), Job> {
         let mut state = self.shared.lock();
-        if state.shut_down || state.queue.len() >= BLOCKING_QUEUE_MAX {
+        if state.shut_down {
+            // Dropped, it says "cancelled", as those that waited when the runtime ended do.
+            drop(state);
+            drop(job);
+            return Ok(());
+        }
+        if state.queue.len() >= BLOCKING_QUEUE_MAX {
             return Err(job);
         }
         state.queue.push_back(job);
@@ -147,7 +154,8 @@ impl Shared {
             if let Some(job) = state.queue.pop_front() {
                 state.running += 1;
                 drop(state);
-                job(Fate::Run);
+                // A result that nobody waits for is dropped here: user code.
+                ignore_panic(|| job(Fate::Run));
                 state = self.lock();
                 state.running -= 1;
                 // Under virtual time the clock waits for this.

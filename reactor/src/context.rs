@@ -12,7 +12,7 @@ thread_local! {
     static BUDGET: Cell<u32> = const { Cell::new(OPS_PER_POLL) };
 }
 
-/// Operations that one poll of a task may complete before it has to let others run.
+/// Tries of operations that one poll of a task may make before it has to let others run.
 pub(crate) const OPS_PER_POLL: u32 = 128;
 
 /// Calls `f` with the runtime of this thread.

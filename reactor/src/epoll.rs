@@ -80,6 +80,14 @@ impl Epoll {
         sys::epoll_add(self.fd.as_fd(), fd, interest as u32, token)
     }
 
+    /// Registers `fd` for reading only, edge-triggered.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(crate) fn add_readable(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        sys::epoll_add(self.fd.as_fd(), fd, (libc::EPOLLIN | libc::EPOLLET) as u32, token)
+    }
+
     /// Removes `fd`.
     pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         sys::epoll_del(self.fd.as_fd(), fd)

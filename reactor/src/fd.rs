@@ -18,6 +18,7 @@ use crate::metrics::add;
 use crate::netpoll::{Entry, Netpoll, not_pollable};
 use crate::polldesc::{Direction, POLL_PLACE, Refusal};
 use crate::sys;
+use crate::task::named_by;
 use crate::waiters::Woken;
 
 /// The longest read or write of one call, 1 GiB, as in Go.
@@ -188,7 +189,7 @@ impl PollFd {
     /// # Errors
     /// As [`io`](Self::io).
     pub fn poll_ready(&self, cx: &mut Context<'_>, dir: Direction) -> Poll<io::Result<()>> {
-        self.poll_ready_in_place(cx, dir, &mut { POLL_PLACE })
+        self.poll_ready_within_budget(cx, dir, &mut { POLL_PLACE })
     }
 
     /// Notes that the last operation proved that there is no more for now, which saves the one
@@ -304,6 +305,22 @@ impl PollFd {
         }
     }
 
+    /// Being told "ready" counts as an operation: who loops over it and `try_io` is to let others run.
+    #[inline]
+    fn poll_ready_within_budget(
+        &self,
+        cx: &mut Context<'_>,
+        dir: Direction,
+        place: &mut u32,
+    ) -> Poll<io::Result<()>> {
+        std::task::ready!(self.poll_ready_in_place(cx, dir, place))?;
+        if context::spend() {
+            return Poll::Ready(Ok(()));
+        }
+        context::defer(cx.waker());
+        Poll::Pending
+    }
+
     #[inline]
     fn poll_ready_in_place(
         &self,
@@ -317,6 +334,9 @@ impl PollFd {
         }
         if desc.is_ready(dir) {
             return Poll::Ready(Ok(()));
+        }
+        if named_by(cx.waker()).is_some_and(|task| task.runtime() != self.netpoll.runtime) {
+            return Poll::Ready(Err(elsewhere()));
         }
         if *place == 0 {
             *place = desc.new_place();
@@ -342,7 +362,7 @@ impl PollFd {
     fn register(&self) -> io::Result<()> {
         let ours = context::current().is_some_and(|core| Rc::ptr_eq(&core.netpoll, &self.netpoll));
         if !ours {
-            return Err(io::Error::other("the descriptor belongs to another runtime"));
+            return Err(elsewhere());
         }
         self.call(|fd| self.netpoll.register(fd, &self.entry))
     }
@@ -426,7 +446,7 @@ impl Future for Ready<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Parked { fd, dir, place } = &mut self.parked;
-        fd.poll_ready_in_place(cx, *dir, place)
+        fd.poll_ready_within_budget(cx, *dir, place)
     }
 }
 
@@ -486,6 +506,12 @@ pub fn is_closed(err: &io::Error) -> bool {
         };
     }
     false
+}
+
+/// Only the runtime that a descriptor belongs to waits for its events.
+#[cold]
+fn elsewhere() -> io::Error {
+    io::Error::other("the descriptor belongs to another runtime")
 }
 
 fn closed() -> io::Error {

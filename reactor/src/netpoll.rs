@@ -3,9 +3,9 @@
 //! The counterpart of Go's `runtime/netpoll.go`. `polldesc.rs` holds the state of one descriptor;
 //! this file ties descriptors to epoll by tokens, and deadlines to the timer wheel.
 //!
-//! **A token is an index and a generation.** A descriptor that was closed may leave events behind
-//! in the batch that is being read, and its index may belong to another by then. The generation
-//! differs, and the event is dropped.
+//! **A token is an index and a generation.** A descriptor that was closed here but is open elsewhere
+//! (a duplicate, a child process) goes on to produce events, and its index may belong to another by
+//! then. The generation differs, and the event is dropped.
 //!
 //! **Nothing here runs user code.** What is to be woken is pushed to a list that the caller wakes
 //! when every borrow has ended.
@@ -70,8 +70,10 @@ pub(crate) struct Netpoll {
     last_generation: Cell<u32>,
     pub(crate) timers: RefCell<Timers<Alarm>>,
     pub(crate) clock: Clock,
-    /// What the clock said when timers were last looked at.
-    turn_ns: Cell<u64>,
+    /// What the clock said when it was first asked after the last wait, if it was.
+    turn_ns: Cell<Option<u64>>,
+    /// The number of the runtime.
+    pub(crate) runtime: u16,
     pub(crate) counters: Counters,
 }
 
@@ -90,21 +92,22 @@ impl Entry {
 }
 
 impl Netpoll {
-    pub(crate) fn new(clock: Clock) -> io::Result<Self> {
+    pub(crate) fn new(clock: Clock, runtime: u16) -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new()?,
             entries: RefCell::default(),
             last_generation: Cell::new(0),
             timers: RefCell::new(Timers::new()),
             clock,
-            turn_ns: Cell::new(0),
+            turn_ns: Cell::new(None),
+            runtime,
             counters: Counters::default(),
         })
     }
 
     /// Registers the eventfd by which other threads end a wait.
     pub(crate) fn add_wake(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.epoll.add(fd, WAKE_TOKEN)
+        self.epoll.add_readable(fd, WAKE_TOKEN)
     }
 
     /// Registers a descriptor, unless it is registered already.
@@ -157,6 +160,7 @@ impl Netpoll {
         let entries = self.entries.borrow();
         let events =
             self.epoll.wait(wait, |token, readiness| mark(&entries, token, readiness, woken))?;
+        self.turn_ns.set(None);
         add(&self.counters.waits, 1);
         add(&self.counters.events, events);
         Ok(events)
@@ -188,7 +192,7 @@ impl Netpoll {
 
     fn fire_due_timers(&self, due: &mut Vec<Alarm>, woken: &mut Woken) {
         let now_ns = self.clock.now_ns();
-        self.turn_ns.set(now_ns);
+        self.turn_ns.set(Some(now_ns));
         self.timers.borrow_mut().expire(now_ns, due);
         for alarm in due.drain(..) {
             match alarm {
@@ -229,7 +233,9 @@ impl Netpoll {
         at_ns: u64,
         timer: Option<(TimerKey, u64)>,
     ) -> bool {
-        if at_ns <= self.clock.now_ns() {
+        let now_ns = self.clock.now_ns();
+        self.turn_ns.set(Some(now_ns));
+        if at_ns <= now_ns {
             return true;
         }
         if timer.is_none_or(|(_, armed_ns)| armed_ns > at_ns)
@@ -242,11 +248,10 @@ impl Netpoll {
         false
     }
 
-    /// Whether a deadline is so far ahead of the present that the clock need not be asked. While a
-    /// timer is armed each turn asks it, and no turn takes [`WELL_AHEAD_NS`]; one that did would
-    /// notice the deadline when it ends.
+    /// Whether a deadline is so far ahead that the clock need not be asked again in this turn. Tasks
+    /// that ran for [`WELL_AHEAD_NS`] since would have it noticed only when the turn ends.
     fn is_well_ahead(&self, at_ns: u64) -> bool {
-        at_ns > self.turn_ns.get().saturating_add(WELL_AHEAD_NS)
+        self.turn_ns.get().is_some_and(|turn_ns| at_ns > turn_ns.saturating_add(WELL_AHEAD_NS))
     }
 
     /// The timer of a deadline fired. The deadline may have moved or gone since it was armed.

@@ -145,8 +145,11 @@ impl RunQueue {
         self.tasks
     }
 
-    /// Takes any one task, for the end of the runtime: the one with the lowest index.
-    pub(crate) fn take_any(&mut self) -> Option<(TaskId, Rc<dyn Task>)> {
-        self.slots.iter_mut().find_map(|(_, slot)| Some((slot.id, slot.task.take()?)))
+    /// Takes the first task at or behind `index`, for the end of the runtime.
+    pub(crate) fn take_from(&mut self, index: usize) -> Option<(TaskId, Rc<dyn Task>)> {
+        (index..self.slots.capacity()).find_map(|index| {
+            let slot = self.slots.get_mut(index)?;
+            Some((slot.id, slot.task.take()?))
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Wake-ups from other threads: an inbox for each runtime, and the eventfd that ends its sleep.
 //!
-//! These are the only atomics of the crate. The protocol, between any thread and the owner:
+//! The only atomics of the crate but for those of the signal handler. The protocol, between any thread and the owner:
 //!
 //! | any thread                         | owner                                      |
 //! |------------------------------------|--------------------------------------------|

@@ -122,7 +122,7 @@ impl Builder {
     /// alive in the process.
     pub fn build(self) -> io::Result<Runtime> {
         let place = Place::claim()?;
-        let netpoll = Netpoll::new(Clock::new(self.paused))?;
+        let netpoll = Netpoll::new(Clock::new(self.paused), place.number())?;
         netpoll.add_wake(place.eventfd())?;
         let address = place.address();
         let core = Core {
@@ -413,7 +413,10 @@ impl Core {
         let next_ns = self.netpoll.timers.borrow_mut().next_deadline_ns();
         match next_ns {
             // Work on other threads takes real time, and its end is not to come "after" a timer.
-            Some(next_ns) if !self.pool.is_busy() => self.netpoll.clock.advance_to(next_ns),
+            // Mail is looked for last: the end of that work may have come a moment ago.
+            Some(next_ns) if !self.pool.is_busy() && !self.place.has_mail() => {
+                self.netpoll.clock.advance_to(next_ns);
+            }
             _ => return self.sleep(Wait::Forever, woken),
         }
         Ok(0)
@@ -422,9 +425,12 @@ impl Core {
     fn shut_down(&self) {
         self.shut_down.set(true);
         self.pool.shut_down();
+        // What these drops spawn never gets a slot, so there is no going back.
+        let mut from = 0;
         loop {
-            let any = self.queue.borrow_mut().take_any();
-            let Some((id, task)) = any else { break };
+            let next = self.queue.borrow_mut().take_from(from);
+            let Some((id, task)) = next else { break };
+            from = id.index() + 1;
             task.cancel();
             self.queue.borrow_mut().remove(id);
             drop_finished(task);

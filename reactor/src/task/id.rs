@@ -16,8 +16,8 @@ const _: () = assert!(RUNTIME_BITS + INDEX_BITS + GENERATION_BITS == usize::BITS
 
 /// Names a task for life, in one machine word: `runtime:12 | generation:24 | index:28`.
 ///
-/// After 2^24 - 1 tasks have lived in one slot a name comes back. Whoever kept the old one for so long
-/// wakes the wrong task, which polls once for nothing: a spurious wake-up, which futures allow.
+/// After 2^24 - 1 more tasks a name may come back. Whoever kept the old one for so long wakes the
+/// wrong task, which polls once for nothing: a spurious wake-up, which futures allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TaskId(NonZeroUsize);
 
