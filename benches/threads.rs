@@ -33,12 +33,12 @@ fn asleep(criterion: &mut Criterion) {
     put::<Monoio>(&mut group, |n| time::<Monoio>(trips_asleep(n)));
 }
 
+/// Without monoio, which takes in no wake-ups from other threads while a task of its own yields.
 fn busy(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("round trip to a thread, busy");
     put::<Ours>(&mut group, |n| time::<Ours>(trips_busy::<Ours>(n)));
     put::<Tokio>(&mut group, |n| time::<Tokio>(trips_busy::<Tokio>(n)));
     put::<Smol>(&mut group, |n| time::<Smol>(trips_busy::<Smol>(n)));
-    put::<Monoio>(&mut group, |n| time::<Monoio>(trips_busy::<Monoio>(n)));
 }
 
 /// The figure is how much later than 2 ms the sleep ended.

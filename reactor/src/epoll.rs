@@ -25,7 +25,7 @@ const EVENTS_AT_FIRST: usize = 128;
 pub(crate) const EVENTS_MAX: usize = 1024;
 
 /// What epoll said of a descriptor.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Readiness(u32);
 
 impl Readiness {

@@ -4,7 +4,7 @@
 //! deadline, try the system call, and on `EAGAIN` park until an edge, the deadline or the close;
 //! then try again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -67,6 +67,8 @@ pub struct PollFd {
     fd: RefCell<Option<OwnedFd>>,
     entry: Rc<Entry>,
     netpoll: Rc<Netpoll>,
+    /// Whether a copy of the descriptor is open elsewhere.
+    shared: Cell<bool>,
 }
 
 impl PollFd {
@@ -92,7 +94,7 @@ impl PollFd {
     /// Outside a runtime.
     pub fn from_socket(fd: OwnedFd) -> Self {
         let netpoll = context::with(|core| Rc::clone(&core.netpoll));
-        Self { fd: RefCell::new(Some(fd)), entry: Entry::new(), netpoll }
+        Self { fd: RefCell::new(Some(fd)), entry: Entry::new(), netpoll, shared: Cell::new(false) }
     }
 
     /// Calls `op` until it is not refused for want of readiness, waiting in between.
@@ -251,10 +253,20 @@ impl PollFd {
     pub fn close(&self) {
         let mut woken = Woken::default();
         if self.entry.desc.close(&mut woken) {
+            if self.shared.get() {
+                self.delete();
+            }
             self.netpoll.forget(&self.entry);
             self.release();
         }
         woken.wake();
+    }
+
+    /// Says that the descriptor is open elsewhere too: duplicated, passed on, inherited by a child
+    /// process. Close then takes it out of the epoll set, which costs a system call; without, the
+    /// kernel would go on to report events of the copy that lead nowhere.
+    pub fn mark_shared(&self) {
+        self.shared.set(true);
     }
 
     /// Whether it was closed.
@@ -264,9 +276,8 @@ impl PollFd {
 
     /// Lends the descriptor, for `getsockopt` and its kin.
     ///
-    /// A duplicate that is made of it and outlives this `PollFd` keeps events coming that lead
-    /// nowhere, and costs a wake-up each; take the descriptor out with
-    /// [`into_inner`](Self::into_inner) instead.
+    /// Who makes a duplicate that outlives this `PollFd` says so with
+    /// [`mark_shared`](Self::mark_shared).
     ///
     /// # Errors
     /// [`is_closed`] after a close.
@@ -282,6 +293,15 @@ impl PollFd {
         let fd = self.fd.borrow_mut().take().ok_or_else(closed)?;
         self.netpoll.delete(fd.as_fd(), &self.entry)?;
         Ok(fd)
+    }
+
+    #[cold]
+    fn delete(&self) {
+        if let Some(fd) = &*self.fd.borrow()
+            && let Err(err) = self.netpoll.delete(fd.as_fd(), &self.entry)
+        {
+            log::warn!("cannot take a shared descriptor out of the epoll set: {err}");
+        }
     }
 
     fn poll_in_place<T>(
@@ -343,7 +363,7 @@ impl PollFd {
         }
         add(&self.netpoll.counters.parks, 1);
         #[cfg(feature = "trace")]
-        log::trace!("park {self:?} {dir:?}");
+        log::trace!("park {:#x}: {dir:?}", self.entry.token());
         desc.park(dir, *place, cx.waker());
         Poll::Pending
     }

@@ -86,6 +86,11 @@ impl Entry {
         })
     }
 
+    #[cfg(feature = "trace")]
+    pub(crate) fn token(&self) -> u64 {
+        self.token.get()
+    }
+
     pub(crate) fn is_registered(&self) -> bool {
         self.token.get() != NO_TOKEN
     }
@@ -292,6 +297,8 @@ fn mark(entries: &Slab<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut
     if let Some(entry) = entries.get((token >> 32) as usize)
         && entry.token.get() == token
     {
+        #[cfg(feature = "trace")]
+        log::trace!("unpark {token:#x}: {readiness:?}");
         entry.desc.event(readiness, woken);
     }
 }

@@ -1,17 +1,7 @@
 //! Wake-ups from other threads: an inbox for each runtime, and the eventfd that ends its sleep.
 //!
-//! The only atomics of the crate but for those of the signal handler. The protocol, between any thread and the owner:
-//!
-//! | any thread                         | owner                                      |
-//! |------------------------------------|--------------------------------------------|
-//! | push to the inbox                  |                                            |
-//! | `pending = true`                   | `sleeping = true`                          |
-//! | `sleeping`? then write the eventfd | `pending`? then do not sleep               |
-//! |                                    | `epoll_wait`; `sleeping = false`; take all |
-//!
-//! The four steps in the middle are sequentially consistent, so at least one side sees what the
-//! other has written: either the owner stays awake or the eventfd is written. A runtime that is
-//! awake costs the others no system call.
+//! The protocol, by which no wake-up is lost and an awake runtime costs the others no system call, is
+//! in `remote/bell.rs`. Here is what goes through it, wakes and new tasks, and who receives it.
 //!
 //! Inboxes live in a table, by the runtime's number, and are used again by later runtimes; the
 //! table itself never goes away. So a waker needs no reference count to be sound when its runtime
@@ -20,12 +10,15 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bell::Bell;
 
 use crate::handle::SpawnError;
 use crate::sys;
 use crate::task::{RUNTIMES_MAX, TaskId};
+
+mod bell;
 
 static TABLE: [OnceLock<Box<Remote>>; RUNTIMES_MAX] = [const { OnceLock::new() }; RUNTIMES_MAX];
 static FREE: Mutex<Free> = Mutex::new(Free { returned: Vec::new(), unused: 0 });
@@ -41,16 +34,12 @@ struct Free {
 }
 
 /// One place of the table.
-#[derive(Default)]
-pub(crate) struct Remote {
-    pending: AtomicBool,
-    sleeping: AtomicBool,
-    inbox: Mutex<Inbox>,
-}
+type Remote = Bell<Inbox>;
 
+/// What the bell guards.
 #[derive(Default)]
 struct Inbox {
-    /// There while a runtime lives in this place.
+    /// What to ring. There while a runtime lives in this place.
     eventfd: Option<Arc<OwnedFd>>,
     /// Counts the runtimes that have lived in this place.
     tenancy: u64,
@@ -83,6 +72,7 @@ pub(crate) struct Address {
 pub(crate) struct Place {
     number: u16,
     remote: &'static Remote,
+    tenancy: u64,
     eventfd: Arc<OwnedFd>,
 }
 
@@ -91,7 +81,7 @@ pub(crate) struct Place {
 pub(crate) fn wake(id: TaskId) {
     if let Some(remote) = TABLE[id.runtime() as usize].get() {
         // A runtime that is gone has no tasks to wake.
-        let _ = remote.push(|inbox| inbox.push_wake(id));
+        let _ = push(remote, |inbox| inbox.push_wake(id));
     }
 }
 
@@ -116,7 +106,7 @@ impl Address {
         &self,
         add: impl FnOnce(&mut Inbox) -> Result<(), SpawnError>,
     ) -> Result<(), SpawnError> {
-        self.remote.push(|inbox| match inbox.tenancy == self.tenancy {
+        push(self.remote, |inbox| match inbox.tenancy == self.tenancy {
             true => add(inbox),
             false => Err(SpawnError::Gone),
         })
@@ -129,29 +119,19 @@ impl fmt::Debug for Address {
     }
 }
 
-impl Remote {
-    fn push(
-        &self,
-        add: impl FnOnce(&mut Inbox) -> Result<(), SpawnError>,
-    ) -> Result<(), SpawnError> {
-        let mut inbox = self.lock();
+/// Changes an inbox, and ends the sleep of whoever lives there.
+fn push(
+    remote: &Remote,
+    add: impl FnOnce(&mut Inbox) -> Result<(), SpawnError>,
+) -> Result<(), SpawnError> {
+    let eventfd = remote.send(|inbox| {
         let eventfd = Arc::clone(inbox.eventfd.as_ref().ok_or(SpawnError::Gone)?);
-        add(&mut inbox)?;
-        // Under the lock: after it, the place may have another owner, whose `sleeping` flag is not
-        // ours to take down with the eventfd of its predecessor in hand.
-        self.pending.store(true, SeqCst);
-        let asleep = self.sleeping.swap(false, SeqCst);
-        drop(inbox);
-        if asleep {
-            ring(eventfd.as_fd());
-        }
-        Ok(())
+        add(inbox).map(|()| eventfd)
+    })?;
+    if let Some(eventfd) = eventfd {
+        ring(eventfd.as_fd());
     }
-
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
-        // Nothing that can panic runs under the lock, so what it guards is whole.
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Ok(())
 }
 
 impl Inbox {
@@ -185,11 +165,12 @@ impl Place {
         let eventfd = Arc::new(sys::eventfd()?);
         let number = take_number()?;
         let remote = TABLE[number as usize].get_or_init(Box::default);
-        let mut inbox = remote.lock();
-        inbox.eventfd = Some(Arc::clone(&eventfd));
-        inbox.tenancy += 1;
-        drop(inbox);
-        Ok(Self { number, remote, eventfd })
+        let tenancy = remote.hand_over(|inbox| {
+            inbox.eventfd = Some(Arc::clone(&eventfd));
+            inbox.tenancy += 1;
+            inbox.tenancy
+        });
+        Ok(Self { number, remote, tenancy, eventfd })
     }
 
     pub(crate) fn number(&self) -> u16 {
@@ -202,51 +183,43 @@ impl Place {
 
     /// The name by which other threads know the runtime.
     pub(crate) fn address(&self) -> Address {
-        Address { remote: self.remote, tenancy: self.remote.lock().tenancy }
+        Address { remote: self.remote, tenancy: self.tenancy }
     }
 
     /// Whether there is something to take.
     #[inline]
     pub(crate) fn has_mail(&self) -> bool {
-        self.remote.pending.load(SeqCst)
+        self.remote.has_mail()
     }
 
     /// Takes what has come in exchange for an empty `mail`, whose memory is used again.
     pub(crate) fn take(&self, mail: &mut Mail) {
         debug_assert!(mail.wakes.is_empty() && mail.spawns.is_empty());
-        let mut inbox = self.remote.lock();
-        self.remote.pending.store(false, SeqCst);
-        std::mem::swap(&mut inbox.wakes, &mut mail.wakes);
-        std::mem::swap(&mut inbox.spawns, &mut mail.spawns);
-        inbox.merge_at = 0;
+        self.remote.take(|inbox| {
+            std::mem::swap(&mut inbox.wakes, &mut mail.wakes);
+            std::mem::swap(&mut inbox.spawns, &mut mail.spawns);
+            inbox.merge_at = 0;
+        });
     }
 
     /// Announces that the owner is about to sleep. `false`: something has come, it must not.
     #[inline]
     pub(crate) fn fall_asleep(&self) -> bool {
-        self.remote.sleeping.store(true, SeqCst);
-        if self.remote.pending.load(SeqCst) {
-            self.wake_up();
-            return false;
-        }
-        true
+        self.remote.fall_asleep()
     }
 
     #[inline]
     pub(crate) fn wake_up(&self) {
-        // Whoever still sees `true` writes the eventfd for nothing.
-        self.remote.sleeping.store(false, Relaxed);
+        self.remote.wake_up();
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut inbox = self.remote.lock();
-        let tenancy = inbox.tenancy;
-        let left = std::mem::replace(&mut *inbox, Inbox { tenancy, ..Inbox::default() });
-        self.remote.pending.store(false, SeqCst);
-        self.wake_up();
-        drop(inbox);
+        let left = self.remote.hand_over(|inbox| {
+            let tenancy = inbox.tenancy;
+            std::mem::replace(inbox, Inbox { tenancy, ..Inbox::default() })
+        });
         drop(left);
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         free.returned.push(self.number);

@@ -265,7 +265,7 @@ impl Core {
             self.take_mail(&mut buffers.mail);
         }
         // 2. Ready tasks, at most a budget of them.
-        if let Poll::Ready(output) = self.run_ready(&mut buffers.deferred, poll_root) {
+        if let Poll::Ready(output) = self.run_ready(buffers, poll_root) {
             return Poll::Ready(output);
         }
         // 3. Timers that are due.
@@ -318,13 +318,15 @@ impl Core {
 
     fn run_ready<T>(
         &self,
-        deferred: &mut Woken,
+        buffers: &mut Buffers,
         poll_root: &mut impl FnMut() -> Poll<T>,
     ) -> Poll<T> {
         for _ in 0..self.tasks_per_turn {
             let runnable = self.queue.borrow_mut().pop();
             match runnable {
-                None if self.wake_deferred(deferred) => {}
+                // Looked for once a round, or a task that yields for ever would delay it by a turn.
+                None if self.place.has_mail() => self.take_mail(&mut buffers.mail),
+                None if self.wake_deferred(&mut buffers.deferred) => {}
                 None => break,
                 Some(Runnable::Task(id, task)) => self.run(id, task),
                 Some(Runnable::Root) => {

@@ -11,6 +11,18 @@ use std::time::Duration;
 
 pub(crate) use libc::epoll_event as EpollEvent;
 
+#[cfg(test)]
+pub(crate) mod fault;
+#[cfg(test)]
+use fault::scripted;
+
+/// Where a test's script fails a system call (see `fault.rs`). Here there are none.
+#[cfg(not(test))]
+#[inline(always)]
+fn scripted(_call: &'static str) -> io::Result<()> {
+    Ok(())
+}
+
 /// Turns the `-1` of a system call into the error it stands for.
 fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -29,6 +41,7 @@ fn own(fd: libc::c_int) -> OwnedFd {
 
 /// `epoll_create1(EPOLL_CLOEXEC)`.
 pub(crate) fn epoll_create() -> io::Result<OwnedFd> {
+    scripted("epoll_create1")?;
     // SAFETY: takes no pointers.
     cvt(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(own)
 }
@@ -40,6 +53,7 @@ pub(crate) fn epoll_add(
     events: u32,
     data: u64,
 ) -> io::Result<()> {
+    scripted("epoll_ctl_add")?;
     let mut event = EpollEvent { events, u64: data };
     // SAFETY: `event` outlives the call, and the kernel only reads it.
     cvt(unsafe {
@@ -50,6 +64,7 @@ pub(crate) fn epoll_add(
 
 /// `epoll_ctl(EPOLL_CTL_DEL)`.
 pub(crate) fn epoll_del(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
+    scripted("epoll_ctl_del")?;
     // SAFETY: DEL reads no event; null is allowed since Linux 2.6.9.
     cvt(unsafe {
         libc::epoll_ctl(
@@ -105,6 +120,7 @@ fn epoll_wait_ms(
     events: &mut [EpollEvent],
     timeout_ms: libc::c_int,
 ) -> io::Result<usize> {
+    scripted("epoll_wait")?;
     let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
     // SAFETY: the kernel writes at most `capacity` events into `events`, which has room for them.
     let filled = cvt(unsafe {
@@ -118,6 +134,7 @@ fn epoll_wait_ns(
     events: &mut [EpollEvent],
     time: Duration,
 ) -> io::Result<usize> {
+    scripted("epoll_pwait2")?;
     let timeout = libc::timespec {
         tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: time.subsec_nanos().into(),
@@ -142,12 +159,14 @@ fn epoll_wait_ns(
 
 /// A nonblocking, close-on-exec `eventfd(2)` with value 0.
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    scripted("eventfd")?;
     // SAFETY: takes no pointers.
     cvt(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(own)
 }
 
 /// Whether `fstat(2)` says that this is a regular file or a directory, which epoll does not take.
 pub(crate) fn is_file_or_directory(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    scripted("fstat")?;
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `stat` has room for what the kernel writes.
     cvt(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
@@ -158,18 +177,21 @@ pub(crate) fn is_file_or_directory(fd: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// `read(2)`. A zero-length buffer is answered without a system call by the callers, not here.
 pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    scripted("read")?;
     // SAFETY: the kernel writes at most `buf.len()` bytes into `buf`.
     cvt_len(unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) })
 }
 
 /// `write(2)`.
 pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    scripted("write")?;
     // SAFETY: the kernel reads at most `buf.len()` bytes from `buf`.
     cvt_len(unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) })
 }
 
 /// Pins the calling thread to the `n`-th of the processors it may run on, going round.
 pub(crate) fn pin_to_nth_processor(n: usize) -> io::Result<()> {
+    scripted("sched_setaffinity")?;
     let mut allowed = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
     let size = size_of::<libc::cpu_set_t>();
     // SAFETY: `allowed` has room for `size` bytes.
@@ -221,6 +243,7 @@ pub(crate) fn disconnect_signal(signal: libc::c_int, slot: usize) {
 
 /// Installs the handler for `signal`. System calls that it interrupts are restarted.
 pub(crate) fn catch_signal(signal: libc::c_int) -> io::Result<()> {
+    scripted("sigaction")?;
     let handler: extern "C" fn(libc::c_int) = on_signal;
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: all-zero bits are a valid `sigaction`: no handler, no flags, an empty mask.
@@ -253,14 +276,4 @@ extern "C" fn on_signal(signal: libc::c_int) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn milliseconds_round_up_and_saturate() {
-        assert_eq!(millis_rounded_up(Duration::from_nanos(1)), 1);
-        assert_eq!(millis_rounded_up(Duration::from_millis(7)), 7);
-        assert_eq!(millis_rounded_up(Duration::from_nanos(7_000_001)), 8);
-        assert_eq!(millis_rounded_up(Duration::MAX), libc::c_int::MAX);
-    }
-}
+mod tests;

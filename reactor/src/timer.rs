@@ -325,6 +325,14 @@ mod tests {
         assert!(wakes <= LEVELS, "{wakes} wake-ups");
     }
 
+    /// Under Miri, which is slow and knows no files, few cases.
+    fn config() -> ProptestConfig {
+        if cfg!(miri) {
+            return ProptestConfig { cases: 8, failure_persistence: None, ..Default::default() };
+        }
+        ProptestConfig::default()
+    }
+
     #[derive(Clone, Debug)]
     enum Op {
         Arm(u64),
@@ -344,6 +352,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(config())]
+
         /// Against a model that keeps a plain list.
         #[test]
         fn wheels_agree_with_a_list(ops in proptest::collection::vec(op(), 1..200)) {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use reactor::time::{now, sleep, timeout};
-use reactor::{Direction, PollFd, Runtime, is_closed, spawn, spawn_blocking, yield_now};
+use reactor::{Direction, PollFd, Runtime, is_closed, metrics, spawn, spawn_blocking, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -73,6 +73,27 @@ fn an_event_of_a_closed_descriptor_that_is_open_elsewhere_reaches_no_successor()
         assert!(woken.is_err(), "an event of its predecessor made it ready");
         drop(duplicate);
     });
+}
+
+#[test]
+fn a_shared_descriptor_leaves_no_events_behind_when_it_is_closed() {
+    for (shared, events_expected) in [(true, 0), (false, 1)] {
+        virtually(async {
+            let (ours, mut peer) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let _duplicate = ours.try_clone().unwrap();
+            let fd = PollFd::from_socket(OwnedFd::from(ours));
+            timeout(SECOND, fd.read(&mut [0; 8])).await.unwrap_err();
+            if shared {
+                fd.mark_shared();
+            }
+            drop(fd);
+            let before = metrics().events;
+            peer.write_all(b"abc").unwrap();
+            sleep(SECOND).await;
+            assert_eq!(metrics().events - before, events_expected);
+        });
+    }
 }
 
 #[test]

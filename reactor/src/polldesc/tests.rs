@@ -236,7 +236,17 @@ fn is_allowed(model: &Model, op: &Op) -> bool {
     }
 }
 
+/// Under Miri, which is slow and knows no files, few cases.
+fn config() -> ProptestConfig {
+    if cfg!(miri) {
+        return ProptestConfig { cases: 8, failure_persistence: None, ..Default::default() };
+    }
+    ProptestConfig::default()
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn poll_desc_does_what_its_table_says(ops in proptest::collection::vec(op(), 1..120)) {
         let (desc, mut model) = (PollDesc::new(), Model::default());

@@ -164,3 +164,6 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("Box<dyn Any>")
 }
+
+#[cfg(test)]
+mod tests;
