@@ -71,7 +71,7 @@ pub use handle::{Handle, RemoteJoinHandle, SpawnError, handle};
 pub use metrics::{Metrics, metrics};
 pub use polldesc::Direction;
 pub use remote::REMOTE_SPAWNS_MAX;
-pub use runtime::{Builder, Runtime, TASKS_PER_TURN, block_on};
+pub use runtime::{Builder, Runtime, TASKS_PER_TURN, TIMER_SLACK, block_on};
 pub use signal::{SIGNAL_LISTENERS_MAX, Signal, SignalKind, signal};
 pub use task::{AbortHandle, JoinError, JoinHandle, JoinSet, spawn, yield_now};
 pub use workers::{Workers, WorkersError, workers};

@@ -5,22 +5,25 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::blocking::{BLOCKING_THREADS_MAX, Pool};
-use crate::clock::Clock;
+use crate::clock::{Clock, saturating_ns};
 use crate::context;
 use crate::handle::Handle;
 use crate::metrics::{Metrics, add};
 use crate::netpoll::{Alarm, Netpoll};
 use crate::queue::{RunQueue, Runnable};
 use crate::remote::{self, Mail, Place};
-use crate::sys::Wait;
+use crate::sys::{self, Wait};
 use crate::task::{self, JoinHandle, Task, TaskCell, TaskId, ignore_panic, waker};
 use crate::waiters::Woken;
 
 /// Task polls in one turn of the loop, unless [`Builder::tasks_per_turn`] says otherwise.
 pub const TASKS_PER_TURN: u32 = 128;
+
+/// How late the kernel may end a timed wait, unless [`Builder::timer_slack`] says otherwise.
+pub const TIMER_SLACK: Duration = Duration::from_micros(1);
 
 /// A single-threaded runtime: tasks, timers, descriptors and the loop that drives them.
 ///
@@ -49,6 +52,7 @@ pub struct Builder {
     tasks_per_turn: u32,
     blocking_threads_max: usize,
     measure_time: bool,
+    timer_slack: Duration,
 }
 
 /// What the loop, the tasks and the wakers share.
@@ -58,6 +62,9 @@ pub(crate) struct Core {
     place: Place,
     tasks_per_turn: u32,
     measure_time: bool,
+    timer_slack_ns: u64,
+    /// The thread's own slack, while ours is in force.
+    threads_slack_ns: Cell<Option<u64>>,
     shut_down: Cell<bool>,
     pub(crate) pool: Pool,
     /// Tasks that yielded: they go behind everyone who is ready.
@@ -82,6 +89,7 @@ impl Default for Builder {
             tasks_per_turn: TASKS_PER_TURN,
             blocking_threads_max: BLOCKING_THREADS_MAX,
             measure_time: false,
+            timer_slack: TIMER_SLACK,
         }
     }
 }
@@ -115,6 +123,16 @@ impl Builder {
         self
     }
 
+    /// How much later than asked for the kernel may end a wait for a timer; it spares power by
+    /// ending several at once. Linux's own default, 50 us, would be most of what a sleep of 2 ms
+    /// lasts too long. It is set for the thread at the first such wait, and set back when `block_on`
+    /// returns; threads that are started meanwhile inherit it. At least 1 ns. Default:
+    /// [`TIMER_SLACK`].
+    pub fn timer_slack(mut self, slack: Duration) -> Self {
+        self.timer_slack = slack;
+        self
+    }
+
     /// Builds the runtime. It needs two descriptors: an epoll instance and an eventfd.
     ///
     /// # Errors
@@ -131,6 +149,8 @@ impl Builder {
             place,
             tasks_per_turn: self.tasks_per_turn,
             measure_time: self.measure_time,
+            timer_slack_ns: saturating_ns(self.timer_slack).max(1),
+            threads_slack_ns: Cell::new(None),
             shut_down: Cell::new(false),
             pool: Pool::new(self.blocking_threads_max, address),
             deferred: RefCell::default(),
@@ -208,7 +228,7 @@ fn drop_finished(task: Rc<dyn Task>) {
     }
 }
 
-/// The root future's slot, given up also when the future panics.
+/// The root future's slot. It is given up, and the thread set back, also when the future panics.
 struct Root<'a> {
     core: &'a Core,
     id: TaskId,
@@ -217,6 +237,7 @@ struct Root<'a> {
 impl Drop for Root<'_> {
     fn drop(&mut self) {
         self.core.queue.borrow_mut().remove(self.id);
+        self.core.restore_timer_slack();
     }
 }
 
@@ -397,6 +418,9 @@ impl Core {
         if !self.place.fall_asleep() {
             return self.netpoll.wait(Wait::No, woken);
         }
+        if matches!(wait, Wait::For(_)) && self.threads_slack_ns.get().is_none() {
+            self.set_timer_slack();
+        }
         let before = self.measure_time.then(Instant::now);
         let result = self.netpoll.wait(wait, woken);
         self.place.wake_up();
@@ -404,6 +428,26 @@ impl Core {
             add(&self.netpoll.counters.idle_ns, before.elapsed().as_nanos() as usize);
         }
         result
+    }
+
+    #[cold]
+    fn set_timer_slack(&self) {
+        let set = sys::timer_slack_ns().and_then(|old_ns| {
+            self.threads_slack_ns.set(Some(old_ns));
+            sys::set_timer_slack_ns(self.timer_slack_ns)
+        });
+        if let Err(err) = set {
+            log::warn!("cannot set the timer slack: {err}");
+        }
+    }
+
+    /// Gives the thread back as it was.
+    fn restore_timer_slack(&self) {
+        if let Some(old_ns) = self.threads_slack_ns.take()
+            && let Err(err) = sys::set_timer_slack_ns(old_ns)
+        {
+            log::warn!("cannot set the timer slack back: {err}");
+        }
     }
 
     /// Under virtual time: descriptors first, and when they have nothing, the next timer.

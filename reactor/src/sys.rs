@@ -189,6 +189,20 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     cvt_len(unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) })
 }
 
+/// How much later than asked for the kernel may end this thread's timed waits.
+pub(crate) fn timer_slack_ns() -> io::Result<u64> {
+    // SAFETY: takes no pointers; the unused arguments are zero.
+    let slack = cvt(unsafe { libc::prctl(libc::PR_GET_TIMERSLACK, 0, 0, 0, 0) })?;
+    Ok(slack as u64)
+}
+
+/// Sets [`timer_slack_ns`]. 0 would mean the thread's default.
+pub(crate) fn set_timer_slack_ns(slack_ns: u64) -> io::Result<()> {
+    // SAFETY: takes no pointers; the unused arguments are zero.
+    cvt(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns as libc::c_ulong, 0, 0, 0) })?;
+    Ok(())
+}
+
 /// Pins the calling thread to the `n`-th of the processors it may run on, going round.
 pub(crate) fn pin_to_nth_processor(n: usize) -> io::Result<()> {
     scripted("sched_setaffinity")?;

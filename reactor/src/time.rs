@@ -2,7 +2,8 @@
 //!
 //! Everything here counts on the runtime's clock, which is the system's monotonic clock, or a
 //! virtual one under [`Builder::paused`](crate::Builder::paused). Nothing ends early. How late it
-//! ends is up to the kernel's timer slack (50 us) and to the tasks that run meanwhile.
+//! ends is up to the kernel's timer slack ([`TIMER_SLACK`](crate::TIMER_SLACK)) and to the tasks that
+//! run meanwhile.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -183,3 +183,17 @@ fn on_the_systems_clock_nothing_ends_early() {
         }
     });
 }
+
+#[test]
+fn the_threads_timer_slack_is_its_own_again_after_block_on() {
+    let thread = std::fs::read_link("/proc/thread-self").unwrap();
+    let file =
+        std::path::Path::new("/proc").join(thread.file_name().unwrap()).join("timerslack_ns");
+    let slack = || std::fs::read_to_string(&file);
+    let before = slack().unwrap();
+    Runtime::new().unwrap().block_on(async {
+        sleep(Duration::from_micros(100)).await;
+        assert_eq!(slack().unwrap().trim(), "1000");
+    });
+    assert_eq!(slack().unwrap(), before);
+}
