@@ -28,7 +28,7 @@ impl Arguments {
     pub fn of_process(usage: &Usage) -> Self {
         let words: Vec<String> = std::env::args().skip(1).collect();
         if words.iter().any(|word| word == "--help" || word == "-h") {
-            eprintln!("{}", usage.text);
+            usage.print();
             process::exit(0);
         }
         Self::parse(words, usage).unwrap_or_else(|error| usage.refuse(&error))
@@ -92,6 +92,11 @@ impl Arguments {
 }
 
 impl Usage {
+    #[allow(clippy::print_stdout)] // who asks for help may want to pipe it
+    fn print(&self) {
+        println!("{}", self.text);
+    }
+
     /// Reports what is wrong with the command line and exits with 2.
     pub fn refuse(&self, error: &str) -> ! {
         eprintln!("error: {error}\n\n{}", self.text);

@@ -1,8 +1,8 @@
 //! Load for an echo server: every byte that comes back is checked, latencies are counted.
 //!
 //! ```sh
-//! cargo run --release --example echo -- 127.0.0.1:7000 cargo run --release --example echo_client
-//! -- 127.0.0.1:7000 --connections 64 --size 64 --seconds 5
+//! cargo run --release --example echo -- 127.0.0.1:7000
+//! cargo run --release --example echo_client -- 127.0.0.1:7000 --connections 64 --size 64
 //! ```
 //!
 //! Each connection keeps a number of messages in flight and sends the next one when one has come

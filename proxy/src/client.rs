@@ -19,6 +19,10 @@ use crate::inbox::{Inbox, Payload, Verdict};
 use crate::limits::Limits;
 use crate::worker::Worker;
 
+/// Bytes waiting to be written above which [`Client::oneway`] refuses: what nobody waits for must
+/// have another limit. Calls are limited by their number.
+pub const ONEWAY_BYTES_MAX: usize = 16 << 20;
+
 /// A connection to a Bolt server or proxy. Clones share it; when the last is dropped it closes.
 ///
 /// ```
@@ -97,6 +101,11 @@ pub enum CallError {
     TooLong(TooLong),
     /// As many calls as there are ids wait already: [`crate::ids::IN_FLIGHT_MAX`].
     TooMany,
+    /// More than [`ONEWAY_BYTES_MAX`] wait to be written already.
+    NotReading {
+        /// Bytes that wait.
+        waiting_bytes: usize,
+    },
     /// The connection is closed; the text says why.
     Closed(String),
 }
@@ -107,6 +116,9 @@ impl fmt::Display for CallError {
             CallError::TooLong(error) => error.fmt(f),
             CallError::TooMany => {
                 write!(f, "{} calls are waiting already", crate::ids::IN_FLIGHT_MAX)
+            }
+            CallError::NotReading { waiting_bytes } => {
+                write!(f, "the server does not read: {waiting_bytes} bytes wait for it")
             }
             CallError::Closed(why) => write!(f, "no answer: {why}"),
         }
@@ -177,7 +189,8 @@ impl Client {
         poll_fn(|cx| place.poll(cx)).await
     }
 
-    /// Calls without wanting an answer; returns when the frame is queued.
+    /// Calls without wanting an answer; returns when the frame is queued. What is queued is written
+    /// while other tasks have their turn: a loop that does not await fills the queue.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -185,6 +198,10 @@ impl Client {
         let shared = &self.inner.shared;
         if let Some(why) = &*shared.ended.borrow() {
             return Err(CallError::Closed(why.clone()));
+        }
+        let waiting_bytes = shared.conn.output_bytes();
+        if waiting_bytes > ONEWAY_BYTES_MAX {
+            return Err(CallError::NotReading { waiting_bytes });
         }
         let id = shared.waiting.borrow_mut().unused_id();
         shared.send(id, call, true)
@@ -212,25 +229,28 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn poll(&self, cx: &Context<'_>) -> Poll<Result<Answer, CallError>> {
+        // Wakers are cloned and dropped, here and below, when nothing is borrowed: they may be
+        // anybody's.
+        let waker = cx.waker().clone();
         let mut waiting = self.shared.waiting.borrow_mut();
-        match waiting.get_mut(self.id) {
-            Some(Slot::Waiting(waker)) => {
-                *waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            Some(Slot::Answered(answer)) => Poll::Ready(Ok(answer.clone())),
-            None => {
-                let why = self.shared.ended.borrow().clone().unwrap_or_default();
-                Poll::Ready(Err(CallError::Closed(why)))
-            }
+        let slot = waiting.get_mut(self.id).expect("an entry stays until its place is dropped");
+        if let Slot::Answered(answer) = slot {
+            return Poll::Ready(Ok(answer.clone()));
         }
+        if let Some(why) = &*self.shared.ended.borrow() {
+            return Poll::Ready(Err(CallError::Closed(why.clone())));
+        }
+        let before = std::mem::replace(slot, Slot::Waiting(Some(waker)));
+        drop(waiting);
+        drop(before);
+        Poll::Pending
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // Not there any more when the connection ended first.
-        let _ = self.shared.waiting.borrow_mut().remove(self.id, Ended::GivenUp);
+        let removed = self.shared.waiting.borrow_mut().remove(self.id, Ended::GivenUp);
+        drop(removed);
     }
 }
 
@@ -288,15 +308,19 @@ impl Shared {
         }
     }
 
+    /// Tells all who wait. The answers that have come stay for those who have yet to fetch them.
     fn end(&self, reason: &CloseReason) {
         *self.ended.borrow_mut() = Some(reason.to_string());
         self.conn.close();
-        let mut wakers = Vec::new();
-        self.waiting.borrow_mut().drain(|slot| {
-            if let Slot::Waiting(Some(waker)) = slot {
-                wakers.push(waker);
-            }
-        });
+        let mut waiting = self.waiting.borrow_mut();
+        let wakers: Vec<Waker> = waiting
+            .entries_mut()
+            .filter_map(|slot| match slot {
+                Slot::Waiting(waker) => waker.take(),
+                Slot::Answered(_) => None,
+            })
+            .collect();
+        drop(waiting);
         wakers.into_iter().for_each(Waker::wake);
     }
 }

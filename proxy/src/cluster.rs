@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use crate::codec::Codec;
 use crate::config;
-use crate::pool::{Candidate, Host};
-use crate::upstream::Upstream;
+use crate::pool::{Candidate, Host, best_in_turn};
 use crate::worker::Worker;
 
 /// Hosts that serve the same requests, taken in turn.
@@ -15,18 +14,6 @@ pub(crate) struct Cluster {
     name: String,
     hosts: Vec<Rc<Host>>,
     next: Cell<usize>,
-}
-
-/// Where a request can go now.
-pub(crate) enum Pick {
-    /// To this connection.
-    Use(Rc<Upstream>),
-    /// To no connection before this one has written some of what waits for it.
-    Congested(Rc<Upstream>),
-    /// Nowhere: every connection has as many requests in flight as it may.
-    Full,
-    /// Nowhere: there is no host, or none that could be dialed lately.
-    Down,
 }
 
 impl Cluster {
@@ -43,19 +30,11 @@ impl Cluster {
         &self.name
     }
 
-    /// The first host, in turn, that takes the request. A host that failed before and is being
-    /// tried again comes last, so that requests do not wait for it while another host lives.
-    pub(crate) fn pick(&self, now: Instant) -> Pick {
-        let first = self.turn();
-        let mut second_choice = Pick::Down;
-        for n in 0..self.hosts.len() {
-            let host = &self.hosts[(first + n) % self.hosts.len()];
-            match host.candidate(now) {
-                Candidate::Ready(upstream) => return Pick::Use(upstream),
-                other => second_choice = better(second_choice, other),
-            }
-        }
-        second_choice
+    /// The first host, in turn, that takes the request, or else what is best of the others. A host
+    /// that failed before and is being tried again comes last, so that requests do not wait for it
+    /// while another host lives.
+    pub(crate) fn pick(&self, now: Instant) -> Candidate {
+        best_in_turn(self.turn(), self.hosts.len(), |host| self.hosts[host].candidate(now))
     }
 
     fn turn(&self) -> usize {
@@ -63,16 +42,5 @@ impl Cluster {
         let hosts = self.hosts.len().max(1);
         self.next.set((turn + 1) % hosts);
         turn
-    }
-}
-
-/// Waiting for a busy host beats waiting for a doubtful one, and both beat a refusal.
-fn better(so_far: Pick, candidate: Candidate) -> Pick {
-    match (so_far, candidate) {
-        (Pick::Congested(upstream), _) => Pick::Congested(upstream),
-        (_, Candidate::Congested(upstream)) => Pick::Congested(upstream),
-        (Pick::Use(upstream), _) | (_, Candidate::Doubtful(upstream)) => Pick::Use(upstream),
-        (Pick::Full, _) | (_, Candidate::Full) => Pick::Full,
-        (so_far, _) => so_far,
     }
 }

@@ -172,8 +172,11 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads and hands on frames until there is nothing to read, a frame was stalled, or it is
-    /// somebody else's turn; `Pending` in all three cases. `Ready` is the end of the connection.
+    /// Hands on what a stall left behind, then reads and hands on frames until there is nothing to
+    /// read, a frame was stalled, or it is somebody else's turn; `Pending` in all three cases.
+    /// `Ready` is the end of the connection.
+    ///
+    /// After a stall nothing wakes the task by itself: whoever stalls frames sees to that.
     pub(crate) fn poll_receive(
         &self,
         cx: &mut Context<'_>,
@@ -182,6 +185,14 @@ impl Conn {
     ) -> Poll<CloseReason> {
         let Some(stream) = self.stream.get() else { return Poll::Pending };
         let limits = self.worker.limits.frame();
+        if inbox.is_stalled() {
+            if let Err(error) = inbox.resume(self.codec, &limits, &mut on_frame) {
+                return Poll::Ready(CloseReason::Undecodable(error));
+            }
+            if inbox.is_stalled() {
+                return Poll::Pending;
+            }
+        }
         for _ in 0..READS_PER_TURN_MAX {
             let mut scratch = self.worker.buffers.take_scratch();
             let step = stream.poll_read(cx, scratch.read_area()).map(|read| match read {
@@ -201,17 +212,6 @@ impl Conn {
         }
         self.wake();
         Poll::Pending
-    }
-
-    /// Hands on what a stall left behind.
-    pub(crate) fn resume(
-        &self,
-        inbox: &mut Inbox,
-        on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
-    ) -> Result<(), CloseReason> {
-        inbox
-            .resume(self.codec, &self.worker.limits.frame(), on_frame)
-            .map_err(CloseReason::Undecodable)
     }
 
     /// Forgets what waits and closes the socket.

@@ -16,6 +16,8 @@ use proxy::codec::bolt::status;
 use proxy::stats::Snapshot;
 use proxy::{Client, Config, DEMO_CONFIG, EchoServer, Server};
 
+/// Most requests in flight on all connections together: what the two upstream connections take.
+const IN_FLIGHT_MAX: u32 = 2 * proxy::ids::IN_FLIGHT_MAX as u32;
 /// Width of the progress bar.
 const BAR_CHARS: usize = 40;
 
@@ -43,6 +45,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    if options.connections * options.in_flight > IN_FLIGHT_MAX {
+        let text = "--connections times --in-flight must be at most";
+        return Err(format!("{text} {IN_FLIGHT_MAX}").into());
+    }
     reactor::block_on(async {
         let house = House::build(options)?;
         house.introduce(options)?;

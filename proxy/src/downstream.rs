@@ -9,8 +9,9 @@
 //! - the upstream connection of its next request has more than `output_high_bytes` to write.
 //!
 //! Answers to requests that were let through cannot be refused, and the shared upstream connection
-//! must not wait for one client. So a client that sends and does not read is closed when
-//! `output_bytes_max` wait for it: that, plus one frame, is what it can cost.
+//! must not wait for one client. So a client that sends and does not read is closed when another
+//! answer comes for it and more than `output_bytes_max` wait already: that, plus one frame, is what
+//! it can cost.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
@@ -23,10 +24,12 @@ use net::TcpStream;
 use reactor::time;
 use slab::Slab;
 
-use crate::cluster::{Cluster, Pick};
-use crate::codec::{Codec, CodecError, Frame, Kind, LocalReply, Origin};
+use crate::cluster::Cluster;
+use crate::codec::{Codec, Frame, Kind, LocalReply, Origin};
+use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::inbox::{Inbox, Payload, Verdict};
+use crate::pool::Candidate;
 use crate::router::Router;
 use crate::stream::{Action, Event, Stream};
 use crate::upstream::{Call, Upstream};
@@ -49,7 +52,7 @@ pub(crate) struct Downstream {
     parked_at: RefCell<Option<Rc<Upstream>>>,
     /// Set by others to have the task end the connection.
     doomed: Cell<Option<CloseReason>>,
-    complained: Cell<bool>,
+    complaints: Complaints,
     closed: Cell<bool>,
 }
 
@@ -75,7 +78,7 @@ impl Downstream {
             output_high: Cell::new(false),
             parked_at: RefCell::default(),
             doomed: Cell::new(None),
-            complained: Cell::new(false),
+            complaints: Complaints::default(),
             closed: Cell::new(false),
         })
     }
@@ -88,24 +91,31 @@ impl Downstream {
     /// Passes an answer on under the client's own id.
     pub(crate) fn deliver(&self, flight: usize, origin: Origin, payload: &mut Payload<'_>) {
         self.flights.borrow_mut().remove(flight);
-        self.codec.set_id(payload.bytes_mut(), origin.id);
-        self.conn.queue(payload);
-        self.after_queueing();
+        if self.has_room() {
+            self.codec.set_id(payload.bytes_mut(), origin.id);
+            self.conn.queue(payload);
+        }
+        self.conn.wake();
     }
 
     /// Ends a request in flight with an answer of the proxy's own.
     pub(crate) fn finish(&self, flight: usize, origin: Origin, why: LocalReply) {
         self.flights.borrow_mut().remove(flight);
-        self.conn.queue_reply(origin, why);
-        self.after_queueing();
-    }
-
-    fn after_queueing(&self) {
-        let waiting_bytes = self.conn.output_bytes();
-        if waiting_bytes > self.worker.limits.output_bytes_max {
-            self.doomed.set(Some(CloseReason::NotReading { waiting_bytes }));
+        if self.has_room() {
+            self.conn.queue_reply(origin, why);
         }
         self.conn.wake();
+    }
+
+    /// Whether another answer may wait here; if not, the connection ends. What waits already is
+    /// looked at and not what comes: a single answer may be longer than the limit.
+    fn has_room(&self) -> bool {
+        let waiting_bytes = self.conn.output_bytes();
+        if waiting_bytes <= self.worker.limits.output_bytes_max {
+            return true;
+        }
+        self.doomed.set(Some(CloseReason::NotReading { waiting_bytes }));
+        false
     }
 
     /// The upstream connection it was parked at goes on.
@@ -150,7 +160,10 @@ impl Downstream {
                 stats.heartbeats.up();
                 self.conn.queue_ack(frame.origin);
             }
-            Kind::Response | Kind::HeartbeatAck | Kind::GoAway => stats.unexpected_frames.up(),
+            Kind::Response | Kind::HeartbeatAck | Kind::GoAway => {
+                stats.unexpected_frames.up();
+                self.complain(Complaint::Misplaced(frame.kind));
+            }
         }
         Verdict::Taken
     }
@@ -200,7 +213,7 @@ impl Downstream {
         payload: &Payload<'_>,
     ) -> Result<(&Cluster, Duration), LocalReply> {
         let found = self.router.find(self.codec, frame, payload.bytes()).map_err(|error| {
-            self.complain(&error);
+            self.complain(Complaint::BadHeader(error));
             LocalReply::BadHeader
         })?;
         let route = found.ok_or(LocalReply::NoRoute)?;
@@ -208,11 +221,8 @@ impl Downstream {
         Ok((cluster, route.timeout(frame.timeout_ms)))
     }
 
-    /// Says once per connection that its header maps cannot be read.
-    fn complain(&self, error: &CodecError) {
-        if !self.complained.replace(true) {
-            log::warn!("client {}: request answered with status 9: {error}", self.peer);
-        }
+    fn complain(&self, complaint: Complaint) {
+        self.complaints.say(format_args!("client {}", self.peer), complaint);
     }
 
     fn refuse(&self, origin: Origin, why: LocalReply) {
@@ -241,9 +251,12 @@ impl Downstream {
             return Poll::Ready(reason);
         }
         match self.conn.poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(CloseReason::Io(error)),
-            _ => Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(CloseReason::Io(error)),
+            // It stalled over answers made meanwhile, and they have left: nobody else will say so.
+            Poll::Ready(Ok(())) if inbox.is_stalled() && !self.must_hold() => self.conn.wake(),
+            _ => {}
         }
+        Poll::Pending
     }
 
     fn poll_read(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
@@ -252,17 +265,9 @@ impl Downstream {
         }
         // One look at the clock for all requests of this poll, and none when there are none.
         let mut now = None;
-        let mut on_frame = |frame: &Frame, payload: &mut Payload<'_>| {
+        self.conn.poll_receive(cx, inbox, |frame, payload| {
             self.on_frame(frame, payload, *now.get_or_insert_with(time::now))
-        };
-        if inbox.is_stalled() {
-            match self.conn.resume(inbox, &mut on_frame) {
-                Err(reason) => return Poll::Ready(reason),
-                Ok(()) if inbox.is_stalled() => return Poll::Pending,
-                Ok(()) => {}
-            }
-        }
-        self.conn.poll_receive(cx, inbox, on_frame)
+        })
     }
 
     /// Ends the connection; the upstream connections stay, and forget its requests.
@@ -277,13 +282,14 @@ impl Downstream {
             upstream.unpark(self);
         }
         let flights = std::mem::take(&mut *self.flights.borrow_mut());
+        let in_flight = flights.len();
         for (_, (upstream, id)) in flights {
             upstream.forget(id);
         }
-        self.log_close(reason);
+        self.log_close(reason, in_flight);
     }
 
-    fn log_close(&self, reason: &CloseReason) {
+    fn log_close(&self, reason: &CloseReason, in_flight: usize) {
         let peer = self.peer;
         match reason {
             CloseReason::Truncated { .. }
@@ -291,6 +297,9 @@ impl Downstream {
             | CloseReason::NotReading { .. } => {
                 self.worker.stats.downstream_faulty.up();
                 log::warn!("client {peer}: connection closed: {reason}");
+            }
+            CloseReason::Eof | CloseReason::Io(_) if in_flight > 0 => {
+                log::warn!("client {peer}: {reason}; {in_flight} requests were in flight");
             }
             CloseReason::Io(_) => log::info!("client {peer}: connection closed: {reason}"),
             _ => log::debug!("client {peer}: connection closed: {reason}"),
@@ -300,10 +309,12 @@ impl Downstream {
 
 fn choose_host(cluster: &Cluster, now: Instant) -> (Event, Option<Rc<Upstream>>) {
     match cluster.pick(now) {
-        Pick::Use(upstream) => (Event::HostChosen, Some(upstream)),
-        Pick::Congested(upstream) => (Event::Congested, Some(upstream)),
-        Pick::Full => (Event::Refused(LocalReply::Overflow), None),
-        Pick::Down => (Event::Refused(LocalReply::NoUpstream), None),
+        Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
+            (Event::HostChosen, Some(upstream))
+        }
+        Candidate::Congested(upstream) => (Event::Congested, Some(upstream)),
+        Candidate::Full => (Event::Refused(LocalReply::Overflow), None),
+        Candidate::Down => (Event::Refused(LocalReply::NoUpstream), None),
     }
 }
 

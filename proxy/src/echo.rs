@@ -117,21 +117,14 @@ impl Echo {
             if self.is_full() {
                 return Poll::Pending;
             }
-            let mut on_frame =
+            let on_frame =
                 |frame: &Frame, payload: &mut Payload<'_>| self.on_frame(frame, payload, answer);
-            let end = if inbox.is_stalled() {
-                self.conn.resume(inbox, &mut on_frame).err()
-            } else {
-                match self.conn.poll_receive(cx, inbox, on_frame) {
-                    Poll::Ready(reason) => Some(reason),
-                    Poll::Pending => None,
-                }
-            };
-            if let Some(reason) = end {
+            if let Poll::Ready(reason) = self.conn.poll_receive(cx, inbox, on_frame) {
                 return Poll::Ready(reason);
             }
-            // Room to write, or else more to read, is what the next round waits for.
-            if flushed.is_pending() || (self.conn.output_bytes() == 0 && !inbox.is_stalled()) {
+            // Room to write, or else more to read, is what the next round waits for. With nothing
+            // to write nothing is stalled either, and the read has parked.
+            if flushed.is_pending() || self.conn.output_bytes() == 0 {
                 return Poll::Pending;
             }
         }

@@ -162,6 +162,14 @@ impl<T> IdTable<T> {
         }
     }
 
+    /// Every entry, in the order of the slots, to change it.
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| match &mut slot.state {
+            State::Taken(entry) => Some(entry),
+            State::Free { .. } => None,
+        })
+    }
+
     /// Takes the entry under `id` out and gives its slot free under the next generation.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub mod buffers;
 pub mod client;
 mod cluster;
 pub mod codec;
+mod complaint;
 pub mod config;
 mod conn;
 pub mod deadlines;

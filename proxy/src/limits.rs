@@ -19,6 +19,8 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Time-out of a request when neither its frame nor its route names one.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest time-out that a configuration can name.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time-out of a dial when the cluster names none.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -38,9 +40,9 @@ pub struct Limits {
     pub output_high_bytes: usize,
     /// Bytes waiting to be written below which reading goes on.
     pub output_low_bytes: usize,
-    /// Bytes waiting to be written to one client above which its connection is closed: answers to
-    /// requests that were let through cannot be refused, so this is the bound on a client that sends
-    /// and does not read.
+    /// Bytes waiting to be written to one client above which its connection is closed when another
+    /// answer comes: answers to requests that were let through cannot be refused, so this, plus one
+    /// frame, is the bound on a client that sends and does not read.
     pub output_bytes_max: usize,
     /// Client connections of one listener; a further one is closed at once.
     pub connections_max: usize,

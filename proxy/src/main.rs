@@ -10,10 +10,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use proxy::{Config, Server};
 
+const AFTER_HELP: &str = "\
+The log goes to standard error; RUST_LOG=warn (error, warn, info, debug, trace) sets its level.
+The exit code is 0 for success, 1 for a failure that was named, 2 for a wrong command line.";
+
 /// A proxy that shares upstream connections between many clients: every request travels under an
 /// id of the proxy's own, and its answer returns under the client's.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
 struct Cli {
     /// Run with this configuration (JSON in MOSN's shape; docs/proxy.md lists the keys)
     #[arg(short, long, value_name = "FILE")]

@@ -143,6 +143,10 @@ impl Outbox {
         if let Some(Piece::Gathered(buffer)) = self.pieces.pop_front() {
             buffers.give(buffer);
         }
+        // The list of a peer that read late once was long; it need not stay so.
+        if self.pieces.is_empty() && self.pieces.capacity() > WRITE_PIECES_MAX {
+            self.pieces = VecDeque::new();
+        }
     }
 }
 
@@ -197,6 +201,9 @@ mod tests {
         outbox.extend(&[7; OUTPUT_BUFFER_BYTES], &buffers);
         assert_eq!(outbox.clear(&buffers), OUTPUT_BUFFER_BYTES);
         assert!(outbox.is_empty() && outbox.pieces.is_empty());
+        outbox.extend(&[7; 1000 * OUTPUT_BUFFER_BYTES], &buffers);
+        outbox.sent(1000 * OUTPUT_BUFFER_BYTES, &buffers);
+        assert!(outbox.pieces.capacity() <= WRITE_PIECES_MAX, "the long list was kept");
     }
 
     proptest! {

@@ -26,18 +26,48 @@ pub(crate) struct Host {
     retry_at: Cell<Option<Instant>>,
 }
 
-/// What a host can do for a request now.
+/// What a connection, a host or a cluster can do for a request now; the best comes first.
 pub(crate) enum Candidate {
     /// Take it.
     Ready(Rc<Upstream>),
-    /// Take it, but the last dial failed and this one is not through yet.
-    Doubtful(Rc<Upstream>),
     /// Take it when some of what waits to be written to it has left.
     Congested(Rc<Upstream>),
+    /// Take it, but the last dial failed and this one is not through yet.
+    Doubtful(Rc<Upstream>),
     /// Nothing: too many requests in flight.
     Full,
-    /// Nothing: a dial failed, and it is too early for the next.
+    /// Nothing: a dial failed and it is too early for the next, or there is no host.
     Down,
+}
+
+impl Candidate {
+    fn rank(&self) -> u8 {
+        match self {
+            Candidate::Ready(_) => 0,
+            Candidate::Congested(_) => 1,
+            Candidate::Doubtful(_) => 2,
+            Candidate::Full => 3,
+            Candidate::Down => 4,
+        }
+    }
+}
+
+/// Asks `count` places in turn, beginning with `first`, until one is ready; otherwise the best
+/// answer, of equal ones the first.
+pub(crate) fn best_in_turn(
+    first: usize,
+    count: usize,
+    mut ask: impl FnMut(usize) -> Candidate,
+) -> Candidate {
+    let mut best = Candidate::Down;
+    for n in 0..count {
+        match ask((first + n) % count) {
+            ready @ Candidate::Ready(_) => return ready,
+            other if other.rank() < best.rank() => best = other,
+            _ => {}
+        }
+    }
+    best
 }
 
 impl Host {
@@ -60,9 +90,16 @@ impl Host {
         })
     }
 
-    /// The next connection in turn, dialed when there is none.
+    /// The next connection in turn that takes a request, or else what is best of the others.
     pub(crate) fn candidate(self: &Rc<Self>, now: Instant) -> Candidate {
-        let slot = self.turn();
+        let slots = self.slots.borrow().len();
+        let first = self.next.get();
+        self.next.set((first + 1) % slots);
+        best_in_turn(first, slots, |slot| self.connection(slot, now))
+    }
+
+    /// The connection in this slot, dialed when there is none.
+    fn connection(self: &Rc<Self>, slot: usize, now: Instant) -> Candidate {
         let present = self.slots.borrow()[slot].clone();
         let upstream = match present {
             Some(upstream) => upstream,
@@ -78,12 +115,6 @@ impl Host {
         } else {
             Candidate::Ready(upstream)
         }
-    }
-
-    fn turn(&self) -> usize {
-        let slot = self.next.get();
-        self.next.set((slot + 1) % self.slots.borrow().len());
-        slot
     }
 
     fn dial(self: &Rc<Self>, slot: usize) -> Rc<Upstream> {
@@ -111,8 +142,12 @@ impl Host {
         self.failures.set(0);
     }
 
-    /// A dial failed, or a connection ended before its first answer.
+    /// A dial failed, or a connection ended before its first answer. Of several that were dialed
+    /// together the first to fail counts.
     pub(crate) fn failed(&self, now: Instant) {
+        if self.retry_at.get().is_some_and(|at| now < at) {
+            return;
+        }
         let failures = self.failures.get();
         self.retry_at.set(Some(now + backoff(failures)));
         self.failures.set(failures.saturating_add(1));
@@ -127,6 +162,27 @@ fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::bolt::BOLT;
+    use crate::limits::Limits;
+
+    #[test]
+    fn dials_that_fail_together_count_as_one_failure() {
+        let config = config::Cluster {
+            name: "c".to_owned(),
+            hosts: Vec::new(),
+            in_flight_max: 1,
+            connections_per_host: 2,
+            connect_timeout: Duration::from_secs(1),
+        };
+        let worker = Rc::new(Worker::new(Limits::default()));
+        let host = Host::new("127.0.0.1:1".parse().unwrap(), &config, &worker, &BOLT);
+        let now = Instant::now();
+        host.failed(now);
+        host.failed(now + BACKOFF_MIN / 2);
+        assert_eq!((host.failures.get(), host.retry_at.get()), (1, Some(now + BACKOFF_MIN)));
+        host.failed(now + BACKOFF_MIN);
+        assert_eq!((host.failures.get(), host.retry_at.get()), (2, Some(now + 3 * BACKOFF_MIN)));
+    }
 
     #[test]
     fn the_pause_between_dials_doubles_up_to_its_limit() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::codec::{Codec, CodecError, Frame};
 use crate::config;
-use crate::limits::REQUEST_TIMEOUT;
+use crate::limits::{REQUEST_TIMEOUT, TIMEOUT_MAX};
 
 /// The routes of one listener, tried in order.
 pub(crate) struct Router {
@@ -26,7 +26,7 @@ impl Router {
         let routes = routes.iter().map(|route| Route {
             headers: route.headers.clone(),
             cluster: clusters.iter().find(|cluster| cluster.name() == route.cluster).cloned(),
-            timeout: route.timeout.unwrap_or(REQUEST_TIMEOUT),
+            timeout: route.timeout.unwrap_or(REQUEST_TIMEOUT).min(TIMEOUT_MAX),
         });
         Router { routes: routes.collect() }
     }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use reactor::time;
 
 use crate::codec::{Frame, Kind, LocalReply, Origin};
+use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::deadlines::Deadlines;
 use crate::downstream::Downstream;
@@ -35,6 +36,7 @@ pub(crate) struct Upstream {
     phase: Cell<Phase>,
     /// The peer asked for no further requests.
     retired: Cell<bool>,
+    complaints: Complaints,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,7 @@ impl Upstream {
             parked: RefCell::default(),
             phase: Cell::new(Phase::Dialing),
             retired: Cell::new(false),
+            complaints: Complaints::default(),
             host,
             slot,
         })
@@ -148,6 +151,10 @@ impl Upstream {
             if entry.stream.on(Event::DownstreamGone) == Action::Discard {
                 stats.abandoned.up();
             }
+            if self.retired.get() {
+                // It may have been the last one that the connection is kept for.
+                self.conn.wake();
+            }
         }
     }
 
@@ -179,19 +186,29 @@ impl Upstream {
                 self.conn.queue_ack(frame.origin);
             }
             Kind::Request => {
-                stats.unexpected_frames.up();
+                self.unexpected(frame.kind);
                 self.conn.queue_reply(frame.origin, LocalReply::NoProcessor);
             }
             Kind::GoAway => self.retire(),
-            Kind::Oneway | Kind::HeartbeatAck => stats.unexpected_frames.up(),
+            Kind::Oneway | Kind::HeartbeatAck => self.unexpected(frame.kind),
         }
         Verdict::Taken
     }
 
+    fn unexpected(&self, kind: Kind) {
+        self.host.worker.stats.unexpected_frames.up();
+        self.complain(Complaint::Misplaced(kind));
+    }
+
+    fn complain(&self, complaint: Complaint) {
+        self.complaints.say(format_args!("upstream {}", self.host.address), complaint);
+    }
+
     fn on_response(&self, frame: &Frame, payload: &mut Payload<'_>) {
         let stats = &self.host.worker.stats;
+        let id = frame.origin.id;
         // A Bolt id has 32 bits.
-        let removed = self.waiting.borrow_mut().remove(frame.origin.id as u32, Ended::Answered);
+        let removed = self.waiting.borrow_mut().remove(id as u32, Ended::Answered);
         match removed {
             Ok(mut entry) => {
                 stats.in_flight.down();
@@ -204,15 +221,22 @@ impl Upstream {
                 }
             }
             Err(Stale::Late) => stats.late_answers.up(),
-            Err(Stale::Duplicate) => stats.duplicate_answers.up(),
-            Err(Stale::Unknown) => stats.unknown_answers.up(),
+            Err(Stale::Duplicate) => {
+                stats.duplicate_answers.up();
+                self.complain(Complaint::Duplicate { id });
+            }
+            Err(Stale::Unknown) => {
+                stats.unknown_answers.up();
+                self.complain(Complaint::Unknown { id });
+            }
         }
     }
 
     /// No further requests; the ones in flight still get their answers.
     fn retire(&self) {
-        log::info!("upstream {}: asks for no further requests", self.host.address);
-        self.retired.set(true);
+        if !self.retired.replace(true) {
+            log::info!("upstream {}: asks for no further requests", self.host.address);
+        }
     }
 
     fn expire(&self, now: Instant) {
@@ -259,7 +283,8 @@ impl Upstream {
         } else {
             stats.upstream_closed.up();
         }
-        if was != Phase::Proved {
+        // One that said that it would go has not failed.
+        if was != Phase::Proved && !self.retired.get() {
             self.host.failed(time::now());
         }
         self.conn.close();

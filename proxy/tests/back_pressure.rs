@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use common::*;
@@ -62,6 +63,66 @@ fn a_full_upstream_connection_gives_status_4() {
 }
 
 #[test]
+fn a_host_is_full_only_when_all_its_connections_are() {
+    run(async {
+        let cluster = r#", "connections_per_host": 2, "max_request_per_conn": 2"#;
+        let bed = Bed::new(Setup { cluster, ..Setup::default() });
+        let mut client = bed.client().await;
+        let four: Vec<u8> = (1..=4).flat_map(|id| request(id, b"")).collect();
+        client.send(&four).await;
+        let mut hosts = [bed.host.accept().await, bed.host.accept().await];
+        for host in &mut hosts {
+            host.frame().await;
+        }
+        // The next in turn is the first connection, which stays full.
+        let got = hosts[1].frame().await;
+        hosts[1].answer(&got).await;
+        client.frame().await;
+        client.send(&request(5, b"")).await;
+        let got = hosts[1].frame().await;
+        hosts[1].answer(&got).await;
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.frame.status), (5, status::SUCCESS));
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn answers_of_the_proxys_own_above_the_high_water_stop_nobody_who_reads() {
+    run(async {
+        let limits = r#""output_high_bytes": 1024, "output_low_bytes": 1"#;
+        let bed = Bed::new(Setup { limits, ..Setup::default() });
+        let mut client = bed.client().await;
+        let many: Vec<u8> = (0..1000).flat_map(heartbeat).collect();
+        client.send(&many).await;
+        for id in 0..1000 {
+            assert_eq!(client.frame().await.id(), id);
+        }
+        assert!(bed.server.stats().stalls > 0, "{}", bed.server.stats());
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn one_answer_above_the_output_limit_reaches_a_client_that_reads() {
+    run(async {
+        let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384,
+                        "output_bytes_max": 1048576"#;
+        let bed = Bed::new(Setup { limits, ..Setup::default() });
+        let mut client = bed.client().await;
+        client.send(&request(1, b"")).await;
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        host.send(&response(got.id(), &vec![7; 5 << 20])).await;
+        assert_eq!(client.frame().await.content().len(), 5 << 20);
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
 fn a_connection_above_the_limit_is_closed_at_once() {
     run(async {
         let bed = Bed::new(Setup { limits: r#""connections_max": 2"#, ..Setup::default() });
@@ -83,16 +144,6 @@ fn a_connection_above_the_limit_is_closed_at_once() {
     });
 }
 
-/// Sends `count` requests of `bytes` each without reading, from a task of its own.
-fn flood(client: &std::rc::Rc<Peer>, count: u32, bytes: usize) -> reactor::JoinHandle<()> {
-    let client = std::rc::Rc::clone(client);
-    reactor::spawn(async move {
-        for id in 0..count {
-            client.send(&request(id, &vec![id as u8; bytes])).await;
-        }
-    })
-}
-
 /// Plays the host for every connection that comes.
 fn echo_host(host: Host) -> reactor::JoinHandle<()> {
     reactor::spawn(async move {
@@ -108,7 +159,7 @@ fn a_client_that_reads_late_costs_bounded_memory_and_nobody_elses_time() {
     run(async {
         let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384, "in_flight_max": 4"#;
         let bed = Bed::new(Setup { limits, ..Setup::default() });
-        let slow = std::rc::Rc::new(bed.client().await);
+        let slow = Rc::new(bed.client().await);
         let mut quick = bed.client().await;
         let echo = echo_host(bed.host);
         // More than all socket buffers on the way can hold.
@@ -129,48 +180,14 @@ fn a_client_that_reads_late_costs_bounded_memory_and_nobody_elses_time() {
         }
         assert!(!flooding.is_finished(), "the flood was taken in whole");
 
-        let mut slow = take_back(slow, flooding, count, bytes).await;
+        let mut slow =
+            take_back(slow, flooding, count, |id| response(id, &vec![id as u8; bytes])).await;
         slow.send(&heartbeat(9)).await;
         assert_eq!(slow.frame().await.id(), 9, "nothing came twice");
         drop((slow, quick));
         all_empty(&bed.server).await;
         echo.abort();
     });
-}
-
-/// Reads all answers of a flood while it goes on.
-async fn take_back(
-    client: std::rc::Rc<Peer>,
-    flooding: reactor::JoinHandle<()>,
-    count: u32,
-    bytes: usize,
-) -> Peer {
-    // A second reader on the same socket: the first only writes.
-    let mut reader = Reader { peer: &client, held: Vec::new() };
-    for id in 0..count {
-        reader.expect(id, bytes).await;
-    }
-    flooding.await.unwrap();
-    std::rc::Rc::try_unwrap(client).ok().expect("the flood is over")
-}
-
-struct Reader<'a> {
-    peer: &'a Peer,
-    held: Vec<u8>,
-}
-
-impl Reader<'_> {
-    async fn expect(&mut self, id: u32, bytes: usize) {
-        let expected = response(id, &vec![id as u8; bytes]);
-        while self.held.len() < expected.len() {
-            let mut buffer = [0; 65536];
-            let n = self.peer.stream.read(&mut buffer).await.unwrap();
-            assert_ne!(n, 0, "closed before answer {id}");
-            self.held.extend_from_slice(&buffer[..n]);
-        }
-        assert!(self.held[..expected.len()] == expected, "answer {id} is not what was asked");
-        self.held.drain(..expected.len());
-    }
 }
 
 #[test]
@@ -210,7 +227,7 @@ fn a_host_that_reads_late_stops_its_clients_and_nothing_is_lost() {
     run(async {
         let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384"#;
         let bed = Bed::new(Setup { limits, ..Setup::default() });
-        let client = std::rc::Rc::new(bed.client().await);
+        let client = Rc::new(bed.client().await);
         let (count, bytes) = (1000, 32 * KIB);
         let flooding = flood(&client, count, bytes);
         let mut host = bed.host.accept().await;
@@ -227,7 +244,8 @@ fn a_host_that_reads_late_stops_its_clients_and_nothing_is_lost() {
         until(|| bed.server.stats().stalls > 1).await;
 
         let echo = reactor::spawn(async move { host.echo().await });
-        let client = take_back(client, flooding, count, bytes).await;
+        let client =
+            take_back(client, flooding, count, |id| response(id, &vec![id as u8; bytes])).await;
         drop((client, leaver));
         all_empty(&bed.server).await;
         echo.abort();
@@ -240,7 +258,7 @@ fn a_host_that_never_reads_is_given_up_and_its_requests_are_answered() {
     runtime.block_on(async {
         let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384"#;
         let bed = Bed::new(Setup { limits, ..Setup::default() });
-        let client = std::rc::Rc::new(bed.client().await);
+        let client = Rc::new(bed.client().await);
         let flooding = flood(&client, 1000, 32 * KIB);
         let host = bed.host.accept().await;
         // The clock stands still until nothing moves any more, and jumps then.

@@ -73,6 +73,7 @@ fn what_came_before_the_garbage_is_still_answered_as_far_as_it_can_be() {
         client.send(&[heartbeat(5), b"garbage".to_vec()].concat()).await;
         assert_eq!(client.frame().await.id(), 5);
         client.closed().await;
+        all_empty(&bed.server).await;
     });
 }
 
@@ -137,6 +138,12 @@ fn an_id_answered_twice_is_delivered_once() {
         assert_eq!((back.id(), back.content()), (2, &b"next"[..]), "and nothing in between");
         let stats = bed.server.stats();
         assert_eq!((stats.duplicate_answers, stats.unknown_answers), (1, 2), "{stats}");
+        let lines = warnings();
+        assert_eq!(lines.len(), 2, "one of each kind: {lines:?}");
+        let address = bed.host.address().to_string();
+        assert!(lines.iter().all(|line| line.contains(&address)), "{lines:?}");
+        assert!(lines[0].contains("has had its answer"), "{lines:?}");
+        assert!(lines[1].contains("no request is known under id 0xc0ffee"), "{lines:?}");
         drop(client);
         all_empty(&bed.server).await;
     });
@@ -178,6 +185,12 @@ fn a_request_from_the_upstream_side_is_refused_and_nothing_breaks() {
         host.answer(&got).await;
         assert_eq!(client.frame().await.content(), b"mine");
         assert_eq!(bed.server.stats().unexpected_frames, 2);
+        let lines = warnings();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let address = bed.host.address().to_string();
+        assert!(lines[0].contains(&address) && lines[0].contains("of kind Request"), "{lines:?}");
+        drop(client);
+        all_empty(&bed.server).await;
     });
 }
 
@@ -186,8 +199,36 @@ fn a_client_that_sends_answers_is_ignored() {
     run(async {
         let bed = Bed::new(Setup::default());
         let mut client = bed.client().await;
-        client.send(&[response(1, b"?"), heartbeat(2)].concat()).await;
-        assert_eq!(client.frame().await.id(), 2);
-        assert_eq!(bed.server.stats().unexpected_frames, 1);
+        let peer = client.stream.local_addr().unwrap().to_string();
+        client.send(&[response(1, b"?"), response(2, b"?"), heartbeat(3)].concat()).await;
+        assert_eq!(client.frame().await.id(), 3);
+        assert_eq!(bed.server.stats().unexpected_frames, 2);
+        let lines = warnings();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains(&peer) && lines[0].contains("of kind Response"), "{lines:?}");
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn an_upstream_that_closes_within_an_answer_is_named_and_its_requests_are_answered() {
+    run(async {
+        let bed = Bed::new(Setup::default());
+        let mut client = bed.client().await;
+        client.send(&request(3, b"")).await;
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        let whole = response(got.id(), &[7; 100]);
+        host.send(&whole[..60]).await;
+        drop(host);
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.frame.status), (3, status::CONNECTION_CLOSED));
+        let lines = warnings();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let address = bed.host.address().to_string();
+        assert!(lines[0].contains(&address) && lines[0].contains("truncated frame"), "{lines:?}");
+        drop(client);
+        all_empty(&bed.server).await;
     });
 }

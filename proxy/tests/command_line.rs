@@ -24,6 +24,14 @@ fn the_demo_checks_every_answer_and_loses_none() {
 }
 
 #[test]
+fn more_in_flight_than_the_demos_upstreams_take_is_refused_by_name() {
+    let output = proxy(&["demo", "--connections", "64", "--in-flight", "513"]);
+    assert_eq!(output.status.code(), Some(1));
+    let err = text(&output.stderr);
+    assert!(err.contains("--connections times --in-flight must be at most 32768"), "{err}");
+}
+
+#[test]
 fn a_port_in_use_is_named_and_the_exit_code_is_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

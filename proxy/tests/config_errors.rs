@@ -66,7 +66,7 @@ fn the_demos_file_is_good() {
 }
 
 /// What is replaced in the good file, by what, and how the error begins and what it contains.
-const TABLE: [(&str, &str, &str, &str); 24] = [
+const TABLE: [(&str, &str, &str, &str); 26] = [
     (
         r#""127.0.0.1:2045""#,
         r#""localhost:2045""#,
@@ -89,7 +89,19 @@ const TABLE: [(&str, &str, &str, &str); 24] = [
         r#""timeout": "3s""#,
         r#""timeout": "3 seconds""#,
         "p.json:9:63: servers[0].routers[0].virtual_hosts[0].routers[0].route.timeout: ",
-        r#"expected a duration, such as "3s""#,
+        r#"expected a duration of at most 24h, such as "3s""#,
+    ),
+    (
+        r#""timeout": "3s""#,
+        r#""timeout": "24h1ns""#,
+        "p.json:9:60: servers[0].routers[0].virtual_hosts[0].routers[0].route.timeout: ",
+        "expected a duration of at most 24h",
+    ),
+    (
+        r#""max_request_per_conn": 100"#,
+        r#""connect_timeout": "0s""#,
+        "p.json:29:27: cluster_manager.clusters[0].connect_timeout: ",
+        "expected more than 0, found 0",
     ),
     (
         r#""timeout": "3s""#,

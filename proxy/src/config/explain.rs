@@ -54,7 +54,9 @@ fn explain_listener(listener: &Listener, out: &mut String) {
     for route in &listener.routes {
         line(out, &format!("  {}", route_text(route)));
     }
-    line(out, "  anything else is answered with status 6");
+    if !listener.routes.iter().any(|route| route.headers.is_empty()) {
+        line(out, "  anything else is answered with status 6");
+    }
 }
 
 fn route_text(route: &Route) -> String {

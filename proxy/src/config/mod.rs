@@ -60,7 +60,8 @@ pub struct Route {
     pub headers: Vec<HeaderMatch>,
     /// Name of the cluster; may be one that does not exist.
     pub cluster: String,
-    /// Time-out of requests that carry none.
+    /// Time-out of requests that carry none; at most
+    /// [`TIMEOUT_MAX`](crate::limits::TIMEOUT_MAX) counts.
     pub timeout: Option<Duration>,
 }
 
@@ -215,12 +216,16 @@ fn cluster(node: &ClusterNode, path: &str, warnings: &mut Vec<String>) -> Result
             format!("expected 1 to {CONNECTIONS_PER_HOST_MAX}, found {connections_per_host}");
         return fault(format!("{path}.connections_per_host"), message);
     }
+    let connect_timeout = node.connect_timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.0);
+    if connect_timeout.is_zero() {
+        return fault(format!("{path}.connect_timeout"), "expected more than 0, found 0");
+    }
     Ok(Cluster {
         name: node.name.clone(),
         hosts: node.hosts.iter().map(|host| host.address.0).collect(),
         in_flight_max,
         connections_per_host,
-        connect_timeout: node.connect_timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.0),
+        connect_timeout,
     })
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::limits::TIMEOUT_MAX;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
 /// `127.0.0.1:2045` or `[::1]:2045`.
@@ -43,8 +44,8 @@ impl<'de> Deserialize<'de> for Address {
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Text {
-            expected: "a duration, such as \"3s\", \"500ms\" or \"1m30s\"",
-            parse: |text| duration(text).map(Time),
+            expected: "a duration of at most 24h, such as \"3s\", \"500ms\" or \"1m30s\"",
+            parse: |text| duration(text).filter(|time| *time <= TIMEOUT_MAX).map(Time),
         })
     }
 }

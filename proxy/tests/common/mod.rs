@@ -2,8 +2,10 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use net::{TcpListener, TcpStream};
@@ -121,9 +123,12 @@ impl Host {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, and nobody will: each one is on an address of its own, so that
+/// no other test is given its port.
 pub fn dead_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    static NEXT: AtomicU8 = AtomicU8::new(2);
+    let ip = Ipv4Addr::new(127, 0, 0, NEXT.fetch_add(1, Ordering::Relaxed));
+    let listener = std::net::TcpListener::bind((ip, 0)).unwrap();
     listener.local_addr().unwrap()
 }
 
@@ -177,7 +182,8 @@ impl Peer {
                 let bytes = std::mem::replace(&mut self.held, rest);
                 return Some(Got { frame, bytes });
             }
-            let mut buffer = [0; 65536];
+            // Not an array: a test's future would hold it once for every frame it waits for.
+            let mut buffer = vec![0; 65536];
             match self.stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => return None,
                 Ok(n) => self.held.extend_from_slice(&buffer[..n]),
@@ -204,6 +210,50 @@ impl Peer {
         while let Some(request) = self.next().await {
             self.answer(&request).await;
         }
+    }
+}
+
+/// Sends `count` requests of `bytes` each without reading, from a task of its own.
+pub fn flood(client: &Rc<Peer>, count: u32, bytes: usize) -> reactor::JoinHandle<()> {
+    let client = Rc::clone(client);
+    reactor::spawn(async move {
+        for id in 0..count {
+            client.send(&request(id, &vec![id as u8; bytes])).await;
+        }
+    })
+}
+
+/// Reads all answers of a flood while it goes on.
+pub async fn take_back(
+    client: Rc<Peer>,
+    flooding: reactor::JoinHandle<()>,
+    count: u32,
+    answer: impl Fn(u32) -> Vec<u8>,
+) -> Peer {
+    // A second reader on the same socket: the first only writes.
+    let mut reader = Reader { peer: &client, held: Vec::new() };
+    for id in 0..count {
+        reader.expect(id, &answer(id)).await;
+    }
+    flooding.await.unwrap();
+    Rc::try_unwrap(client).ok().expect("the flood is over")
+}
+
+struct Reader<'a> {
+    peer: &'a Peer,
+    held: Vec<u8>,
+}
+
+impl Reader<'_> {
+    async fn expect(&mut self, id: u32, expected: &[u8]) {
+        while self.held.len() < expected.len() {
+            let mut buffer = vec![0; 65536];
+            let n = self.peer.stream.read(&mut buffer).await.unwrap();
+            assert_ne!(n, 0, "closed before answer {id}");
+            self.held.extend_from_slice(&buffer[..n]);
+        }
+        assert!(self.held[..expected.len()] == *expected, "answer {id} is not what was asked");
+        self.held.drain(..expected.len());
     }
 }
 
