@@ -42,9 +42,12 @@ pub struct Config {
     /// Pings of the peer that wait for their answer to be sent. Further ones go unanswered. The
     /// bound on a flood of pings. Default: 32.
     pub pongs_queued_max: usize,
-    /// Resets that answer frames of the peer and wait to be sent. With this bound the control queue
-    /// never holds more than the streams, the pongs and a few items beside; a peer that goes beyond
-    /// it does not read, and the session ends with a protocol error. Default: 1,024.
+    /// Resets that wait to be sent, beside one for each stream that the limits above allow. It does
+    /// not matter who began: a SYN that was refused, data that nobody wants, a stream that the
+    /// application has dropped. With this bound the control queue never holds more than two items
+    /// for each stream, these resets, the pongs, a ping and a GoAway. A peer that opens streams or
+    /// sends data beyond it does not read, and the session ends with a protocol error.
+    /// Default: 1,024.
     pub resets_queued_max: usize,
     /// Budget for frames that do nothing (Data and window updates of length 0 without a flag). Each
     /// frame with payload gives one back; when none is left the session ends with a protocol error.

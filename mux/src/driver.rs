@@ -13,7 +13,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time::{self, Sleep};
 
 use crate::Error;
-use crate::proto::Phase;
+use crate::proto::{Outbox, Phase};
 use crate::shared::Shared;
 
 /// Bytes of one read. The buffer is shared by all sessions of the thread; an idle one holds none.
@@ -55,7 +55,7 @@ pub struct Driver<T> {
 enum Progress {
     /// It could go on.
     Some,
-    /// It has to wait.
+    /// It has to wait, or has nothing to do.
     None,
 }
 
@@ -79,21 +79,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.shared.inner.borrow_mut().proto.tick(time::now());
-        // The handles may go on when what concerns them is done, not when all is.
+        let now = time::now();
+        this.shared.inner.borrow_mut().proto.wind(now);
         let rested = (0..ROUNDS_MAX).any(|_| this.round(cx) == Progress::None);
+        // After the rounds: what the peer has said and taken counts, however late we come to see it.
+        let acted = this.shared.inner.borrow_mut().proto.tick(now);
+        // Before anyone is woken: a waker may run code that asks for more.
+        this.shared.park_driver(cx);
         this.shared.wake(&mut this.wakers);
-        let mut inner = this.shared.inner.borrow_mut();
-        if let Poll::Ready(outcome) = inner.proto.poll_over() {
-            drop(inner);
+        let outcome = this.shared.inner.borrow_mut().proto.poll_over();
+        if outcome.is_ready() {
+            this.shared.unpark_driver();
             this.io = None;
             this.timer = None;
-            return Poll::Ready(outcome);
+            return outcome;
         }
-        let due = inner.proto.next_timeout();
-        inner.driver = Some(cx.waker().clone());
-        drop(inner);
-        if this.poll_timer(due, cx).is_ready() || !rested {
+        let due = this.shared.inner.borrow().proto.next_timeout();
+        if this.poll_timer(due, cx).is_ready() || acted || !rested {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -151,32 +153,47 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
+    /// The connection is polled while nothing of the session is borrowed: it may use the session.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Progress>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(Progress::None)) };
         let mut io = Pin::new(io);
         let mut inner = self.shared.inner.borrow_mut();
-        let proto = &mut inner.proto;
-        proto.fill();
-        if !proto.outbox().is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let count = proto.outbox().slices(&mut slices);
-            let written = std::task::ready!(io.poll_write_vectored(cx, &slices[..count]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            proto.wrote(written);
-            self.unflushed = true;
-            return Poll::Ready(Ok(Progress::Some));
+        inner.proto.fill();
+        let (outbox, phase) = (inner.proto.lend_outbox(), inner.proto.phase());
+        drop(inner);
+        if !outbox.is_empty() {
+            return self.poll_write_outbox(outbox, cx);
         }
         if self.unflushed {
             std::task::ready!(io.as_mut().poll_flush(cx))?;
             self.unflushed = false;
         }
-        if proto.phase() == Phase::HangUp && !self.io_closed {
+        if phase == Phase::HangUp && !self.io_closed {
             std::task::ready!(io.poll_close(cx))?;
             self.io_closed = true;
         }
         Poll::Ready(Ok(Progress::None))
+    }
+
+    fn poll_write_outbox(
+        &mut self,
+        mut outbox: Outbox,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Progress>> {
+        let Some(io) = &mut self.io else { return Poll::Ready(Ok(Progress::None)) };
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = outbox.slices(&mut slices);
+        let written = Pin::new(io).poll_write_vectored(cx, &slices[..count]);
+        let bytes = if let Poll::Ready(Ok(bytes)) = &written { *bytes } else { 0 };
+        outbox.advance(bytes);
+        self.shared.inner.borrow_mut().proto.return_outbox(outbox, bytes > 0);
+        match std::task::ready!(written)? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            _ => {
+                self.unflushed = true;
+                Poll::Ready(Ok(Progress::Some))
+            }
+        }
     }
 
     /// Ready when the time-out is due.
@@ -199,6 +216,7 @@ impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
         if self.phase() != Phase::Over {
             self.end(Error::DriverGone);
+            self.shared.unpark_driver();
             self.shared.wake(&mut self.wakers);
         }
     }

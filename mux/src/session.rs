@@ -95,7 +95,8 @@ impl Session {
     }
 
     /// Takes the next stream that the peer has opened, in the order of their opening, and
-    /// acknowledges it. Streams that had arrived before the session ended still come. Cancel-safe.
+    /// acknowledges it. Streams that had arrived before the session ended still come, unless this
+    /// side ended it. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::GoAway`] after our own GoAway, and what ended the session.
@@ -111,7 +112,7 @@ impl Session {
     /// # Errors
     /// What ended the session.
     pub async fn ping(&self) -> Result<Duration, Error> {
-        let ticket = self.shared().inner.borrow_mut().proto.ping()?;
+        let ticket = self.shared().inner.borrow_mut().proto.ping(reactor::time::now())?;
         self.shared().kick();
         Wait::new(self.shared(), Wanted::Pong, |proto: &mut proto::Session| proto.pong(ticket))
             .await
@@ -119,8 +120,8 @@ impl Session {
 
     /// Says that this side takes no new streams and opens none. Streams that are open go on.
     ///
-    /// The other implementations end all streams when they read this. [`close`](Self::close) says
-    /// it last.
+    /// rust-yamux and go-yamux end all streams when they read this; hashicorp/yamux goes on, as we
+    /// do. [`close`](Self::close) says it last.
     pub fn go_away(&self) {
         self.shared().inner.borrow_mut().proto.go_away();
         self.shared().kick();

@@ -21,15 +21,43 @@ pub(crate) struct Inner {
     opens: WaitQueue,
     pongs: WaitQueue,
     ends: WaitQueue,
-    /// Set while the driver waits.
-    pub(crate) driver: Option<Waker>,
+    /// Set while nobody has woken the driver since it was last polled.
+    driver: Option<Waker>,
 }
 
 /// Reader and writer of a stream wait apart: they may be two tasks.
 #[derive(Debug, Default)]
 pub(crate) struct StreamWakers {
-    pub(crate) reader: Option<Waker>,
-    pub(crate) writer: Option<Waker>,
+    pub(crate) reader: Place,
+    pub(crate) writer: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    Reader,
+    Writer,
+}
+
+/// Where one future waits. The next one to come takes its place.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    waker: Option<Waker>,
+    /// Counts who came.
+    turn: u64,
+}
+
+impl Place {
+    /// Puts the task's waker here, and says which turn this is. Whoever calls it drops the waker
+    /// that comes back when nothing is borrowed: that may run code of others.
+    pub(crate) fn park(&mut self, cx: &Context<'_>) -> (u64, Option<Waker>) {
+        self.turn += 1;
+        (self.turn, park(&mut self.waker, cx))
+    }
+
+    /// Takes out the waker, if nobody came since that turn.
+    pub(crate) fn leave(&mut self, turn: u64) -> Option<Waker> {
+        if self.turn == turn { self.waker.take() } else { None }
+    }
 }
 
 impl Shared {
@@ -44,6 +72,18 @@ impl Shared {
             driver: None,
         };
         Self { inner: RefCell::new(inner) }
+    }
+
+    /// The driver waits from now on for what a handle asks for.
+    pub(crate) fn park_driver(&self, cx: &Context<'_>) {
+        let old = park(&mut self.inner.borrow_mut().driver, cx);
+        drop(old);
+    }
+
+    /// The driver waits no more.
+    pub(crate) fn unpark_driver(&self) {
+        let old = self.inner.borrow_mut().driver.take();
+        drop(old);
     }
 
     /// Lets the driver see what a handle has asked for. It runs once for all that is asked before
@@ -83,11 +123,19 @@ impl Inner {
         &mut self.streams[index]
     }
 
+    pub(crate) fn place(&mut self, key: Key, side: Side) -> &mut Place {
+        let stream = self.wakers(key);
+        match side {
+            Side::Reader => &mut stream.reader,
+            Side::Writer => &mut stream.writer,
+        }
+    }
+
     fn collect(&mut self, wakers: &mut Vec<Waker>) {
         while let Some((key, events)) = self.proto.take_events() {
             let stream = self.wakers(key);
-            wakers.extend(events.readable.then(|| stream.reader.take()).flatten());
-            wakers.extend(events.writable.then(|| stream.writer.take()).flatten());
+            wakers.extend(events.readable.then(|| stream.reader.waker.take()).flatten());
+            wakers.extend(events.writable.then(|| stream.writer.waker.take()).flatten());
         }
         let signals = self.proto.take_signals();
         if signals.all {
@@ -106,8 +154,8 @@ impl Inner {
 
     fn collect_all(&mut self, wakers: &mut Vec<Waker>) {
         for stream in &mut self.streams {
-            wakers.extend(stream.reader.take());
-            wakers.extend(stream.writer.take());
+            wakers.extend(stream.reader.waker.take());
+            wakers.extend(stream.writer.waker.take());
         }
         for queue in [&mut self.accepts, &mut self.opens, &mut self.pongs, &mut self.ends] {
             queue.tell_all(wakers);
@@ -115,10 +163,11 @@ impl Inner {
     }
 }
 
-/// Puts the task's waker into `place`, unless it is there.
-pub(crate) fn park(place: &mut Option<Waker>, cx: &Context<'_>) {
+/// Puts the task's waker into `place`, unless it is there. What it takes the place of is dropped by
+/// the caller, when nothing is borrowed.
+pub(crate) fn park(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match place {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *place = Some(cx.waker().clone()),
+        Some(waker) if waker.will_wake(cx.waker()) => None,
+        _ => place.replace(cx.waker().clone()),
     }
 }

@@ -1,7 +1,6 @@
 //! The handle of a stream.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::Error;
 use crate::proto::{self, Key};
-use crate::shared::{Shared, park};
+use crate::shared::{Shared, Side};
 
 /// One stream of a [`Session`](crate::Session): an ordered pipe of bytes each way.
 ///
@@ -51,7 +50,7 @@ impl Stream {
     /// # Errors
     /// [`Error::Reset`], and what ended the session; after everything that arrived before.
     pub async fn read_bytes(&self) -> Result<Option<Bytes>, Error> {
-        poll_fn(|cx| self.poll(cx, Side::Reader, proto::Session::read_bytes)).await
+        Attempt::new(self, Side::Reader, proto::Session::read_bytes).await
     }
 
     /// Queues a chunk to be sent, without copying it (unless it is small). Waits until less than
@@ -61,7 +60,7 @@ impl Stream {
     /// # Errors
     /// [`Error::WriteAfterShutdown`], [`Error::Reset`], and what ended the session.
     pub async fn write_bytes(&self, data: Bytes) -> Result<(), Error> {
-        poll_fn(|cx| self.poll(cx, Side::Writer, proto::Session::poll_room)).await?;
+        Attempt::new(self, Side::Writer, proto::Session::poll_room).await?;
         self.shared.inner.borrow_mut().proto.write_bytes(self.key, data);
         self.shared.kick();
         Ok(())
@@ -92,14 +91,24 @@ impl Stream {
         side: Side,
         attempt: impl FnOnce(&mut proto::Session, Key) -> Poll<Result<T, Error>>,
     ) -> Poll<Result<T, Error>> {
+        self.poll_parking(cx, side, &mut None, attempt)
+    }
+
+    /// Notes in `parked` which turn it waits in.
+    fn poll_parking<T>(
+        &self,
+        cx: &Context<'_>,
+        side: Side,
+        parked: &mut Option<u64>,
+        attempt: impl FnOnce(&mut proto::Session, Key) -> Poll<Result<T, Error>>,
+    ) -> Poll<Result<T, Error>> {
         let mut inner = self.shared.inner.borrow_mut();
         let outcome = attempt(&mut inner.proto, self.key);
         if outcome.is_pending() {
-            let wakers = inner.wakers(self.key);
-            match side {
-                Side::Reader => park(&mut wakers.reader, cx),
-                Side::Writer => park(&mut wakers.writer, cx),
-            }
+            let (turn, old) = inner.place(self.key, side).park(cx);
+            drop(inner);
+            drop(old);
+            *parked = Some(turn);
             return Poll::Pending;
         }
         let work = inner.proto.has_work();
@@ -126,10 +135,40 @@ impl Stream {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Side {
-    Reader,
-    Writer,
+/// Waits for a side of a stream; takes its waker along when it is dropped.
+struct Attempt<'s, F> {
+    stream: &'s Stream,
+    side: Side,
+    parked: Option<u64>,
+    attempt: F,
+}
+
+impl<'s, F> Attempt<'s, F> {
+    fn new(stream: &'s Stream, side: Side, attempt: F) -> Self {
+        Self { stream, side, parked: None, attempt }
+    }
+}
+
+impl<T, F> Future for Attempt<'_, F>
+where
+    F: FnMut(&mut proto::Session, Key) -> Poll<Result<T, Error>> + Unpin,
+{
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.stream.poll_parking(cx, this.side, &mut this.parked, &mut this.attempt)
+    }
+}
+
+impl<F> Drop for Attempt<'_, F> {
+    fn drop(&mut self) {
+        let Some(turn) = self.parked else { return };
+        let mut inner = self.stream.shared.inner.borrow_mut();
+        let own = inner.place(self.stream.key, self.side).leave(turn);
+        drop(inner);
+        drop(own);
+    }
 }
 
 impl AsyncRead for &Stream {
@@ -160,7 +199,8 @@ impl AsyncWrite for &Stream {
         self.poll_write_slices(cx, bufs)
     }
 
-    /// Ready when the writer has taken everything that was written.
+    /// Ready when the writer has taken everything that was written, and the FIN behind it. An error
+    /// if the stream or the session ended before.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll(cx, Side::Writer, proto::Session::poll_flushed).map_err(io::Error::from)
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::proto;
-use crate::shared::Shared;
+use crate::shared::{Shared, park};
 
 /// What a future waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,18 +26,18 @@ pub(crate) struct WaitQueue {
 }
 
 impl WaitQueue {
-    fn enter(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
+    /// The waker that comes back is to be dropped when nothing is borrowed.
+    fn enter(&mut self, ticket: &mut Option<u64>, cx: &Context<'_>) -> Option<Waker> {
         let ticket = *ticket.get_or_insert_with(|| {
             self.next_ticket += 1;
             self.next_ticket
         });
-        self.waiting.insert(ticket, Some(waker.clone()));
+        park(self.waiting.entry(ticket).or_default(), cx)
     }
 
-    fn leave(&mut self, ticket: &mut Option<u64>) {
-        if let Some(ticket) = ticket.take() {
-            self.waiting.remove(&ticket);
-        }
+    /// The waker that comes back is to be dropped when nothing is borrowed.
+    fn leave(&mut self, ticket: &mut Option<u64>) -> Option<Waker> {
+        self.waiting.remove(&ticket.take()?).flatten()
     }
 
     /// Tells the first that was not told. It tells the next, when it has what it wanted or leaves.
@@ -67,12 +67,12 @@ impl<'s, F> Wait<'s, F> {
         if self.ticket.is_none() {
             return;
         }
-        let next = {
+        let (own, next) = {
             let mut inner = self.shared.inner.borrow_mut();
             let queue = inner.queue(self.wanted);
-            queue.leave(&mut self.ticket);
-            queue.tell_one()
+            (queue.leave(&mut self.ticket), queue.tell_one())
         };
+        drop(own);
         if let Some(waker) = next {
             waker.wake();
         }
@@ -87,17 +87,17 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
-        {
-            let mut inner = this.shared.inner.borrow_mut();
-            let Poll::Ready(output) = (this.attempt)(&mut inner.proto) else {
-                inner.queue(this.wanted).enter(&mut this.ticket, cx.waker());
-                return Poll::Pending;
-            };
+        let mut inner = this.shared.inner.borrow_mut();
+        let Poll::Ready(output) = (this.attempt)(&mut inner.proto) else {
+            let old = inner.queue(this.wanted).enter(&mut this.ticket, cx);
             drop(inner);
-            this.leave();
-            this.shared.kick();
-            Poll::Ready(output)
-        }
+            drop(old);
+            return Poll::Pending;
+        };
+        drop(inner);
+        this.leave();
+        this.shared.kick();
+        Poll::Ready(output)
     }
 }
 

@@ -20,9 +20,8 @@ pub(crate) enum Control {
 
 /// One queue of control items, first in first out.
 ///
-/// It is bounded: a stream is in it at most once with an update and once with a reset; resets of
-/// streams that do not live, and pongs, are counted against their limits; pings and GoAways come
-/// one at a time.
+/// It is bounded: a stream that lives is in it at most once with an update, and takes it along when
+/// it goes; resets and pongs are counted against their limits; pings and GoAways come one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct ControlQueue {
     items: VecDeque<Control>,
@@ -53,6 +52,11 @@ impl ControlQueue {
         Some(item)
     }
 
+    /// Takes out the update of a stream that is gone.
+    pub(crate) fn remove_update(&mut self, key: Key) {
+        remove_last(&mut self.items, |item| *item == Control::Update(key));
+    }
+
     pub(crate) fn pongs(&self) -> usize {
         self.pongs
     }
@@ -61,11 +65,23 @@ impl ControlQueue {
         self.resets
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// Takes the last item of that kind out of a queue. Last, because what leaves early came late.
+pub(super) fn remove_last<T>(queue: &mut VecDeque<T>, is_it: impl Fn(&T) -> bool) {
+    if let Some(index) = queue.iter().rposition(is_it) {
+        queue.remove(index);
     }
 }

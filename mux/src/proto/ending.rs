@@ -150,7 +150,9 @@ impl Session {
             self.forget(key);
         }
         for (_, stream) in &mut self.streams {
+            stream.cut |= stream.is_unsent();
             stream.send.clear();
+            (stream.in_control, stream.in_active) = (false, false);
         }
         self.signals.all = true;
     }

@@ -1,6 +1,11 @@
 //! Pings: at most one is under way, and whoever asks meanwhile shares its answer.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
+
+use super::control::Control;
+use super::session::Session;
+use crate::Error;
 
 /// Names a ping; later ones are larger.
 pub(crate) type Ticket = u64;
@@ -52,6 +57,36 @@ impl Pings {
     /// The round trip of that ping, or of a later one.
     pub(crate) fn answer(&self, ticket: Ticket) -> Option<Duration> {
         self.answer.filter(|(answered, _)| *answered >= ticket).map(|(_, rtt)| rtt)
+    }
+}
+
+impl Session {
+    /// Asks for a ping and says which one to wait for.
+    pub(crate) fn ping(&mut self, now: Instant) -> Result<Ticket, Error> {
+        if let Some(err) = self.why_ended() {
+            return Err(err);
+        }
+        // The driver may have slept since a ping that was lost.
+        self.wind(now);
+        Ok(self.ask_ping())
+    }
+
+    pub(super) fn ask_ping(&mut self) -> Ticket {
+        let (ticket, is_new) = self.pings.ask(self.timing.now);
+        if is_new {
+            // The value is put in when the ping leaves.
+            self.control.push(Control::Ping);
+        }
+        ticket
+    }
+
+    /// The answer to a ping.
+    pub(crate) fn pong(&self, ticket: Ticket) -> Poll<Result<Duration, Error>> {
+        match (self.pings.answer(ticket), &self.fate) {
+            (Some(rtt), _) => Poll::Ready(Ok(rtt)),
+            (None, Some(err)) => Poll::Ready(Err(err.clone())),
+            (None, None) => Poll::Pending,
+        }
     }
 }
 

@@ -55,7 +55,8 @@ impl Session {
     /// The connection has ended: the peer sends no more.
     pub(crate) fn feed_end(&mut self) {
         let by = Initiator::Remote;
-        let unsent = self.phase == Phase::Draining && !self.is_quiet();
+        let is_sent = self.is_quiet() && self.outbox.is_empty();
+        let unsent = self.phase == Phase::Draining && !is_sent;
         let err = match self.phase {
             Phase::Parting | Phase::HangUp | Phase::Over => Error::Closed { by: Initiator::Local },
             _ if !self.parser.is_between_frames() => eof("the connection ended within a frame"),
@@ -208,8 +209,9 @@ impl Session {
         if header.flags.contains(Flags::RST) {
             return Ok(None);
         }
+        // One reset may come of every SYN: now, or when the application drops the stream.
+        self.check_replies()?;
         if !self.takes_streams() {
-            self.check_replies()?;
             self.control.push(Control::Reset(id));
             return Ok(None);
         }
@@ -237,11 +239,12 @@ impl Session {
 
     fn on_payload(&mut self, key: Key, body: &[u8]) {
         // Between two pieces of a frame the application may have reset or dropped the stream.
-        let Some(stream) = self.get(key) else { return };
-        if stream.owner != Owner::Nobody && stream.state.receives() {
-            stream.recv.push_slice(body);
-            self.changed(key, |events| events.readable = true);
+        let Some(stream) = self.get(key).filter(|stream| stream.state.receives()) else { return };
+        if stream.owner == Owner::Nobody {
+            return self.reset_after_queue(key);
         }
+        stream.recv.push_slice(body);
+        self.changed(key, |events| events.readable = true);
     }
 
     fn on_fin(&mut self, key: Key) {
@@ -267,11 +270,12 @@ impl Session {
     }
 
     fn on_go_away(&mut self, code: GoAwayCode) {
-        if code == GoAwayCode::Normal {
+        if code != GoAwayCode::Normal {
+            return self.end(Error::GoAway { by: Initiator::Remote, code });
+        }
+        if !self.peer_went_away {
             self.peer_went_away = true;
             self.signals.all = true;
-        } else {
-            self.end(Error::GoAway { by: Initiator::Remote, code });
         }
     }
 
@@ -285,7 +289,7 @@ impl Session {
         }
         let named = Flags::SYN.bits() | Flags::ACK.bits() | Flags::FIN.bits() | Flags::RST.bits();
         if header.flags.bits() & named == 0 {
-            self.empty_frames += 1;
+            self.empty_frames = self.empty_frames.saturating_add(1);
         }
         if self.empty_frames > self.config.empty_frames_max {
             return Err(Rule::EmptyFrames);
@@ -293,12 +297,15 @@ impl Session {
         Ok(())
     }
 
-    /// Whether one more reset may be queued because of what the peer sent. Every stream that may
-    /// live has room for its own.
+    /// Whether one more reset may be queued, now or later, because of what the peer sent. Every
+    /// stream that may live has room for its own.
     fn check_replies(&self) -> Result<(), Rule> {
         let config = &self.config;
-        let streams = config.inbound_streams_max + config.outbound_streams_max;
-        if self.control.resets() >= config.resets_queued_max + streams {
+        let max = config
+            .resets_queued_max
+            .saturating_add(config.inbound_streams_max)
+            .saturating_add(config.outbound_streams_max);
+        if self.control.resets() >= max {
             return Err(Rule::RepliesUnread);
         }
         Ok(())

@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use slab::Slab;
 
-use super::control::{Control, ControlQueue};
+use super::control::{Control, ControlQueue, remove_last};
 use super::frame::GoAwayCode;
 use super::outbox::Outbox;
-use super::ping::{Pings, Ticket};
+use super::ping::Pings;
 use super::receive::Parser;
 use super::state::Step;
 use super::stream::{End, Events, Key, Owner, Stream};
@@ -68,6 +68,7 @@ pub(crate) struct Session {
     outbound: usize,
     unacked: usize,
     pub(super) control: ControlQueue,
+    /// Streams that wait for their turn, once each; gone with the stream.
     pub(super) active: VecDeque<Key>,
     pub(super) outbox: Outbox,
     pub(super) parser: Parser,
@@ -156,7 +157,7 @@ impl Session {
         Some(Error::GoAway { by, code: GoAwayCode::Normal })
     }
 
-    fn why_ended(&self) -> Option<Error> {
+    pub(super) fn why_ended(&self) -> Option<Error> {
         let draining = self.phase == Phase::Draining;
         self.fate.clone().or(draining.then_some(Error::Closed { by: Initiator::Local }))
     }
@@ -265,15 +266,18 @@ impl Session {
         self.activate(key);
     }
 
-    /// Whether everything written has been taken to be sent.
+    /// Whether everything written, and the FIN behind it, has been taken to be sent.
     pub(crate) fn poll_flushed(&mut self, key: Key) -> Poll<Result<(), Error>> {
-        let fate = self.fate.clone();
         let stream = self.stream(key);
-        match (stream.reset_by, fate) {
-            (Some(by), _) => Poll::Ready(Err(Error::Reset { by })),
-            _ if stream.send.is_empty() => Poll::Ready(Ok(())),
-            (_, Some(err)) => Poll::Ready(Err(err)),
-            _ => Poll::Pending,
+        if let Some(by) = stream.reset_by {
+            return Poll::Ready(Err(Error::Reset { by }));
+        }
+        if !stream.cut && !stream.is_unsent() {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.fate {
+            Some(err) => Poll::Ready(Err(err.clone())),
+            None => Poll::Pending,
         }
     }
 
@@ -313,32 +317,6 @@ impl Session {
     pub(crate) fn orphan(&mut self) {
         self.orphaned = true;
         self.refuse_backlog();
-    }
-
-    /// Asks for a ping and says which one to wait for.
-    pub(crate) fn ping(&mut self) -> Result<Ticket, Error> {
-        if let Some(err) = self.why_ended() {
-            return Err(err);
-        }
-        Ok(self.ask_ping())
-    }
-
-    pub(super) fn ask_ping(&mut self) -> Ticket {
-        let (ticket, is_new) = self.pings.ask(self.timing.now);
-        if is_new {
-            // The value is put in when the ping leaves.
-            self.control.push(Control::Ping);
-        }
-        ticket
-    }
-
-    /// The answer to a ping.
-    pub(crate) fn pong(&self, ticket: Ticket) -> Poll<Result<Duration, Error>> {
-        match (self.pings.answer(ticket), &self.fate) {
-            (Some(rtt), _) => Poll::Ready(Ok(rtt)),
-            (None, Some(err)) => Poll::Ready(Err(err.clone())),
-            (None, None) => Poll::Pending,
-        }
     }
 
     /// The next stream with events, and what they are.
@@ -384,11 +362,18 @@ impl Session {
 
     /// Forgets a stream that is over and that nobody holds.
     pub(super) fn forget(&mut self, key: Key) {
-        let Some(stream) = self.get(key) else { return };
-        let (opened_by, linger) = (stream.opened_by, stream.linger_until);
-        self.timing.stop_lingering(linger, key);
-        self.streams.remove(key.index as usize);
-        match opened_by {
+        if self.get(key).is_none() {
+            return;
+        }
+        let stream = self.streams.remove(key.index as usize);
+        self.timing.stop_lingering(stream.linger_until, key);
+        if stream.in_control {
+            self.control.remove_update(key);
+        }
+        if stream.in_active {
+            remove_last(&mut self.active, |active| *active == key);
+        }
+        match stream.opened_by {
             Initiator::Remote => self.inbound -= 1,
             Initiator::Local => {
                 self.outbound -= 1;

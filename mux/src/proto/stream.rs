@@ -54,6 +54,8 @@ pub(crate) struct Stream {
     pub(crate) credit: SendCredit,
     pub(crate) end: End,
     pub(crate) reset_by: Option<Initiator>,
+    /// The session ended before everything written was taken to be sent.
+    pub(crate) cut: bool,
     /// An update of this stream waits in the control queue.
     pub(crate) in_control: bool,
     /// The stream waits for its turn to send.
@@ -86,6 +88,7 @@ impl Stream {
             credit: SendCredit::new(),
             end: End::Open,
             reset_by: None,
+            cut: false,
             in_control: false,
             in_active: false,
             events: Events::default(),

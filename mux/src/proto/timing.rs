@@ -56,18 +56,26 @@ impl Timing {
 }
 
 impl Session {
-    /// Brings the time, and does what is due by it.
-    pub(crate) fn tick(&mut self, now: Instant) {
+    /// Brings the time, and nothing else.
+    pub(crate) fn wind(&mut self, now: Instant) {
         self.timing.now = self.timing.now.max(now);
+    }
+
+    /// Brings the time, and does what is due by it; true if there is now something to send or to
+    /// end. Comes after `feed` and `fill`: however late it is, a peer that has spoken in time is
+    /// heard first.
+    pub(crate) fn tick(&mut self, now: Instant) -> bool {
+        self.wind(now);
         if self.phase == Phase::Over {
-            return;
+            return false;
         }
         self.start_lingering();
         self.start_closing();
-        self.check_keepalive();
+        let asked = self.check_keepalive();
         self.check_stall();
         self.check_close();
-        self.check_lingering();
+        let reset = self.check_lingering();
+        asked || reset
     }
 
     /// When `tick` has something to do, if nothing else happens before.
@@ -105,16 +113,19 @@ impl Session {
         when.is_some_and(|when| when <= self.timing.now)
     }
 
-    fn check_keepalive(&mut self) {
+    /// True if it has asked for a sign of life.
+    fn check_keepalive(&mut self) -> bool {
         if !self.is_due(self.keepalive_due()) {
-            return;
+            return false;
         }
         if self.timing.asked.is_some() {
             let waited = self.config.keepalive_timeout;
-            return self.end(Error::KeepaliveTimeout { waited });
+            self.end(Error::KeepaliveTimeout { waited });
+            return false;
         }
         self.timing.asked = Some(self.timing.now);
         self.ask_ping();
+        true
     }
 
     fn check_stall(&mut self) {
@@ -150,13 +161,17 @@ impl Session {
         }
     }
 
-    fn check_lingering(&mut self) {
+    /// True if a stream was reset.
+    fn check_lingering(&mut self) -> bool {
+        let mut any = false;
         while let Some(&(until, index, id)) = self.timing.lingering.first() {
             if until > self.timing.now {
                 break;
             }
             self.timing.lingering.pop_first();
             self.reset(Key { index, id });
+            any = true;
         }
+        any
     }
 }

@@ -32,15 +32,18 @@ impl Session {
         self.timing.stalled_since = (!self.outbox.is_empty()).then_some(self.timing.now);
     }
 
-    /// What to write now.
-    pub(crate) fn outbox(&self) -> &Outbox {
-        &self.outbox
+    /// What to write now. Whoever takes it writes what the connection takes, while nothing of the
+    /// session is borrowed, and brings back the rest before anything else is asked of the writer.
+    pub(crate) fn lend_outbox(&mut self) -> Outbox {
+        std::mem::take(&mut self.outbox)
     }
 
-    /// So many bytes of the outbox were written.
-    pub(crate) fn wrote(&mut self, bytes: usize) {
-        self.outbox.advance(bytes);
-        self.timing.stalled_since = (!self.outbox.is_empty()).then_some(self.timing.now);
+    /// Takes the outbox back; `progress` if some of it was written.
+    pub(crate) fn return_outbox(&mut self, outbox: Outbox, progress: bool) {
+        self.outbox = outbox;
+        if progress {
+            self.timing.stalled_since = (!self.outbox.is_empty()).then_some(self.timing.now);
+        }
     }
 
     /// Whether there is something for the driver to do: to send, or to wake.
@@ -136,6 +139,8 @@ impl Session {
         }
         let stream = self.stream(key);
         stream.state = stream.state.after(Step::FinSent);
+        // A flush may wait for it.
+        self.changed(key, |events| events.writable = true);
         self.retire_if_over(key);
     }
 

@@ -21,7 +21,7 @@ fn each_direction_ends_by_itself() {
         far.write_all(b"answer").await.unwrap();
         let err = near.write_all(b"more").await.unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::BrokenPipe);
-        drop(far.close().await);
+        far.close().await.unwrap();
         let (bytes, end) = read_to_end(&near).await;
         assert_eq!(bytes, b"answer");
         end.unwrap();

@@ -2,7 +2,9 @@
 
 mod ending;
 mod flow;
+mod inside;
 mod opening;
+mod raw;
 #[path = "../support/mod.rs"]
 mod support;
 mod time;

@@ -127,6 +127,7 @@ impl Drop for End {
                 (self.incoming.borrow_mut(), self.outgoing.borrow_mut());
             incoming.broken = true;
             outgoing.closed = true;
+            drop((incoming.reader.take(), outgoing.writer.take()));
             [incoming.writer.take(), outgoing.reader.take()]
         };
         wakers.into_iter().for_each(wake);

@@ -139,7 +139,7 @@ fn a_second_fin_and_unknown_flags_are_ignored() {
 fn a_pong_that_was_not_asked_for_is_ignored() {
     let mut session = server();
     session.feed(&frame(Kind::Ping, Flags::ACK, 0, 1));
-    let ticket = session.ping().unwrap();
+    let ticket = session.ping(session.timing.now).unwrap();
     session.feed(&frame(Kind::Ping, Flags::ACK, 0, 1));
     assert!(session.pong(ticket).is_pending(), "not even sent yet");
     take(&mut session);

@@ -236,3 +236,66 @@ fn a_session_without_handles_closes_after_its_last_stream() {
     far.feed(&said);
     assert!(far.fate.is_none());
 }
+
+#[test]
+fn a_hang_up_of_the_peer_before_everything_was_written_is_an_error() {
+    let (mut near, opened, ..) = connected();
+    near.write(opened, &[7; 40_000]);
+    near.close();
+    near.fill();
+    assert!(near.is_quiet(), "all of it is in the outbox");
+    near.feed_end();
+    match near.poll_over() {
+        Poll::Ready(Err(Error::Io(err))) => {
+            assert_eq!(err.kind(), std::io::ErrorKind::UnexpectedEof);
+        }
+        other => panic!("40000 bytes are lost, and close says {other:?}"),
+    }
+}
+
+#[test]
+fn a_flush_fails_when_the_session_ended_before_all_was_taken() {
+    let (mut near, opened, ..) = connected();
+    near.write(opened, b"never sent");
+    near.end(Error::DriverGone);
+    assert!(matches!(error(near.poll_flushed(opened)), Error::DriverGone));
+
+    let (mut near, opened, ..) = connected();
+    near.write(opened, b"sent");
+    take(&mut near);
+    near.end(Error::DriverGone);
+    ready(near.poll_flushed(opened));
+}
+
+#[test]
+fn a_flush_waits_for_the_fin_too() {
+    let (mut near, opened, ..) = connected();
+    near.shutdown(opened).unwrap();
+    assert!(near.poll_flushed(opened).is_pending());
+    while near.take_events().is_some() {}
+    take(&mut near);
+    let (key, events) = near.take_events().unwrap();
+    assert!(key == opened && events.writable);
+    ready(near.poll_flushed(opened));
+}
+
+#[test]
+fn the_rest_of_a_frame_for_a_dropped_reader_is_reset_too() {
+    let (mut near, opened, ..) = connected();
+    near.shutdown(opened).unwrap();
+    take(&mut near);
+    near.feed(&frame(Kind::Data, NONE, 1, 4));
+    near.release(opened);
+    near.feed(b"late");
+    assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 1 length 0"]);
+    assert_empty(&near);
+}
+
+#[test]
+fn a_go_away_that_is_repeated_wakes_nobody() {
+    let (mut near, ..) = connected();
+    near.feed(&frame(Kind::GoAway, NONE, 0, 0));
+    assert!(near.take_signals().all);
+    near.feed(&frame(Kind::GoAway, NONE, 0, 0));
+    assert!(!near.take_signals().all);
+}

@@ -10,6 +10,13 @@ fn syns(ids: impl IntoIterator<Item = u32>) -> Vec<u8> {
     ids.into_iter().flat_map(|id| flag(Flags::SYN, id)).collect()
 }
 
+/// Leaves a frame in the outbox: nothing is taken to be sent while it is there.
+fn stop_writing(session: &mut Session) {
+    session.feed(&frame(Kind::Ping, Flags::SYN, 0, 0));
+    session.fill();
+    assert!(!session.outbox.is_empty());
+}
+
 #[test]
 fn a_stream_beyond_the_backlog_is_reset_and_the_session_lives() {
     let mut session = server_with(Config { accept_backlog_max: 2, ..Config::default() });
@@ -81,6 +88,65 @@ fn a_peer_that_leaves_its_replies_unread_is_cut_off() {
 }
 
 #[test]
+fn resets_by_the_application_count_as_replies_too() {
+    let config = Config {
+        inbound_streams_max: 1,
+        outbound_streams_max: 0,
+        resets_queued_max: 4,
+        ..Config::default()
+    };
+    let mut session = server_with(config);
+    stop_writing(&mut session);
+    for id in [1, 3, 5, 7, 9] {
+        session.feed(&syns([id]));
+        let key = ready(session.accept());
+        session.release(key);
+    }
+    assert!(session.fate.is_none());
+    session.feed(&syns([11]));
+    assert!(matches!(&session.fate, Some(Error::Protocol(v)) if v.rule() == Rule::RepliesUnread));
+}
+
+#[test]
+fn streams_that_are_gone_leave_nothing_in_the_queues() {
+    let mut session = server();
+    stop_writing(&mut session);
+    for round in 0..1000 {
+        session.feed(&syns([1]));
+        let key = ready(session.accept());
+        session.write(key, b"an answer");
+        session.feed(&flag(Flags::RST, 1));
+        session.release(key);
+        while session.take_events().is_some() {}
+        let queued = (session.control.len(), session.active.len());
+        assert_eq!(queued, (0, 0), "after {round} resets that nobody reads the answers to");
+    }
+    let mut session = client();
+    stop_writing(&mut session);
+    for _ in 0..1000 {
+        let key = ready(session.open());
+        session.release(key);
+        assert_eq!(session.control.len(), 0);
+    }
+}
+
+#[test]
+fn limits_may_be_as_large_as_they_get() {
+    let mut session = server_with(Config {
+        inbound_streams_max: usize::MAX,
+        outbound_streams_max: usize::MAX,
+        resets_queued_max: usize::MAX,
+        empty_frames_max: u32::MAX,
+        ..Config::default()
+    });
+    session.empty_frames = u32::MAX;
+    session.feed(&[flag(Flags::SYN, 1), data(NONE, 1, b""), data(NONE, 1, b"x")].concat());
+    assert!(session.fate.is_none());
+    let key = ready(session.accept());
+    assert_eq!(read_all(&mut session, key).0, b"x");
+}
+
+#[test]
 fn frames_that_do_nothing_have_a_budget_that_payload_fills_up() {
     let mut session = server_with(Config { empty_frames_max: 2, ..Config::default() });
     session.feed(&syns([1]));
@@ -135,11 +201,11 @@ fn a_silent_peer_is_pinged_and_then_given_up() {
 fn a_ping_without_answer_does_not_hold_up_the_next() {
     let start = Instant::now();
     let mut session = Session::new(Role::Client, Config::default(), start);
-    let lost = session.ping().unwrap();
-    assert_eq!(session.ping().unwrap(), lost, "shared");
+    let lost = session.ping(session.timing.now).unwrap();
+    assert_eq!(session.ping(session.timing.now).unwrap(), lost, "shared");
     take(&mut session);
     session.tick(start + Duration::from_secs(11));
-    let next = session.ping().unwrap();
+    let next = session.ping(session.timing.now).unwrap();
     assert_eq!(take_text(&mut session), ["Ping SYN stream 0 length 2"]);
     session.tick(start + Duration::from_secs(12));
     session.feed(&frame(Kind::Ping, Flags::ACK, 0, 2));
@@ -156,7 +222,7 @@ fn a_connection_that_takes_nothing_is_given_up() {
     session.fill();
     assert_eq!(session.next_timeout(), Some(start + Duration::from_secs(30)));
     session.tick(start + Duration::from_secs(20));
-    session.wrote(5);
+    write(&mut session, 5);
     assert_eq!(session.next_timeout(), Some(start + Duration::from_secs(50)), "progress");
     session.tick(start + Duration::from_secs(50));
     assert!(matches!(session.poll_over(), Poll::Ready(Err(Error::WriteStall { .. }))));

@@ -1,5 +1,6 @@
 //! The protocol core at the level of bytes, in virtual time.
 
+mod anything;
 mod hostile;
 mod life;
 mod limits;
@@ -48,16 +49,23 @@ pub(super) fn take(session: &mut Session) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         session.fill();
-        if session.outbox().is_empty() {
+        if session.outbox.is_empty() {
             return bytes;
         }
         let mut slices = [IoSlice::new(&[]); 16];
-        let count = session.outbox().slices(&mut slices);
+        let count = session.outbox.slices(&mut slices);
         let before = bytes.len();
         slices[..count].iter().for_each(|slice| bytes.extend_from_slice(slice));
         let written = bytes.len() - before;
-        session.wrote(written);
+        write(session, written);
     }
+}
+
+/// The connection takes so many bytes.
+pub(super) fn write(session: &mut Session, bytes: usize) {
+    let mut outbox = session.lend_outbox();
+    outbox.advance(bytes);
+    session.return_outbox(outbox, true);
 }
 
 /// Everything that the session has to say now, as frames with their payload.

@@ -126,7 +126,7 @@ fn a_batch_is_bounded_so_that_control_frames_do_not_wait_long() {
         session.write(key, &[0; 60_000]);
     }
     session.fill();
-    assert!(session.outbox().len() < 64 * 1024 + 16 * 1024 + HEADER_BYTES);
+    assert!(session.outbox.len() < 64 * 1024 + 16 * 1024 + HEADER_BYTES);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_chunk_is_sent_without_a_copy() {
     session.write_bytes(key, chunk.clone());
     session.fill();
     let mut slices = [IoSlice::new(&[]); 4];
-    assert_eq!(session.outbox().slices(&mut slices), 2);
+    assert_eq!(session.outbox.slices(&mut slices), 2);
     assert_eq!(slices[0].len(), 2 * HEADER_BYTES, "the SYN and the header of the data");
     assert_eq!(slices[1].as_ptr(), chunk.as_ptr());
 }

@@ -1,0 +1,110 @@
+//! A peer that is no session: it says what the test says, byte by byte.
+
+use std::time::Duration;
+
+use futures_util::{AsyncReadExt, AsyncWriteExt, poll};
+use mux::{Config, Driver, Error, Flags, HEADER_BYTES, Header, Kind, Rule, Session};
+use reactor::time;
+
+use crate::run;
+use crate::support::{End, pipe};
+
+/// A client that is not driven, and the other end of its connection.
+fn client(config: Config) -> (Session, Driver<End>, End) {
+    let (near, far) = pipe(64 * 1024);
+    let (session, driver) = Session::client(near, config);
+    (session, driver, far)
+}
+
+async fn read_header(far: &mut End) -> Header {
+    let mut bytes = [0; HEADER_BYTES];
+    far.read_exact(&mut bytes).await.unwrap();
+    Header::decode(&bytes).unwrap()
+}
+
+async fn write_header(far: &mut End, kind: Kind, flags: Flags, length: u32) {
+    let header = Header { kind, flags, stream_id: 0, length };
+    far.write_all(&header.encode()).await.unwrap();
+}
+
+#[test]
+fn a_peer_that_breaks_a_rule_and_stays_is_left_in_time() {
+    run(async {
+        let config = Config::default();
+        let (session, driver, mut far) = client(config.clone());
+        let driver = reactor::spawn(driver);
+        let start = time::now();
+        write_header(&mut far, Kind::Data, Flags::NONE, 1).await;
+        let goodbye = read_header(&mut far).await;
+        assert_eq!((goodbye.kind, goodbye.length), (Kind::GoAway, 1));
+        let outcome = driver.await.unwrap();
+        assert!(matches!(outcome, Err(Error::Protocol(v)) if v.rule() == Rule::StreamZero));
+        assert_eq!(time::now() - start, config.close_timeout);
+        assert!(session.is_closed());
+    });
+}
+
+#[test]
+fn a_session_without_handles_is_over_in_time_though_the_peer_stays() {
+    run(async {
+        let config = Config::default();
+        let (session, driver, _far) = client(config.clone());
+        let driver = reactor::spawn(driver);
+        reactor::yield_now().await;
+        let start = time::now();
+        drop(session);
+        driver.await.unwrap().unwrap();
+        assert_eq!(time::now() - start, config.close_timeout);
+    });
+}
+
+#[test]
+fn a_ping_that_was_lost_does_not_hold_up_the_next() {
+    run(async {
+        let config = Config { keepalive: None, ..Config::default() };
+        let (session, driver, mut far) = client(config);
+        drop(reactor::spawn(driver));
+        let lost = time::timeout(Duration::from_secs(60), session.ping()).await;
+        assert!(lost.is_err());
+        assert_eq!(read_header(&mut far).await.length, 1);
+        let next = reactor::spawn(async move { session.ping().await });
+        let asked = time::timeout(Duration::from_secs(1), read_header(&mut far)).await;
+        assert_eq!(asked.expect("a ping of its own").length, 2);
+        write_header(&mut far, Kind::Ping, Flags::ACK, 2).await;
+        next.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_sign_of_life_counts_however_late_the_driver_sees_it() {
+    run(async {
+        let config = Config::default();
+        let (session, mut driver, mut far) = client(config.clone());
+        time::sleep(config.keepalive.unwrap()).await;
+        // Once to ask, and once to write it.
+        assert!(poll!(&mut driver).is_pending());
+        assert!(poll!(&mut driver).is_pending());
+        let ping = read_header(&mut far).await;
+        write_header(&mut far, Kind::Ping, Flags::ACK, ping.length).await;
+        // Something keeps the driver from running, for longer than the peer has to answer.
+        time::sleep(2 * config.keepalive_timeout).await;
+        assert!(poll!(&mut driver).is_pending(), "the answer came in time");
+        assert!(!session.is_closed());
+    });
+}
+
+#[test]
+fn a_connection_that_takes_bytes_again_is_not_stalled_however_late_the_driver_sees_it() {
+    run(async {
+        let config = Config { keepalive: None, ..Config::default() };
+        let (near, mut far) = pipe(HEADER_BYTES - 1);
+        let (session, mut driver) = Session::client(near, config.clone());
+        let _stream = session.open().await.unwrap();
+        assert!(poll!(&mut driver).is_pending());
+        far.read_exact(&mut [0; HEADER_BYTES - 1]).await.unwrap();
+        time::sleep(2 * config.write_stall_timeout).await;
+        assert!(poll!(&mut driver).is_pending(), "there was room in time");
+        far.read_exact(&mut [0; 1]).await.unwrap();
+        assert!(!session.is_closed());
+    });
+}
