@@ -5,17 +5,57 @@
 //! parks in the `PollDesc` of its descriptor and is woken by readiness, by the deadline or by the
 //! close. Servers use sockets from the `net` crate; any other descriptor goes through [`PollFd`].
 //!
-//! ```
-//! use std::time::Duration;
+//! # A first server
+//! With nothing but this crate and the standard library (`net` spares you the first lines of each
+//! function):
 //!
-//! reactor::block_on(async {
-//!     let task = reactor::spawn(async {
-//!         reactor::time::sleep(Duration::from_millis(1)).await;
-//!         "slept"
-//!     });
-//!     assert_eq!(task.await.unwrap(), "slept");
-//! })?;
-//! # Ok::<_, std::io::Error>(())
+//! ```
+//! use reactor::{Direction, PollFd, spawn};
+//! use std::{io, net::{TcpListener, TcpStream}};
+//!
+//! async fn serve(listener: TcpListener) -> io::Result<()> {
+//!     listener.set_nonblocking(true)?;
+//!     let readiness = PollFd::from_socket(listener.try_clone()?.into());
+//!     loop {
+//!         let (stream, _peer) = readiness.io(Direction::Read, |_| listener.accept()).await?;
+//!         spawn(echo(stream)).detach();       // on this thread: the future need not be Send
+//!     }
+//! }
+//!
+//! async fn echo(stream: TcpStream) -> io::Result<()> {
+//!     stream.set_nonblocking(true)?;
+//!     let (stream, mut buf) = (PollFd::from_socket(stream.into()), [0; 4096]);
+//!     loop {
+//!         let mut rest = match stream.read(&mut buf).await? {    // parks until there is something
+//!             0 => return Ok(()),
+//!             n => &buf[..n],
+//!         };
+//!         while !rest.is_empty() {
+//!             rest = &rest[stream.write(rest).await?..];
+//!         }
+//!     }
+//! }
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! # let address = listener.local_addr()?;
+//! # let client = std::thread::spawn(move || -> io::Result<[u8; 5]> {
+//! #     use std::io::{Read, Write};
+//! #     let mut stream = TcpStream::connect(address)?;
+//! #     stream.write_all(b"hello")?;
+//! #     let mut echoed = [0; 5];
+//! #     stream.read_exact(&mut echoed)?;
+//! #     Ok(echoed)
+//! # });
+//! # reactor::block_on(async {
+//! #     spawn(serve(listener)).detach();
+//! #     let echoed = reactor::spawn_blocking(|| client.join().unwrap()).await??;
+//! #     assert_eq!(&echoed, b"hello");
+//! #     Ok::<_, io::Error>(())
+//! # })??;
+//! # async fn run(listener: TcpListener) -> io::Result<()> {
+//! reactor::block_on(serve(listener))?
+//! # }
+//! # Ok::<_, io::Error>(())
 //! ```
 //!
 //! # One turn of the loop
