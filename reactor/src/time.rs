@@ -23,11 +23,11 @@ pub fn now() -> Instant {
     context::current().map_or_else(Instant::now, |core| core.netpoll.clock.now())
 }
 
-/// Waits for a while. A zero duration is over at once; one beyond what the clock can count (584
-/// years) never is.
+/// Waits for a while, from this call on; made outside a runtime, from its first poll on. A zero
+/// duration is over at once; one beyond what the clock can count (584 years) never is.
 ///
 /// # Panics
-/// Outside a runtime.
+/// When polled outside a runtime.
 ///
 /// # Examples
 /// ```
@@ -42,28 +42,40 @@ pub fn now() -> Instant {
 /// # Ok::<_, std::io::Error>(())
 /// ```
 pub fn sleep(time: Duration) -> Sleep {
-    let netpoll = context::with(|core| Rc::clone(&core.netpoll));
-    let deadline_ns = netpoll.clock.now_ns().saturating_add(saturating_ns(time));
-    let is_over = time.is_zero();
-    Sleep { netpoll, deadline_ns, armed: None, is_over }
+    Sleep::new(Until::After(time))
 }
 
 /// Waits until a point in time. One that is past is over at once.
 ///
 /// # Panics
-/// Outside a runtime.
+/// When polled outside a runtime.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    let netpoll = context::with(|core| Rc::clone(&core.netpoll));
-    let mut sleep = Sleep { netpoll, deadline_ns: 0, armed: None, is_over: false };
-    sleep.reset(deadline);
-    sleep
+    Sleep::new(Until::At(deadline))
 }
 
 /// Ends at a point in time. Made by [`sleep`] and [`sleep_until`]; cancel-safe.
 ///
-/// It belongs to the runtime it was made in, and ends only while that one runs.
+/// It belongs to the runtime it was made or first polled in, and ends only while that one runs.
 #[must_use = "a Sleep does nothing unless awaited"]
 pub struct Sleep {
+    state: State,
+}
+
+enum State {
+    /// Made outside a runtime, and not polled yet.
+    Unbound(Until),
+    Bound(Bound),
+}
+
+/// What a sleep was asked for.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    After(Duration),
+    At(Instant),
+}
+
+/// A sleep that knows its clock.
+struct Bound {
     netpoll: Rc<Netpoll>,
     /// `u64::MAX` is never.
     deadline_ns: u64,
@@ -74,16 +86,63 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    /// When it ends; `None` for never.
+    fn new(until: Until) -> Self {
+        let state = match context::current() {
+            Some(core) => State::Bound(Bound::new(Rc::clone(&core.netpoll), until)),
+            None => State::Unbound(until),
+        };
+        Self { state }
+    }
+
+    /// When it ends; `None` for never, and while that depends on its first poll.
     pub fn deadline(&self) -> Option<Instant> {
-        self.netpoll.clock.instant_of(self.deadline_ns)
+        match &self.state {
+            State::Bound(bound) => bound.deadline(),
+            State::Unbound(Until::At(deadline)) => Some(*deadline),
+            State::Unbound(Until::After(_)) => None,
+        }
     }
 
     /// Makes it end at another time, also after it has ended. To be polled anew.
     pub fn reset(&mut self, deadline: Instant) {
+        match &mut self.state {
+            State::Bound(bound) => bound.reset(Until::At(deadline)),
+            State::Unbound(until) => *until = Until::At(deadline),
+        }
+    }
+
+    /// The sleep in the runtime of this thread.
+    fn bound(&mut self) -> &mut Bound {
+        if let State::Unbound(until) = self.state {
+            let netpoll = context::with(|core| Rc::clone(&core.netpoll));
+            self.state = State::Bound(Bound::new(netpoll, until));
+        }
+        match &mut self.state {
+            State::Bound(bound) => bound,
+            State::Unbound(_) => unreachable!("bound above"),
+        }
+    }
+}
+
+impl Bound {
+    fn new(netpoll: Rc<Netpoll>, until: Until) -> Self {
+        let mut bound = Self { netpoll, deadline_ns: 0, armed: None, is_over: false };
+        bound.reset(until);
+        bound
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.netpoll.clock.instant_of(self.deadline_ns)
+    }
+
+    fn reset(&mut self, until: Until) {
         self.disarm();
-        self.deadline_ns = self.netpoll.clock.ns_of(deadline);
-        self.is_over = self.deadline_ns <= self.netpoll.clock.now_ns();
+        let now_ns = self.netpoll.clock.now_ns();
+        self.deadline_ns = match until {
+            Until::After(time) => now_ns.saturating_add(saturating_ns(time)),
+            Until::At(deadline) => self.netpoll.clock.ns_of(deadline),
+        };
+        self.is_over = self.deadline_ns <= now_ns;
     }
 
     fn never_ends(&mut self) {
@@ -97,21 +156,15 @@ impl Sleep {
             drop(cancelled);
         }
     }
-}
 
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_over || self.deadline_ns == u64::MAX {
             return if self.is_over { Poll::Ready(()) } else { Poll::Pending };
         }
         let alarm = Alarm::Wake(cx.waker().clone());
         let mut timers = self.netpoll.timers.borrow_mut();
         let Some(key) = self.armed else {
-            let key = timers.arm(self.deadline_ns, alarm);
-            drop(timers);
-            self.armed = Some(key);
+            self.armed = Some(timers.arm(self.deadline_ns, alarm));
             return Poll::Pending;
         };
         let Some(place) = timers.value_mut(key) else {
@@ -126,7 +179,15 @@ impl Future for Sleep {
     }
 }
 
-impl Drop for Sleep {
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.bound().poll(cx)
+    }
+}
+
+impl Drop for Bound {
     fn drop(&mut self) {
         self.disarm();
     }
@@ -163,7 +224,7 @@ impl From<Elapsed> for io::Error {
 /// [`Elapsed`] when the time is over; the future is dropped then.
 ///
 /// # Panics
-/// Outside a runtime.
+/// When polled outside a runtime.
 pub fn timeout<F: Future>(
     time: Duration,
     future: F,
@@ -184,7 +245,7 @@ pub fn timeout<F: Future>(
 /// Ticks at once, then once in each period.
 ///
 /// # Panics
-/// With a zero period, and outside a runtime.
+/// With a zero period. When polled outside a runtime.
 pub fn interval(period: Duration) -> Interval {
     interval_at(now(), period)
 }
@@ -192,7 +253,7 @@ pub fn interval(period: Duration) -> Interval {
 /// Ticks at `start`, then once in each period.
 ///
 /// # Panics
-/// With a zero period, and outside a runtime.
+/// With a zero period. When polled outside a runtime.
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "an interval needs a period above zero");
     Interval { period, missed: MissedTicks::Skip, sleep: sleep_until(start) }
@@ -233,12 +294,13 @@ impl Interval {
 
     /// [`tick`](Self::tick) for poll functions.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        std::task::ready!(Pin::new(&mut self.sleep).poll(cx));
-        let due = self.sleep.deadline().expect("a sleep that never ends is never ready");
-        let now = self.sleep.netpoll.clock.now();
+        let sleep = self.sleep.bound();
+        std::task::ready!(sleep.poll(cx));
+        let due = sleep.deadline().expect("a sleep that never ends is never ready");
+        let now = sleep.netpoll.clock.now();
         match self.missed.next_tick(due, now, self.period) {
-            Some(next) => self.sleep.reset(next),
-            None => self.sleep.never_ends(),
+            Some(next) => sleep.reset(Until::At(next)),
+            None => sleep.never_ends(),
         }
         Poll::Ready(due)
     }

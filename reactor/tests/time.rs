@@ -60,6 +60,20 @@ fn the_longest_sleep_never_ends() {
 }
 
 #[test]
+fn a_sleep_made_outside_a_runtime_counts_from_its_first_poll() {
+    let sleeping = sleep(SECOND);
+    assert_eq!(sleeping.deadline(), None);
+    let mut runtime = Runtime::builder().paused(true).build().unwrap();
+    let start = runtime.block_on(async {
+        sleep(SECOND * 5).await;
+        now()
+    });
+    runtime.block_on(sleeping);
+    assert_eq!(runtime.block_on(async { now() }) - start, SECOND);
+    assert!(runtime.block_on(timeout(SECOND, pending::<()>())).is_err());
+}
+
+#[test]
 fn a_time_out_drops_its_future_and_says_so() {
     virtually(async {
         let held = Rc::new(());

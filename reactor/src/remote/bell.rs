@@ -6,25 +6,30 @@
 //! | any thread                             | owner                                      |
 //! |----------------------------------------|--------------------------------------------|
 //! | lock; put something in                 |                                            |
-//! | `pending = true`                       | swap `sleeping` for `true`                 |
+//! | `pending = true`; fence                | `sleeping = true`; fence                   |
 //! | swap `sleeping` for `false`; unlock    | `pending`? then do not sleep               |
 //! | was it `true`? then ring               | wait for the bell; `sleeping = false`      |
 //! |                                        | lock; `pending = false`; take all; unlock  |
 //!
-//! Both sides exchange `sleeping`, so one exchange comes first and the other sees it: either the
-//! owner's is later, and then it sees `pending` and stays awake, or the other thread's is, and then
-//! it rings. An owner that is awake costs the others no system call. Plain stores that are
-//! sequentially consistent would do as well, for the same price; the exchanges need no such order,
-//! and that is what the model checker can follow.
+//! Each side writes its flag, and looks at the other's behind a sequentially consistent fence. One
+//! fence comes first, and the side of the other sees what was written before it: either the owner
+//! sees `pending` and stays awake, or the other thread sees `sleeping` and rings. An owner that is
+//! awake costs the others no system call, and the owner itself makes no read-modify-write.
 //!
 //! What the bell is made of is not known here: the inbox holds it, and whoever is told to rings.
 
 #[cfg(loom)]
-use loom::sync::{Mutex, MutexGuard, atomic::AtomicBool};
+use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, fence},
+};
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 #[cfg(not(loom))]
-use std::sync::{Mutex, MutexGuard, atomic::AtomicBool};
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, fence},
+};
 
 /// What other threads put things into, and the flags that say who has to ring.
 #[derive(Default)]
@@ -46,9 +51,10 @@ impl<T> Bell<T> {
         let mut inbox = self.lock();
         let added = add(&mut inbox)?;
         self.pending.store(true, Release);
+        fence(SeqCst);
         // Under the lock: after it there may be another owner, whose flag is not ours to take down
         // with the bell of its predecessor in hand.
-        let asleep = self.sleeping.swap(false, AcqRel);
+        let asleep = self.sleeping.swap(false, Relaxed);
         drop(inbox);
         Ok(asleep.then_some(added))
     }
@@ -69,7 +75,8 @@ impl<T> Bell<T> {
     /// Announces that the owner is about to sleep. `false`: something has come, it must not.
     #[inline]
     pub(super) fn fall_asleep(&self) -> bool {
-        self.sleeping.swap(true, AcqRel);
+        self.sleeping.store(true, Relaxed);
+        fence(SeqCst);
         if self.has_mail() {
             self.wake_up();
             return false;

@@ -18,13 +18,19 @@ use reactor::{Direction, JoinHandle, PollFd, Runtime, spawn, yield_now};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    Runtime::new().unwrap().block_on(future)
+/// How long a test may take before it counts as hung. Under virtual time, longer than any deadline
+/// in these tests.
+const HUNG_AFTER: Duration = Duration::from_secs(60);
+const HUNG_AFTER_VIRTUAL: Duration = Duration::from_secs(1_000_000);
+
+fn block_on<T>(test: impl Future<Output = T>) -> T {
+    Runtime::new().unwrap().block_on(async { timeout(HUNG_AFTER, test).await.expect("it hangs") })
 }
 
 /// Runs a test in virtual time: deadlines come at once when nothing else is to be done.
-fn virtually<T>(future: impl Future<Output = T>) -> T {
-    Runtime::builder().paused(true).build().unwrap().block_on(future)
+fn virtually<T>(test: impl Future<Output = T>) -> T {
+    let mut runtime = Runtime::builder().paused(true).build().unwrap();
+    runtime.block_on(async { timeout(HUNG_AFTER_VIRTUAL, test).await.expect("it hangs") })
 }
 
 fn poll_fd(socket: impl Into<OwnedFd>) -> Rc<PollFd> {
