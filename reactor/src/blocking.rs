@@ -142,7 +142,7 @@ impl Pool {
         let waiting = std::mem::take(&mut state.queue);
         drop(state);
         self.shared.work.notify_all();
-        drop(waiting);
+        waiting.into_iter().for_each(|job| ignore_panic(|| drop(job)));
     }
 }
 

@@ -54,10 +54,15 @@ pub(crate) fn schedule(id: TaskId) -> bool {
 /// Wakes the task once everyone who is ready has run.
 #[inline]
 pub(crate) fn defer(waker: &Waker) {
-    CURRENT.with(|current| match &*current.borrow() {
+    // Of a clone, not of a borrow: cloning or waking a waker that is not ours is user code.
+    match current() {
         Some(core) => core.defer(waker),
-        None => waker.wake_by_ref(),
-    });
+        None => {
+            // No loop turns here that would do it.
+            refill();
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// Takes one operation from the budget of the task poll that is under way. `false`: it is used
@@ -89,6 +94,18 @@ pub(crate) fn enter(core: Rc<Core>) -> Entered {
         _ => panic!("{INSIDE}"),
     });
     Entered
+}
+
+/// [`enter`], unless this thread is in a runtime or at the end of its life.
+pub(crate) fn enter_if_free(core: &Rc<Core>) -> Option<Entered> {
+    let entered = CURRENT.try_with(|current| match current.try_borrow_mut() {
+        Ok(mut current) if current.is_none() => {
+            *current = Some(Rc::clone(core));
+            true
+        }
+        _ => false,
+    });
+    entered.unwrap_or(false).then(|| Entered)
 }
 
 /// The guard of [`enter`].

@@ -77,7 +77,14 @@ impl Epoll {
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         let interest =
             libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLET;
-        sys::epoll_add(self.fd.as_fd(), fd, interest as u32, token)
+        match sys::epoll_add(self.fd.as_fd(), fd, interest as u32, token) {
+            // A copy of a descriptor that was closed here has come back under its number.
+            Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
+                sys::epoll_del(self.fd.as_fd(), fd)?;
+                sys::epoll_add(self.fd.as_fd(), fd, interest as u32, token)
+            }
+            added => added,
+        }
     }
 
     /// Registers `fd` for reading only, edge-triggered.

@@ -222,7 +222,8 @@ impl PollFd {
         self.io(Direction::Read, |fd| sys::read(fd, &mut buf[..len])).await
     }
 
-    /// `write(2)` of some of `buf`; returns how much. At most 1 GiB. Cancel-safe.
+    /// `write(2)` of some of `buf`; returns how much. An empty `buf` is written too: to a datagram
+    /// socket it is a message. At most 1 GiB. Cancel-safe.
     ///
     /// # Errors
     /// As [`io`](Self::io).
@@ -288,7 +289,7 @@ impl PollFd {
     /// Takes the descriptor out of the runtime, open and in nonblocking mode.
     ///
     /// # Errors
-    /// [`is_closed`] after a close; what `epoll_ctl(DEL)` says.
+    /// [`is_closed`] after a close; what `epoll_ctl(DEL)` says, and then the descriptor is closed.
     pub fn into_inner(self) -> io::Result<OwnedFd> {
         let fd = self.fd.borrow_mut().take().ok_or_else(closed)?;
         self.netpoll.delete(fd.as_fd(), &self.entry)?;

@@ -217,9 +217,10 @@ impl Netpoll {
         at_ns: Option<u64>,
     ) -> bool {
         entry.desc.unexpire(dir);
-        let Some(at_ns) = at_ns else {
+        let Some(at_ns) = at_ns.filter(|at_ns| *at_ns != NO_DEADLINE) else {
             if let Some(both) = entry.deadlines.get() {
                 both[dir as usize].at_ns.set(NO_DEADLINE);
+                self.disarm(&both[dir as usize]);
             }
             return false;
         };

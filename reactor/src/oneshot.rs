@@ -53,13 +53,15 @@ impl<T> Receiver<T> {
     /// # Panics
     /// When polled again after it gave the result.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        // Cloning it is code of users, if it is not ours.
+        let receiver = cx.waker().clone();
         let mut shared = lock(&self.0);
         assert!(!shared.taken, "polled after it gave its result");
         if let Some(result) = shared.result.take() {
             shared.taken = true;
             return Poll::Ready(result);
         }
-        let old = shared.receiver.replace(cx.waker().clone());
+        let old = shared.receiver.replace(receiver);
         drop(shared);
         drop(old);
         Poll::Pending

@@ -16,7 +16,7 @@ use bell::Bell;
 
 use crate::handle::SpawnError;
 use crate::sys;
-use crate::task::{RUNTIMES_MAX, TaskId};
+use crate::task::{RUNTIMES_MAX, TaskId, ignore_panic};
 
 mod bell;
 
@@ -88,10 +88,12 @@ pub(crate) fn wake(id: TaskId) {
 impl Address {
     /// Sends a task to the runtime.
     pub(crate) fn spawn(&self, start: Start) -> Result<(), SpawnError> {
+        // What is refused is dropped when the lock is free: it is user code, and may wake.
+        let mut start = Some(start);
         self.push(|inbox| match inbox.spawns.len() {
             REMOTE_SPAWNS_MAX.. => Err(SpawnError::Full),
             _ => {
-                inbox.spawns.push(start);
+                inbox.spawns.extend(start.take());
                 Ok(())
             }
         })
@@ -220,9 +222,11 @@ impl Drop for Place {
             let tenancy = inbox.tenancy;
             std::mem::replace(inbox, Inbox { tenancy, ..Inbox::default() })
         });
-        drop(left);
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         free.returned.push(self.number);
+        drop(free);
+        // Tasks that were never taken in: user code, which may panic.
+        left.spawns.into_iter().for_each(|start| ignore_panic(|| drop(start)));
     }
 }
 

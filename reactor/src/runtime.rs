@@ -216,7 +216,7 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         // Drops of futures may use the runtime, as the futures themselves could. A runtime that is
         // dropped inside another leaves them without: they are dropped all the same.
-        let _entered = context::current().is_none().then(|| context::enter(Rc::clone(&self.core)));
+        let _entered = context::enter_if_free(&self.core);
         self.core.shut_down();
     }
 }
@@ -305,7 +305,7 @@ impl Core {
     fn wake(&self, woken: &mut Woken) {
         self.schedule_all(&mut woken.tasks);
         if !woken.wakers.is_empty() {
-            woken.wakers.drain(..).for_each(Waker::wake);
+            woken.wakers.drain(..).for_each(|waker| ignore_panic(|| waker.wake()));
         }
     }
 

@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use crate::{PollFd, sys};
+use crate::{PollFd, context, sys};
 
 /// Listeners for one signal in a process, at most.
 pub const SIGNAL_LISTENERS_MAX: usize = sys::SIGNAL_SLOTS;
@@ -73,6 +73,7 @@ impl SignalKind {
 /// # Ok(()) }
 /// ```
 pub fn signal(kind: SignalKind) -> io::Result<Signal> {
+    context::with(|_| ());
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     let slots = table.get_or_insert_default().entry(kind.0).or_default();
     let slot = slots.claim(kind)?;

@@ -102,7 +102,8 @@ pub(crate) fn epoll_wait(
         Wait::No => epoll_wait_ms(epoll, events, 0),
         Wait::Forever => epoll_wait_ms(epoll, events, -1),
         Wait::For(time) => match epoll_wait_ns(epoll, events, time) {
-            Err(err) if err.raw_os_error() == Some(libc::ENOSYS) => {
+            // A sandbox that does not know the call may say EPERM.
+            Err(err) if matches!(err.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                 epoll_wait_ms(epoll, events, millis_rounded_up(time))
             }
             result => result,

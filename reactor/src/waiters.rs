@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::task::Waker;
 
-use crate::task::{self, TaskId};
+use crate::task::{self, TaskId, ignore_panic};
 
 /// Those who wait, each in a place of its own.
 ///
@@ -123,6 +123,6 @@ impl Woken {
     /// Wakes them all. Wakers that are not ours run code that is not ours.
     pub(crate) fn wake(&mut self) {
         self.tasks.drain(..).for_each(task::wake);
-        self.wakers.drain(..).for_each(Waker::wake);
+        self.wakers.drain(..).for_each(|waker| ignore_panic(|| waker.wake()));
     }
 }

@@ -8,13 +8,14 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::{future::poll_fn, pin::pin};
 
+use crate::task::ignore_panic;
 use crate::{Runtime, sys};
 
 /// Runs `make(index)` on each of `n` runtimes, on threads of their own, and waits for all.
 ///
-/// The results come in the order of the indices. The first worker that fails ends the others:
-/// their futures are dropped at the next await, and its error is returned. A panic does the same
-/// and goes on in the caller. See [`Workers`] for pinning.
+/// The results come in the order of the indices. A worker that fails ends the others: their futures
+/// are dropped at the next await, and its error is returned (that of the lowest index, should
+/// several fail at once). A panic does the same and goes on in the caller. See [`Workers`] for pinning.
 ///
 /// # Errors
 /// The first error of a worker; [`WorkersError::Start`] when a thread or a runtime cannot be made.
@@ -190,7 +191,7 @@ impl Stop {
         stopping.set = true;
         let waiting = std::mem::take(&mut stopping.waiting);
         drop(stopping);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(|waker| ignore_panic(|| waker.wake()));
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {

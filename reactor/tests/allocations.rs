@@ -46,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Rounds before counting, in which vectors and slabs find their size.
-const WARM_UP: usize = 200;
+const WARM_UP: usize = 500;
 const COUNTED: usize = 2_000;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -84,12 +84,21 @@ impl<F: Future> TaskCell<F> {
         // SAFETY: in state Running the stage is ours (see `poll_future`). Whether or not the drop
         // panics, the stage is overwritten below without being read or dropped again.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { std::ptr::drop_in_place(stage) }));
-        let result = dropped.map_err(JoinError::panic).and(result);
-        // SAFETY: as above; the old value was dropped a moment ago.
+        // SAFETY: as above. The old value was dropped a moment ago; from here on nobody finds it,
+        // whatever the code of users below does.
+        unsafe { stage.write(Stage::Empty) };
+        let result = match dropped {
+            Ok(()) => result,
+            Err(payload) => {
+                ignore_panic(|| drop(result));
+                Err(JoinError::panic(payload))
+            }
+        };
+        // SAFETY: as above; `Empty` needs no drop.
         unsafe { stage.write(Stage::Done(result)) };
         self.state.set(State::Done);
         if let Some(joiner) = self.joiner.take() {
-            joiner.wake();
+            ignore_panic(|| joiner.wake());
         }
     }
 }
@@ -150,10 +159,13 @@ impl<F: Future> Join<F::Output> for TaskCell<F> {
     }
 }
 
-/// Runs `f` and throws a panic of it away: for drops of user values whose task is over.
+/// Runs code of users that nobody waits for (drops of values whose task is over, wakers that are not
+/// ours) and throws its panic away.
 pub(crate) fn ignore_panic(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        log::error!("panic while dropping a finished task: {}", message(&*payload));
+        log::error!("ignored a panic: {}", message(&*payload));
+        // Its drop may panic as well.
+        std::mem::forget(payload);
     }
 }
 

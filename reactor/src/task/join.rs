@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use super::cell::{Join, Task, message};
@@ -65,7 +66,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// Ends a task, without a claim to its result. Cheap to clone.
 ///
-/// It keeps the memory of the task, though not its future, until it is dropped.
+/// It keeps the memory of the task until it is dropped, and a result that nobody has taken; the
+/// future goes when the task ends.
 #[derive(Clone)]
 pub struct AbortHandle {
     task: Rc<dyn Task>,
@@ -97,7 +99,8 @@ pub struct JoinError(Why);
 enum Why {
     Cancelled,
     Rejected,
-    Panicked(Box<dyn Any + Send>),
+    /// Locked only to make the error `Sync`.
+    Panicked(Mutex<Box<dyn Any + Send>>),
 }
 
 impl JoinError {
@@ -110,7 +113,7 @@ impl JoinError {
     }
 
     pub(crate) fn panic(payload: Box<dyn Any + Send>) -> Self {
-        Self(Why::Panicked(payload))
+        Self(Why::Panicked(Mutex::new(payload)))
     }
 
     /// The task was aborted, or its runtime was dropped.
@@ -134,7 +137,9 @@ impl JoinError {
     /// This error itself, when the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
         match self.0 {
-            Why::Panicked(payload) => Ok(payload),
+            Why::Panicked(payload) => {
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+            }
             _ => Err(self),
         }
     }
@@ -151,7 +156,10 @@ impl JoinError {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Why::Panicked(payload) => write!(f, "task panicked: {}", message(&**payload)),
+            Why::Panicked(payload) => {
+                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+                write!(f, "task panicked: {}", message(&**payload))
+            }
             Why::Cancelled => f.write_str("task was cancelled"),
             Why::Rejected => f.write_str("the pool for blocking work is full"),
         }
@@ -168,6 +176,6 @@ impl std::error::Error for JoinError {}
 
 impl From<JoinError> for std::io::Error {
     fn from(err: JoinError) -> Self {
-        std::io::Error::other(err.to_string())
+        std::io::Error::other(err)
     }
 }

@@ -24,7 +24,7 @@ use crate::context;
 
 /// Starts a task on the runtime of this thread, and returns the handle of its result.
 ///
-/// The task runs from the next turn of the loop on, whether the handle is kept or not. Dropping
+/// The task runs when its turn in the queue comes, whether the handle is kept or not. Dropping
 /// the handle detaches the task; [`JoinHandle::abort`] ends it.
 ///
 /// # Panics

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::{AbortHandle, JoinError, JoinHandle};
+use crate::context;
 
 /// Tasks of one kind, to be awaited one after another or ended together.
 ///
@@ -71,6 +72,8 @@ impl<T: 'static> JoinSet<T> {
     where
         F: Future<Output = T> + 'static,
     {
+        // Panics before there is a report, which would name a task that there is not.
+        context::with(|_| ());
         let entry = self.tasks.vacant_entry();
         let report = Report { ended: Rc::clone(&self.ended), key: entry.key() };
         let task = crate::spawn(async move {
