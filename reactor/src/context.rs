@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::netpoll::Netpoll;
 use crate::runtime::Core;
 use crate::task::TaskId;
 
@@ -36,6 +37,15 @@ const OUTSIDE: &str = "called outside a runtime: spawn, sleep and descriptors ne
 
 const INSIDE: &str = "block_on inside a runtime: this thread is already in one; `spawn` a task or \
                       `.await` instead";
+
+/// The netpoll of the runtime of this thread.
+#[inline]
+pub(crate) fn netpoll() -> Option<Rc<Netpoll>> {
+    CURRENT
+        .try_with(|current| current.borrow().as_ref().map(|core| Rc::clone(&core.netpoll)))
+        .ok()
+        .flatten()
+}
 
 /// Schedules a task if it belongs to the runtime of this thread, and says whether it does.
 #[inline]

@@ -260,13 +260,12 @@ impl Netpoll {
         self.turn_ns.get().is_some_and(|turn_ns| at_ns > turn_ns.saturating_add(WELL_AHEAD_NS))
     }
 
-    /// The timer of a deadline fired. The deadline may have moved or gone since it was armed.
+    /// The timer of a deadline fired. The deadline may have moved back since it was armed.
     fn deadline_fired(&self, entry: &Rc<Entry>, dir: Direction, now_ns: u64, woken: &mut Woken) {
         let Some(both) = entry.deadlines.get() else { return };
         let deadline = &both[dir as usize];
         deadline.timer.set(None);
         match deadline.at_ns.get() {
-            NO_DEADLINE => {}
             at_ns if at_ns > now_ns => self.arm(entry, dir, deadline, at_ns),
             _ => entry.desc.expire(dir, woken),
         }

@@ -87,8 +87,8 @@ struct Bound {
 
 impl Sleep {
     fn new(until: Until) -> Self {
-        let state = match context::current() {
-            Some(core) => State::Bound(Bound::new(Rc::clone(&core.netpoll), until)),
+        let state = match context::netpoll() {
+            Some(netpoll) => State::Bound(Bound::new(netpoll, until)),
             None => State::Unbound(until),
         };
         Self { state }

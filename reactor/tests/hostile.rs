@@ -65,6 +65,15 @@ fn a_future_and_a_value_that_both_panic_when_dropped_are_dropped_once() {
     assert_eq!(drops.get(), 1);
 }
 
+#[test]
+fn a_join_error_goes_wherever_errors_go() {
+    fn boxed(err: reactor::JoinError) -> Box<dyn std::error::Error + Send + Sync> {
+        err.into()
+    }
+    let err = virtually(async { spawn(async { panic!("boom") }).await.unwrap_err() });
+    assert_eq!(boxed(err).to_string(), "task panicked: boom");
+}
+
 /// Wakes somebody when it is dropped, or panics when it is woken.
 struct WakeOnDrop(Waker);
 

@@ -83,7 +83,12 @@ impl<F: Future> TaskCell<F> {
         let stage = self.stage.get();
         // SAFETY: in state Running the stage is ours (see `poll_future`). Whether or not the drop
         // panics, the stage is overwritten below without being read or dropped again.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { std::ptr::drop_in_place(stage) }));
+        let drop_future = || unsafe { std::ptr::drop_in_place(stage) };
+        let dropped = if std::mem::needs_drop::<F>() {
+            catch_unwind(AssertUnwindSafe(drop_future))
+        } else {
+            Ok(())
+        };
         // SAFETY: as above. The old value was dropped a moment ago; from here on nobody finds it,
         // whatever the code of users below does.
         unsafe { stage.write(Stage::Empty) };

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use super::cell::{Join, Task, message};
@@ -99,9 +98,15 @@ pub struct JoinError(Why);
 enum Why {
     Cancelled,
     Rejected,
-    /// Locked only to make the error `Sync`.
-    Panicked(Mutex<Box<dyn Any + Send>>),
+    Panicked(Payload),
 }
+
+/// The payload of a panic.
+struct Payload(Box<dyn Any + Send>);
+
+// SAFETY: through a shared reference the payload is only looked at as `&'static str` or `String`
+// (`message`), which are `Sync`; of any other type nothing but its `TypeId` is read.
+unsafe impl Sync for Payload {}
 
 impl JoinError {
     pub(crate) fn cancelled() -> Self {
@@ -113,7 +118,7 @@ impl JoinError {
     }
 
     pub(crate) fn panic(payload: Box<dyn Any + Send>) -> Self {
-        Self(Why::Panicked(Mutex::new(payload)))
+        Self(Why::Panicked(Payload(payload)))
     }
 
     /// The task was aborted, or its runtime was dropped.
@@ -137,9 +142,7 @@ impl JoinError {
     /// This error itself, when the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
         match self.0 {
-            Why::Panicked(payload) => {
-                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
-            }
+            Why::Panicked(payload) => Ok(payload.0),
             _ => Err(self),
         }
     }
@@ -156,10 +159,7 @@ impl JoinError {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Why::Panicked(payload) => {
-                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-                write!(f, "task panicked: {}", message(&**payload))
-            }
+            Why::Panicked(payload) => write!(f, "task panicked: {}", message(&*payload.0)),
             Why::Cancelled => f.write_str("task was cancelled"),
             Why::Rejected => f.write_str("the pool for blocking work is full"),
         }
