@@ -66,7 +66,7 @@ impl Held {
 
 #[test]
 fn nothing_is_left_behind() {
-    let scenarios: [(&str, fn()); 15] = [
+    let scenarios: [(&str, fn()); 16] = [
         ("runtimes", runtimes),
         ("parked tasks", parked_tasks),
         ("tasks that hold each other", tasks_that_hold_each_other),
@@ -77,6 +77,7 @@ fn nothing_is_left_behind() {
         ("wakers of others", wakers_of_others),
         ("join sets", join_sets),
         ("panics", panics),
+        ("panics that are ignored", ignored_panics),
         ("wakers on other threads", wakers_on_other_threads),
         ("remote tasks", remote_tasks),
         ("blocking work", blocking_work),
@@ -286,6 +287,21 @@ fn panics() {
         })
     });
     assert!(std::panic::catch_unwind(root).is_err());
+}
+
+/// Of results that nobody takes: the loop drops them, and lives on.
+fn ignored_panics() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            // A payload that owns memory.
+            std::panic::panic_any(vec![0u8; 100]);
+        }
+    }
+    block_on(async {
+        spawn(async { Bomb }).detach();
+        yield_now().await;
+    });
 }
 
 fn wakers_on_other_threads() {

@@ -169,8 +169,11 @@ impl<F: Future> Join<F::Output> for TaskCell<F> {
 pub(crate) fn ignore_panic(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         log::error!("ignored a panic: {}", message(&*payload));
-        // Its drop may panic as well.
-        std::mem::forget(payload);
+        // Its drop is code of users too. What a panic of that one carries is left alone, or there
+        // would be no end.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
     }
 }
 
