@@ -1,6 +1,7 @@
 //! Which runtime this thread is in, if any.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -9,7 +10,9 @@ use crate::runtime::Core;
 use crate::task::TaskId;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+    // What needs no drop at the end of its thread costs no look at whether it has been dropped. The
+    // guard of `enter` takes it out.
+    static CURRENT: RefCell<Option<ManuallyDrop<Rc<Core>>>> = const { RefCell::new(None) };
     static BUDGET: Cell<u32> = const { Cell::new(OPS_PER_POLL) };
 }
 
@@ -29,7 +32,7 @@ pub(crate) fn with<T>(f: impl FnOnce(&Rc<Core>) -> T) -> T {
 
 /// The runtime of this thread.
 pub(crate) fn current() -> Option<Rc<Core>> {
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    CURRENT.with(|current| current.borrow().as_ref().map(|core| Rc::clone(core)))
 }
 
 const OUTSIDE: &str = "called outside a runtime: spawn, sleep and descriptors need a thread that \
@@ -41,24 +44,19 @@ const INSIDE: &str = "block_on inside a runtime: this thread is already in one; 
 /// The netpoll of the runtime of this thread.
 #[inline]
 pub(crate) fn netpoll() -> Option<Rc<Netpoll>> {
-    CURRENT
-        .try_with(|current| current.borrow().as_ref().map(|core| Rc::clone(&core.netpoll)))
-        .ok()
-        .flatten()
+    CURRENT.with(|current| current.borrow().as_ref().map(|core| Rc::clone(&core.netpoll)))
 }
 
 /// Schedules a task if it belongs to the runtime of this thread, and says whether it does.
 #[inline]
 pub(crate) fn schedule(id: TaskId) -> bool {
-    CURRENT
-        .try_with(|current| match &*current.borrow() {
-            Some(core) if core.id() == id.runtime() => {
-                core.schedule(id);
-                true
-            }
-            _ => false,
-        })
-        .unwrap_or(false)
+    CURRENT.with(|current| match &*current.borrow() {
+        Some(core) if core.id() == id.runtime() => {
+            core.schedule(id);
+            true
+        }
+        _ => false,
+    })
 }
 
 /// Wakes the task once everyone who is ready has run.
@@ -100,22 +98,21 @@ pub(crate) fn refill() {
 /// Inside a runtime: a loop inside a loop would stop the outer one.
 pub(crate) fn enter(core: Rc<Core>) -> Entered {
     CURRENT.with(|current| match current.try_borrow_mut() {
-        Ok(mut current) if current.is_none() => *current = Some(core),
+        Ok(mut current) if current.is_none() => *current = Some(ManuallyDrop::new(core)),
         _ => panic!("{INSIDE}"),
     });
     Entered
 }
 
-/// [`enter`], unless this thread is in a runtime or at the end of its life.
+/// [`enter`], unless this thread is in a runtime.
 pub(crate) fn enter_if_free(core: &Rc<Core>) -> Option<Entered> {
-    let entered = CURRENT.try_with(|current| match current.try_borrow_mut() {
+    CURRENT.with(|current| match current.try_borrow_mut() {
         Ok(mut current) if current.is_none() => {
-            *current = Some(Rc::clone(core));
-            true
+            *current = Some(ManuallyDrop::new(Rc::clone(core)));
+            Some(Entered)
         }
-        _ => false,
-    });
-    entered.unwrap_or(false).then(|| Entered)
+        _ => None,
+    })
 }
 
 /// The guard of [`enter`].
@@ -124,6 +121,6 @@ pub(crate) struct Entered;
 impl Drop for Entered {
     fn drop(&mut self) {
         let core = CURRENT.with(|current| current.borrow_mut().take());
-        drop(core);
+        drop(core.map(ManuallyDrop::into_inner));
     }
 }

@@ -4,10 +4,10 @@
 //! deadline, try the system call, and on `EAGAIN` park until an edge, the deadline or the close;
 //! then try again.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -16,8 +16,8 @@ use std::time::Instant;
 use crate::context;
 use crate::metrics::add;
 use crate::netpoll::{Entry, Netpoll, not_pollable};
-use crate::polldesc::{Direction, POLL_PLACE, Refusal};
-use crate::sys;
+use crate::polldesc::{Direction, Found, POLL_PLACE, Refusal};
+use crate::sys::{self, FdCell};
 use crate::task::named_by;
 use crate::waiters::Woken;
 
@@ -63,8 +63,7 @@ const IO_BYTES_MAX: usize = 1 << 30;
 /// # Ok::<_, std::io::Error>(())
 /// ```
 pub struct PollFd {
-    /// Nothing once closed. Borrowed only around a system call.
-    fd: RefCell<Option<OwnedFd>>,
+    fd: FdCell,
     entry: Rc<Entry>,
     netpoll: Rc<Netpoll>,
     /// Whether a copy of the descriptor is open elsewhere.
@@ -94,7 +93,7 @@ impl PollFd {
     /// Outside a runtime.
     pub fn from_socket(fd: OwnedFd) -> Self {
         let netpoll = context::with(|core| Rc::clone(&core.netpoll));
-        Self { fd: RefCell::new(Some(fd)), entry: Entry::new(), netpoll, shared: Cell::new(false) }
+        Self { fd: FdCell::new(fd), entry: Entry::new(), netpoll, shared: Cell::new(false) }
     }
 
     /// Calls `op` until it is not refused for want of readiness, waiting in between.
@@ -143,9 +142,10 @@ impl PollFd {
         dir: Direction,
         op: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        self.entry.desc.check(dir).map_err(refused)?;
-        if !self.entry.desc.is_ready(dir) {
-            return Err(io::ErrorKind::WouldBlock.into());
+        match self.entry.desc.look(dir) {
+            Found::Ready => {}
+            Found::Idle => return Err(io::ErrorKind::WouldBlock.into()),
+            Found::Refused(refusal) => return Err(refused(refusal)),
         }
         match self.call(op) {
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
@@ -203,10 +203,7 @@ impl PollFd {
     /// seen the call is ignored, since the end itself is still to be read.
     #[inline]
     pub fn drained(&self, dir: Direction) {
-        // Unregistered, no edge would ever lead back to Ready.
-        if self.entry.is_registered() {
-            self.entry.desc.drained(dir);
-        }
+        self.entry.desc.drained(dir);
     }
 
     /// `read(2)` into `buf`. `Ok(0)` is the end of the stream; an empty `buf` gives `Ok(0)` without
@@ -258,7 +255,7 @@ impl PollFd {
                 self.delete();
             }
             self.netpoll.forget(&self.entry);
-            self.release();
+            self.fd.close();
         }
         woken.wake();
     }
@@ -291,16 +288,15 @@ impl PollFd {
     /// # Errors
     /// [`is_closed`] after a close; what `epoll_ctl(DEL)` says, and then the descriptor is closed.
     pub fn into_inner(self) -> io::Result<OwnedFd> {
-        let fd = self.fd.borrow_mut().take().ok_or_else(closed)?;
+        let fd = self.fd.take().ok_or_else(closed)?;
         self.netpoll.delete(fd.as_fd(), &self.entry)?;
         Ok(fd)
     }
 
     #[cold]
     fn delete(&self) {
-        if let Some(fd) = &*self.fd.borrow()
-            && let Err(err) = self.netpoll.delete(fd.as_fd(), &self.entry)
-        {
+        let deleted = self.fd.with(|fd| self.netpoll.delete(fd, &self.entry));
+        if let Some(Err(err)) = deleted {
             log::warn!("cannot take a shared descriptor out of the epoll set: {err}");
         }
     }
@@ -349,30 +345,37 @@ impl PollFd {
         dir: Direction,
         place: &mut u32,
     ) -> Poll<io::Result<()>> {
-        let desc = &self.entry.desc;
-        if let Err(refusal) = desc.check(dir) {
-            return Poll::Ready(Err(refused(refusal)));
+        match self.entry.desc.look(dir) {
+            Found::Ready => Poll::Ready(Ok(())),
+            Found::Idle => self.park(cx, dir, place),
+            Found::Refused(refusal) => Poll::Ready(Err(refused(refusal))),
         }
-        if desc.is_ready(dir) {
-            return Poll::Ready(Ok(()));
-        }
-        if named_by(cx.waker()).is_some_and(|task| task.runtime() != self.netpoll.runtime) {
+    }
+
+    #[inline]
+    fn park(&self, cx: &mut Context<'_>, dir: Direction, place: &mut u32) -> Poll<io::Result<()>> {
+        let task = named_by(cx.waker());
+        if task.is_some_and(|task| task.runtime() != self.netpoll.runtime) {
             return Poll::Ready(Err(elsewhere()));
         }
+        let desc = &self.entry.desc;
         if *place == 0 {
             *place = desc.new_place();
         }
         add(&self.netpoll.counters.parks, 1);
         #[cfg(feature = "trace")]
         log::trace!("park {:#x}: {dir:?}", self.entry.token());
-        desc.park(dir, *place, cx.waker());
+        match task {
+            Some(task) => desc.park_task(dir, *place, task),
+            None => desc.park(dir, *place, cx.waker()),
+        }
         Poll::Pending
     }
 
     /// The system call said `EAGAIN`: from here on an edge has to come.
     #[inline]
     fn blocked(&self, dir: Direction) -> io::Result<()> {
-        if !self.entry.is_registered() {
+        if !self.entry.desc.is_registered() {
             self.register()?;
         }
         self.entry.desc.would_block(dir);
@@ -388,27 +391,10 @@ impl PollFd {
         self.call(|fd| self.netpoll.register(fd, &self.entry))
     }
 
-    /// Calls `f` with the descriptor, and finishes a close that came meanwhile.
+    /// Calls `f` with the descriptor.
     #[inline]
     fn call<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
-        let result = match &*self.fd.borrow() {
-            Some(fd) => f(fd.as_fd()),
-            None => return Err(closed()),
-        };
-        if self.entry.desc.is_closing() {
-            self.release();
-        }
-        result
-    }
-
-    /// Second half of close: gives up the descriptor, unless an operation further up this stack
-    /// is using it, which then does so itself.
-    #[cold]
-    fn release(&self) {
-        if let Ok(mut fd) = self.fd.try_borrow_mut() {
-            let fd = fd.take();
-            drop(fd);
-        }
+        self.fd.with(f).unwrap_or_else(|| Err(closed()))
     }
 
     #[inline]
@@ -438,7 +424,8 @@ impl Drop for PollFd {
 
 impl fmt::Debug for PollFd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PollFd").field("fd", &self.fd.borrow()).finish_non_exhaustive()
+        let fd = self.fd.with(|fd| fd.as_raw_fd());
+        f.debug_struct("PollFd").field("fd", &fd).finish_non_exhaustive()
     }
 }
 
@@ -467,7 +454,9 @@ impl Future for Ready<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Parked { fd, dir, place } = &mut self.parked;
-        fd.poll_ready_within_budget(cx, *dir, place)
+        let ready = fd.poll_ready_within_budget(cx, *dir, place);
+        self.parked.leave_if(&ready);
+        ready
     }
 }
 
@@ -479,8 +468,10 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Io { parked: Parked { fd, dir, place }, op } = self.get_mut();
-        fd.poll_in_place(cx, *dir, place, op)
+        let Io { parked, op } = self.get_mut();
+        let result = parked.fd.poll_in_place(cx, parked.dir, &mut parked.place, op);
+        parked.leave_if(&result);
+        result
     }
 }
 
@@ -489,6 +480,16 @@ struct Parked<'a> {
     fd: &'a PollFd,
     dir: Direction,
     place: u32,
+}
+
+impl Parked<'_> {
+    /// What made the direction Ready took everyone out of their places.
+    #[inline]
+    fn leave_if<T>(&mut self, result: &Poll<io::Result<T>>) {
+        if matches!(result, Poll::Ready(Ok(_))) {
+            self.place = 0;
+        }
+    }
 }
 
 impl Drop for Parked<'_> {

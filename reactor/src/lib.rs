@@ -94,7 +94,6 @@ mod metrics;
 mod netpoll;
 mod oneshot;
 mod polldesc;
-mod queue;
 mod remote;
 mod runtime;
 mod signal;

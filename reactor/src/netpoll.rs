@@ -25,7 +25,7 @@ use crate::metrics::{Counters, add};
 use crate::polldesc::{Direction, PollDesc};
 use crate::sys::Wait;
 use crate::timer::{TimerKey, Timers};
-use crate::waiters::Woken;
+use crate::waiters::{Wakes, Woken};
 
 /// The token of the runtime's own eventfd.
 pub(crate) const WAKE_TOKEN: u64 = u64::MAX;
@@ -90,10 +90,6 @@ impl Entry {
     pub(crate) fn token(&self) -> u64 {
         self.token.get()
     }
-
-    pub(crate) fn is_registered(&self) -> bool {
-        self.token.get() != NO_TOKEN
-    }
 }
 
 impl Netpoll {
@@ -121,7 +117,7 @@ impl Netpoll {
     /// `Unsupported` when the descriptor is of a kind that cannot be polled; what `epoll_ctl` says
     /// otherwise. The registry is then as it was.
     pub(crate) fn register(&self, fd: BorrowedFd<'_>, entry: &Rc<Entry>) -> io::Result<()> {
-        if entry.is_registered() {
+        if entry.desc.is_registered() {
             return Ok(());
         }
         let generation = self.last_generation.get().wrapping_add(1);
@@ -137,6 +133,7 @@ impl Netpoll {
             return Err(explain_add(err));
         }
         entry.token.set(token);
+        entry.desc.set_registered(true);
         Ok(())
     }
 
@@ -144,6 +141,7 @@ impl Netpoll {
     pub(crate) fn forget(&self, entry: &Entry) {
         let token = entry.token.replace(NO_TOKEN);
         if token != NO_TOKEN {
+            entry.desc.set_registered(false);
             let removed = self.entries.borrow_mut().try_remove((token >> 32) as usize);
             drop(removed);
         }
@@ -154,14 +152,14 @@ impl Netpoll {
 
     /// Takes a descriptor that stays open out of the epoll set.
     pub(crate) fn delete(&self, fd: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
-        if entry.is_registered() { self.epoll.delete(fd) } else { Ok(()) }
+        if entry.desc.is_registered() { self.epoll.delete(fd) } else { Ok(()) }
     }
 
-    /// Waits for events, marks their descriptors and moves whom they wake to `woken`.
+    /// Waits for events, marks their descriptors and hands whom they wake to `woken`.
     ///
-    /// All events of a batch are marked before anyone is woken, so whoever runs first sees every
-    /// edge that came with its own.
-    pub(crate) fn wait(&self, wait: Wait, woken: &mut Woken) -> io::Result<usize> {
+    /// All events of a batch are marked before anyone runs, so whoever runs first sees every edge
+    /// that came with its own.
+    pub(crate) fn wait(&self, wait: Wait, woken: &mut impl Wakes) -> io::Result<usize> {
         let entries = self.entries.borrow();
         let events =
             self.epoll.wait(wait, |token, readiness| mark(&entries, token, readiness, woken))?;
@@ -292,7 +290,7 @@ impl Default for Deadline {
 }
 
 #[inline]
-fn mark(entries: &Slab<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut Woken) {
+fn mark(entries: &Slab<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut impl Wakes) {
     // The eventfd's token names no entry: its event has done its work by ending the wait.
     if let Some(entry) = entries.get((token >> 32) as usize)
         && entry.token.get() == token

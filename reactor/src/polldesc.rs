@@ -29,7 +29,8 @@ use std::cell::Cell;
 use std::task::Waker;
 
 use crate::epoll::Readiness;
-use crate::waiters::{Waiters, Woken};
+use crate::task::{self, TaskId};
+use crate::waiters::{Waiters, Wakes};
 
 /// One of the two ways of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,32 +64,53 @@ pub(crate) struct PollDesc {
 const CLOSING: u16 = 1 << 0;
 /// `RDHUP`, `HUP`, `ERR` or `PRI` was seen once. Sticky.
 const NO_SHORT_READS: u16 = 1 << 1;
-const READY: [u16; 2] = [1 << 2, 1 << 3];
-const EXPIRED: [u16; 2] = [1 << 4, 1 << 5];
+/// Epoll reports its edges, so a direction that is not Ready becomes it again.
+const REGISTERED: u16 = 1 << 2;
+
+/// The flags of reading; those of writing are their neighbours.
+const READY: u16 = 1 << 4;
+const EXPIRED: u16 = 1 << 6;
+/// Somebody may be parked. Never beside `READY`.
+const PARKED: u16 = 1 << 8;
+
+impl Direction {
+    #[inline]
+    const fn flag(self, of_reading: u16) -> u16 {
+        of_reading << self as u16
+    }
+}
+
+/// What an operation finds before it is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The direction is Ready: try.
+    Ready,
+    /// It is not: park.
+    Idle,
+    /// Not to be tried, Ready or not: an expired deadline beats data that is there.
+    Refused(Refusal),
+}
 
 impl PollDesc {
     /// Both directions Ready: a new descriptor is tried first.
     pub(crate) fn new() -> Self {
         Self {
-            flags: Cell::new(READY[0] | READY[1]),
+            flags: Cell::new(Direction::Read.flag(READY) | Direction::Write.flag(READY)),
             last_place: Cell::new(POLL_PLACE),
             waiters: Default::default(),
         }
     }
 
-    /// Whether an operation may be tried at all. Comes before any look at readiness: an expired
-    /// deadline beats data that is there.
+    /// Comes before every operation.
     #[inline]
-    pub(crate) fn check(&self, dir: Direction) -> Result<(), Refusal> {
-        if !self.has(CLOSING | EXPIRED[dir as usize]) {
-            return Ok(());
+    pub(crate) fn look(&self, dir: Direction) -> Found {
+        let (ready, expired) = (dir.flag(READY), dir.flag(EXPIRED));
+        match self.flags.get() & (ready | expired | CLOSING) {
+            flags if flags == ready => Found::Ready,
+            0 => Found::Idle,
+            flags if flags & CLOSING != 0 => Found::Refused(Refusal::Closed),
+            _ => Found::Refused(Refusal::Expired),
         }
-        Err(if self.has(CLOSING) { Refusal::Closed } else { Refusal::Expired })
-    }
-
-    #[inline]
-    pub(crate) fn is_ready(&self, dir: Direction) -> bool {
-        self.has(READY[dir as usize])
     }
 
     #[inline]
@@ -96,35 +118,63 @@ impl PollDesc {
         self.has(CLOSING)
     }
 
-    /// Records an event, and moves those whom it lets run to `woken`.
     #[inline]
-    pub(crate) fn event(&self, readiness: Readiness, woken: &mut Woken) {
+    pub(crate) fn is_registered(&self) -> bool {
+        self.has(REGISTERED)
+    }
+
+    /// Epoll knows the descriptor from here on, or no longer.
+    pub(crate) fn set_registered(&self, registered: bool) {
+        if registered {
+            self.set(REGISTERED);
+        } else {
+            self.clear(REGISTERED);
+        }
+    }
+
+    /// Records an event, and hands those whom it lets run to `woken`.
+    #[inline]
+    pub(crate) fn event(&self, readiness: Readiness, woken: &mut impl Wakes) {
+        let mut flags = self.flags.get();
         if readiness.voids_short_reads() {
-            self.set(NO_SHORT_READS);
+            flags |= NO_SHORT_READS;
         }
         if readiness.is_readable() {
-            self.set(READY[0]);
-            self.waiters[0].take(woken);
+            flags |= Direction::Read.flag(READY);
         }
         if readiness.is_writable() {
-            self.set(READY[1]);
-            self.waiters[1].take(woken);
+            flags |= Direction::Write.flag(READY);
+        }
+        self.flags.set(flags);
+        if flags & Direction::Read.flag(READY) != 0 {
+            self.unpark_all(Direction::Read, woken);
+        }
+        if flags & Direction::Write.flag(READY) != 0 {
+            self.unpark_all(Direction::Write, woken);
+        }
+    }
+
+    #[inline]
+    fn unpark_all(&self, dir: Direction, woken: &mut impl Wakes) {
+        if self.has(dir.flag(PARKED)) {
+            self.clear(dir.flag(PARKED));
+            self.waiters[dir as usize].take(woken);
         }
     }
 
     /// The operation said `EAGAIN`.
     #[inline]
     pub(crate) fn would_block(&self, dir: Direction) {
-        self.clear(READY[dir as usize]);
+        self.clear(dir.flag(READY));
     }
 
     /// The operation was short, which proves on a stream socket that there is no more for now.
     /// After an end was seen it proves nothing: data and end came in one edge, and the end is
-    /// still to be read.
+    /// still to be read. Before the descriptor is registered no edge would lead back to Ready.
     #[inline]
     pub(crate) fn drained(&self, dir: Direction) {
-        if !self.has(NO_SHORT_READS) {
-            self.clear(READY[dir as usize]);
+        if self.flags.get() & (NO_SHORT_READS | REGISTERED) == REGISTERED {
+            self.clear(dir.flag(READY));
         }
     }
 
@@ -140,11 +190,30 @@ impl PollDesc {
         place
     }
 
-    /// Parks `waker` in `place`, in the stead of what is there. The direction must not be Ready.
-    #[inline]
+    /// Parks `waker` in `place`, in the stead of what is there. The direction must be Idle.
     pub(crate) fn park(&self, dir: Direction, place: u32, waker: &Waker) {
-        debug_assert!(!self.is_ready(dir) && self.check(dir).is_ok());
-        self.waiters[dir as usize].park(place, waker);
+        match task::named_by(waker) {
+            Some(task) => self.park_task(dir, place, task),
+            None => {
+                debug_assert_eq!(self.look(dir), Found::Idle);
+                let waker = waker.clone();
+                self.set(dir.flag(PARKED));
+                self.waiters[dir as usize].park_among_others(place, waker);
+            }
+        }
+    }
+
+    /// [`park`](Self::park) for a task of ours.
+    #[inline]
+    pub(crate) fn park_task(&self, dir: Direction, place: u32, task: TaskId) {
+        debug_assert_eq!(self.look(dir), Found::Idle);
+        let (waiters, parked) = (&self.waiters[dir as usize], dir.flag(PARKED));
+        if self.has(parked) {
+            waiters.park(place, task);
+        } else {
+            self.set(parked);
+            waiters.park_first(place, task);
+        }
     }
 
     /// Leaves a parking place: a future was dropped while it waited.
@@ -154,22 +223,22 @@ impl PollDesc {
     }
 
     /// The deadline of a direction has passed.
-    pub(crate) fn expire(&self, dir: Direction, woken: &mut Woken) {
-        self.set(EXPIRED[dir as usize]);
-        self.waiters[dir as usize].take(woken);
+    pub(crate) fn expire(&self, dir: Direction, woken: &mut impl Wakes) {
+        self.set(dir.flag(EXPIRED));
+        self.unpark_all(dir, woken);
     }
 
     /// Another deadline was set: the direction is usable again.
     pub(crate) fn unexpire(&self, dir: Direction) {
-        self.clear(EXPIRED[dir as usize]);
+        self.clear(dir.flag(EXPIRED));
     }
 
     /// First half of close: nothing can park from here on. Says whether it was open.
-    pub(crate) fn close(&self, woken: &mut Woken) -> bool {
+    pub(crate) fn close(&self, woken: &mut impl Wakes) -> bool {
         let was_open = !self.is_closing();
         self.set(CLOSING);
-        self.waiters[0].take(woken);
-        self.waiters[1].take(woken);
+        self.unpark_all(Direction::Read, woken);
+        self.unpark_all(Direction::Write, woken);
         was_open
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -11,13 +12,12 @@ use crate::blocking::{BLOCKING_THREADS_MAX, Pool};
 use crate::clock::{Clock, saturating_ns};
 use crate::context;
 use crate::handle::Handle;
-use crate::metrics::{Metrics, add};
+use crate::metrics::{Counters, Metrics, add};
 use crate::netpoll::{Alarm, Netpoll};
-use crate::queue::{RunQueue, Runnable};
 use crate::remote::{self, Mail, Place};
 use crate::sys::{self, Wait};
-use crate::task::{self, JoinHandle, Task, TaskCell, TaskId, ignore_panic, waker};
-use crate::waiters::Woken;
+use crate::task::{self, JoinHandle, Next, RunQueue, Scheduler, TaskId, ignore_panic, waker};
+use crate::waiters::{Wakes, Woken};
 
 /// Task polls in one turn of the loop, unless [`Builder::tasks_per_turn`] says otherwise.
 pub const TASKS_PER_TURN: u32 = 128;
@@ -42,7 +42,7 @@ struct Buffers {
     woken: Woken,
     due: Vec<Alarm>,
     mail: Mail,
-    deferred: Woken,
+    deferred: Vec<Waker>,
 }
 
 /// Settings of a [`Runtime`].
@@ -57,7 +57,7 @@ pub struct Builder {
 
 /// What the loop, the tasks and the wakers share.
 pub(crate) struct Core {
-    queue: RefCell<RunQueue>,
+    queue: RunQueue,
     pub(crate) netpoll: Rc<Netpoll>,
     place: Place,
     tasks_per_turn: u32,
@@ -67,8 +67,8 @@ pub(crate) struct Core {
     threads_slack_ns: Cell<Option<u64>>,
     shut_down: Cell<bool>,
     pub(crate) pool: Pool,
-    /// Tasks that yielded: they go behind everyone who is ready.
-    deferred: RefCell<Woken>,
+    /// Those that yielded and are no tasks of ours: they go behind everyone who is ready.
+    deferred: RefCell<Vec<Waker>>,
 }
 
 /// Runs a future to its end on a new [`Runtime`].
@@ -144,7 +144,7 @@ impl Builder {
         netpoll.add_wake(place.eventfd())?;
         let address = place.address();
         let core = Core {
-            queue: RefCell::new(RunQueue::new(place.number())),
+            queue: RunQueue::new(place.number()),
             netpoll: Rc::new(netpoll),
             place,
             tasks_per_turn: self.tasks_per_turn,
@@ -181,9 +181,9 @@ impl Runtime {
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let Self { core, buffers } = self;
         let _entered = context::enter(Rc::clone(core));
-        let root = Root { core, id: core.queue.borrow_mut().insert_root() };
+        let waker = waker(core.queue.insert_root());
+        let _root = Root { core };
         let mut future = pin!(future);
-        let waker = waker(root.id);
         let mut cx = Context::from_waker(&waker);
         let mut poll_root = || {
             context::refill();
@@ -208,7 +208,7 @@ impl Runtime {
 
     /// How many tasks are alive, the future of `block_on` not among them.
     pub fn tasks(&self) -> usize {
-        self.core.queue.borrow().tasks()
+        self.core.queue.tasks()
     }
 }
 
@@ -221,23 +221,35 @@ impl Drop for Runtime {
     }
 }
 
-/// Lets go of a task that is over. Its result goes with it, if nobody waits: user code.
-fn drop_finished(task: Rc<dyn Task>) {
-    if Rc::strong_count(&task) == 1 {
-        ignore_panic(|| drop(task));
-    }
-}
-
 /// The root future's slot. It is given up, and the thread set back, also when the future panics.
 struct Root<'a> {
     core: &'a Core,
-    id: TaskId,
 }
 
 impl Drop for Root<'_> {
     fn drop(&mut self) {
-        self.core.queue.borrow_mut().remove(self.id);
+        self.core.queue.remove_root();
         self.core.restore_timer_slack();
+    }
+}
+
+/// Puts the tasks that events wake straight into the run queue: nobody runs before the next turn.
+struct EventSink<'a> {
+    scheduler: Scheduler<'a>,
+    counters: &'a Counters,
+    wakers: &'a mut Vec<Waker>,
+}
+
+impl Wakes for EventSink<'_> {
+    #[inline]
+    fn task(&mut self, id: TaskId) {
+        // Only tasks of this runtime park at its descriptors.
+        add(&self.counters.wakes, 1);
+        self.scheduler.schedule(id);
+    }
+
+    fn wakers(&mut self) -> &mut Vec<Waker> {
+        self.wakers
     }
 }
 
@@ -252,7 +264,7 @@ impl Core {
 
     pub(crate) fn metrics(&self) -> Metrics {
         Metrics {
-            tasks: self.queue.borrow().tasks(),
+            tasks: self.queue.tasks(),
             descriptors: self.netpoll.descriptors(),
             timers: self.netpoll.timers.borrow().len(),
             ..self.netpoll.counters.snapshot()
@@ -263,19 +275,19 @@ impl Core {
     where
         F: Future + 'static,
     {
-        let task = Rc::new(TaskCell::new(future));
+        let (task, handle) = JoinHandle::allocate(future);
         if self.shut_down.get() {
             task.cancel();
-            return JoinHandle::new(task, TaskId::new(self.id(), 0, 0));
+        } else {
+            self.queue.insert(task);
         }
-        let id = self.queue.borrow_mut().insert(Rc::clone(&task) as Rc<dyn Task>);
-        JoinHandle::new(task, id)
+        handle
     }
 
     #[inline]
     pub(crate) fn schedule(&self, id: TaskId) {
         add(&self.netpoll.counters.wakes, 1);
-        self.queue.borrow_mut().schedule(id);
+        self.queue.schedule(id);
     }
 
     /// One turn of the loop. `Ready` when the root future is.
@@ -293,11 +305,11 @@ impl Core {
         let woken = &mut buffers.woken;
         self.netpoll.fire_timers(&mut buffers.due, woken);
         // 4. Events: without blocking while tasks are ready, else until the next timer.
-        let idle = woken.is_empty() && self.queue.borrow().is_empty() && !self.has_deferred();
-        self.wait(idle, woken);
+        let idle = woken.is_empty() && self.queue.is_empty() && self.deferred.borrow().is_empty();
+        self.wait(idle, &mut woken.wakers);
         // 5. Every event is marked by now, and no borrow is held: wake. Yielders come last.
         self.wake(woken);
-        self.wake_deferred(&mut buffers.deferred);
+        self.take_yielded(&mut buffers.deferred);
         Poll::Pending
     }
 
@@ -315,10 +327,9 @@ impl Core {
             return;
         }
         add(&self.netpoll.counters.wakes, tasks.len());
-        let mut queue = self.queue.borrow_mut();
         for id in tasks.iter() {
             if id.runtime() == self.id() {
-                queue.schedule(*id);
+                self.queue.schedule(*id);
             } else {
                 // A task of another runtime waited for a descriptor or a timer of this one.
                 remote::wake(*id);
@@ -342,92 +353,105 @@ impl Core {
         buffers: &mut Buffers,
         poll_root: &mut impl FnMut() -> Poll<T>,
     ) -> Poll<T> {
-        for _ in 0..self.tasks_per_turn {
-            let runnable = self.queue.borrow_mut().pop();
-            match runnable {
-                // Looked for once a round, or a task that yields for ever would delay it by a turn.
-                None if self.place.has_mail() => self.take_mail(&mut buffers.mail),
-                None if self.wake_deferred(&mut buffers.deferred) => {}
-                None => break,
-                Some(Runnable::Task(id, task)) => self.run(id, task),
-                Some(Runnable::Root) => {
+        let mut polls_left = self.tasks_per_turn;
+        while polls_left > 0 {
+            // Around many polls, so that it costs a task nothing. The queue knows who panicked.
+            match catch_unwind(AssertUnwindSafe(|| self.run_tasks(&mut polls_left))) {
+                Ok(Next::Ran) => {}
+                Ok(Next::Root) => {
                     if let Poll::Ready(output) = poll_root() {
                         return Poll::Ready(output);
                     }
                 }
+                // Looked for once a round, or a task that yields for ever would delay it by a turn.
+                Ok(Next::Nobody) if self.place.has_mail() => self.take_mail(&mut buffers.mail),
+                Ok(Next::Nobody) if self.take_yielded(&mut buffers.deferred) => {}
+                Ok(Next::Nobody) => break,
+                Err(payload) => self.queue.end_running(payload),
             }
         }
         Poll::Pending
     }
 
+    /// Runs tasks until it is not a task's turn, or the budget is used up.
+    #[inline]
+    fn run_tasks(&self, polls_left: &mut u32) -> Next {
+        let begin = || {
+            add(&self.netpoll.counters.polls, 1);
+            context::refill();
+        };
+        while *polls_left > 0 {
+            *polls_left -= 1;
+            match self.queue.run_next(begin) {
+                Next::Ran => {}
+                other => return other,
+            }
+        }
+        Next::Ran
+    }
+
     /// Wakes a task once everyone who is ready has run.
     pub(crate) fn defer(&self, waker: &Waker) {
         match task::named_by(waker) {
-            Some(id) => self.deferred.borrow_mut().tasks.push(id),
-            None => {
+            Some(id) if id.runtime() == self.id() => {
+                add(&self.netpoll.counters.wakes, 1);
+                self.queue.schedule_last(id);
+            }
+            _ => {
                 let waker = waker.clone();
-                self.deferred.borrow_mut().wakers.push(waker);
+                self.deferred.borrow_mut().push(waker);
             }
         }
     }
 
-    fn has_deferred(&self) -> bool {
-        !self.deferred.borrow().is_empty()
-    }
-
-    /// Wakes the tasks that yielded. Says whether there were any. `buffer` is empty.
+    /// Makes those ready who yielded. Says whether there were any. `buffer` is empty.
     #[inline]
-    fn wake_deferred(&self, buffer: &mut Woken) -> bool {
-        if !self.has_deferred() {
-            return false;
+    fn take_yielded(&self, buffer: &mut Vec<Waker>) -> bool {
+        let mut any = self.queue.take_yielded();
+        if !self.deferred.borrow().is_empty() {
+            any = true;
+            // A waker that is not ours may defer another: it goes to the next list.
+            std::mem::swap(&mut *self.deferred.borrow_mut(), buffer);
+            buffer.drain(..).for_each(|waker| ignore_panic(|| waker.wake()));
         }
-        // A waker that is not ours may defer another: it goes to the next list.
-        std::mem::swap(&mut *self.deferred.borrow_mut(), buffer);
-        self.wake(buffer);
-        true
+        any
     }
 
-    #[inline]
-    fn run(&self, id: TaskId, task: Rc<dyn Task>) {
-        add(&self.netpoll.counters.polls, 1);
-        context::refill();
-        let waker = waker(id);
-        if task.run(&mut Context::from_waker(&waker)) {
-            self.queue.borrow_mut().remove(id);
-            drop_finished(task);
-        } else {
-            self.queue.borrow_mut().put_back(id, task);
-        }
-    }
-
-    fn wait(&self, idle: bool, woken: &mut Woken) {
+    fn wait(&self, idle: bool, wakers: &mut Vec<Waker>) {
         let result = if !idle {
-            self.netpoll.wait(Wait::No, woken)
+            self.look(Wait::No, wakers)
         } else if self.netpoll.clock.is_paused() {
-            self.wait_or_jump(woken)
+            self.wait_or_jump(wakers)
         } else {
             let wait = self.netpoll.wait_until_next_timer();
-            self.sleep(wait, woken)
+            self.sleep(wait, wakers)
         };
         // The set itself is at fault (a bad descriptor number, a bad buffer), never a descriptor
         // in it: a broken loop must not go on as if it waited.
         result.unwrap_or_else(|err| panic!("epoll_wait: {err}"));
     }
 
-    fn sleep(&self, wait: Wait, woken: &mut Woken) -> io::Result<usize> {
+    fn sleep(&self, wait: Wait, wakers: &mut Vec<Waker>) -> io::Result<usize> {
         if !self.place.fall_asleep() {
-            return self.netpoll.wait(Wait::No, woken);
+            return self.look(Wait::No, wakers);
         }
         if matches!(wait, Wait::For(_)) && self.threads_slack_ns.get().is_none() {
             self.set_timer_slack();
         }
         let before = self.measure_time.then(Instant::now);
-        let result = self.netpoll.wait(wait, woken);
+        let result = self.look(wait, wakers);
         self.place.wake_up();
         if let Some(before) = before {
             add(&self.netpoll.counters.idle_ns, before.elapsed().as_nanos() as usize);
         }
         result
+    }
+
+    /// Takes the events of the poller, and puts whom they wake into the run queue.
+    fn look(&self, wait: Wait, wakers: &mut Vec<Waker>) -> io::Result<usize> {
+        let scheduler = self.queue.scheduler();
+        let mut sink = EventSink { scheduler, counters: &self.netpoll.counters, wakers };
+        self.netpoll.wait(wait, &mut sink)
     }
 
     #[cold]
@@ -451,8 +475,8 @@ impl Core {
     }
 
     /// Under virtual time: descriptors first, and when they have nothing, the next timer.
-    fn wait_or_jump(&self, woken: &mut Woken) -> io::Result<usize> {
-        let events = self.netpoll.wait(Wait::No, woken)?;
+    fn wait_or_jump(&self, wakers: &mut Vec<Waker>) -> io::Result<usize> {
+        let events = self.look(Wait::No, wakers)?;
         if events > 0 {
             return Ok(events);
         }
@@ -463,7 +487,7 @@ impl Core {
             Some(next_ns) if !self.pool.is_busy() && !self.place.has_mail() => {
                 self.netpoll.clock.advance_to(next_ns);
             }
-            _ => return self.sleep(Wait::Forever, woken),
+            _ => return self.sleep(Wait::Forever, wakers),
         }
         Ok(0)
     }
@@ -473,13 +497,8 @@ impl Core {
         self.pool.shut_down();
         // What these drops spawn never gets a slot, so there is no going back.
         let mut from = 0;
-        loop {
-            let next = self.queue.borrow_mut().take_from(from);
-            let Some((id, task)) = next else { break };
-            from = id.index() + 1;
-            task.cancel();
-            self.queue.borrow_mut().remove(id);
-            drop_finished(task);
+        while let Some(index) = self.queue.cancel_from(from) {
+            from = index + 1;
         }
     }
 }

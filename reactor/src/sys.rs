@@ -13,8 +13,11 @@ pub(crate) use libc::epoll_event as EpollEvent;
 
 #[cfg(test)]
 pub(crate) mod fault;
+mod fd_cell;
+
 #[cfg(test)]
 use fault::scripted;
+pub(crate) use fd_cell::FdCell;
 
 /// Where a test's script fails a system call (see `fault.rs`). Here there are none.
 #[cfg(not(test))]

@@ -27,6 +27,12 @@ struct Waiter {
     waker: Waker,
 }
 
+/// Takes in those who are to run. It runs no code of users: wakers that are not ours wait in a list.
+pub(crate) trait Wakes {
+    fn task(&mut self, id: TaskId);
+    fn wakers(&mut self) -> &mut Vec<Waker>;
+}
+
 /// Those who are to be woken once no borrow is held.
 #[derive(Default)]
 pub(crate) struct Woken {
@@ -35,26 +41,27 @@ pub(crate) struct Woken {
 }
 
 impl Waiters {
-    /// Parks in `place`, in the stead of who is there.
+    /// Parks a task where nobody is parked.
     #[inline]
-    pub(crate) fn park(&self, place: u32, waker: &Waker) {
-        match task::named_by(waker) {
-            Some(id) if !self.crowded.get() && self.may_take(place) => {
-                self.task.set(Some(id));
-                self.place.set(place);
-            }
-            _ => self.park_among_others(place, waker.clone()),
+    pub(crate) fn park_first(&self, place: u32, task: TaskId) {
+        debug_assert!(self.task.get().is_none() && !self.crowded.get());
+        self.task.set(Some(task));
+        self.place.set(place);
+    }
+
+    /// Parks a task in `place`, in the stead of who is there.
+    pub(crate) fn park(&self, place: u32, task: TaskId) {
+        if !self.crowded.get() && (self.task.get().is_none() || self.place.get() == place) {
+            self.task.set(Some(task));
+            self.place.set(place);
+        } else {
+            self.park_among_others(place, Waker::clone(&task::waker(task)));
         }
     }
 
-    /// Whether the first place is free, or `place` is what it is.
-    #[inline]
-    fn may_take(&self, place: u32) -> bool {
-        self.task.get().is_none() || self.place.get() == place
-    }
-
+    /// Parks anyone in `place`, in the stead of who is there.
     #[cold]
-    fn park_among_others(&self, place: u32, waker: Waker) {
+    pub(crate) fn park_among_others(&self, place: u32, waker: Waker) {
         if self.task.get().is_some() && self.place.get() == place {
             self.task.set(None);
         }
@@ -96,22 +103,32 @@ impl Waiters {
         self.others.set((!others.is_empty()).then_some(others));
     }
 
-    /// Moves everyone to `woken`.
+    /// Hands everyone to `woken`.
     #[inline]
-    pub(crate) fn take(&self, woken: &mut Woken) {
+    pub(crate) fn take(&self, woken: &mut impl Wakes) {
         if let Some(id) = self.task.take() {
-            woken.tasks.push(id);
+            woken.task(id);
         }
         if self.crowded.get() {
-            self.take_others(woken);
+            self.take_others(woken.wakers());
         }
     }
 
     #[cold]
-    fn take_others(&self, woken: &mut Woken) {
+    fn take_others(&self, woken: &mut Vec<Waker>) {
         self.crowded.set(false);
         let others = self.others.take().unwrap_or_default();
-        woken.wakers.extend(others.into_iter().map(|other| other.waker));
+        woken.extend(others.into_iter().map(|other| other.waker));
+    }
+}
+
+impl Wakes for Woken {
+    fn task(&mut self, id: TaskId) {
+        self.tasks.push(id);
+    }
+
+    fn wakers(&mut self) -> &mut Vec<Waker> {
+        &mut self.wakers
     }
 }
 

@@ -1,97 +1,74 @@
 //! The task cell: one allocation that holds first the future, then its result.
 
 use std::any::Any;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
 
-use super::JoinError;
+use super::header::{Header, State, TaskRef, Vtable};
+use super::{JoinError, named_by, wake};
 
-/// What the run queue does with a task, whatever its future is.
-pub(crate) trait Task {
-    /// Polls the future once, or drops it when the task was aborted. Returns whether the task is
-    /// over. Panics of the future end up in the result.
-    fn run(&self, cx: &mut Context<'_>) -> bool;
-
-    /// Drops the future unless the task is over; its result is then "cancelled".
-    fn cancel(&self);
-
-    /// Makes the next [`run`](Self::run) cancel.
-    fn request_abort(&self);
-
-    /// Whether the future has ended.
-    fn is_finished(&self) -> bool;
-}
-
-/// What a [`JoinHandle`](super::JoinHandle) does with a task, whatever its future is.
-pub(crate) trait Join<T>: Task {
-    fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>>;
-}
-
-/// Who may touch the stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The stage holds the future, and `run` or `cancel` may take it up.
-    Waiting,
-    /// The future is being polled or dropped further up this stack, and nobody else touches it.
-    Running,
-    /// The stage holds the result, and the join handle may take it.
-    Done,
-    /// The result was taken. The stage is empty.
-    Taken,
-}
-
-enum Stage<F: Future> {
-    Future(F),
-    Done(Result<F::Output, JoinError>),
-    Empty,
-}
-
-/// A future, then its result, and whoever waits for it.
-pub(crate) struct TaskCell<F: Future> {
-    state: Cell<State>,
-    abort: Cell<bool>,
-    joiner: Cell<Option<Waker>>,
+/// A task with its type. The header comes first, so that a pointer to the cell is one to the header.
+#[repr(C)]
+struct TaskCell<F: Future> {
+    header: Header,
     stage: UnsafeCell<Stage<F>>,
 }
 
+/// The future, then its result. Which of them it is, the header's [`State`] says.
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    result: ManuallyDrop<Result<F::Output, JoinError>>,
+}
+
+/// Makes a task, in one allocation.
+pub(crate) fn allocate<F: Future + 'static>(future: F) -> TaskRef {
+    let cell = Box::new(TaskCell {
+        header: Header::new(const { &TaskCell::<F>::VTABLE }),
+        stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
+    });
+    let cell = NonNull::from(Box::leak(cell));
+    // SAFETY: the pointer is to the whole cell, whose first field the header is and whose table is
+    // that of its type; a new header counts one reference.
+    unsafe { TaskRef::from_raw(cell.cast()) }
+}
+
 impl<F: Future> TaskCell<F> {
-    pub(crate) fn new(future: F) -> Self {
-        Self {
-            state: Cell::new(State::Waiting),
-            abort: Cell::new(false),
-            joiner: Cell::new(None),
-            stage: UnsafeCell::new(Stage::Future(future)),
-        }
+    const VTABLE: Vtable =
+        Vtable { poll: poll::<F>, end: end::<F>, take: take::<F>, free: free::<F> };
+
+    /// # Safety
+    /// `header` is that of a live `TaskCell<F>`.
+    unsafe fn of<'a>(header: NonNull<Header>) -> &'a Self {
+        // SAFETY: the header is the first field of the cell, and the pointer has the provenance of
+        // all of it (`allocate`). The cell is changed through its cells only.
+        unsafe { header.cast::<Self>().as_ref() }
     }
 
-    fn poll_future(&self, cx: &mut Context<'_>) -> Poll<F::Output> {
-        debug_assert_eq!(self.state.get(), State::Running);
-        // SAFETY: in state Running only the one who set it touches the stage, and that is our
-        // caller; the cell is `!Sync`, so no other thread does either.
-        let stage = unsafe { &mut *self.stage.get() };
-        let Stage::Future(future) = stage else { unreachable!("Running without a future") };
-        // SAFETY: the future lives in a cell that sits in an `Rc` and is never moved; it is
-        // dropped in place, by `end` or with the cell.
-        unsafe { Pin::new_unchecked(future) }.poll(cx)
+    fn future(&self) -> *mut F {
+        debug_assert_eq!(self.header.state.get(), State::Running);
+        // Fields of a union share its address.
+        self.stage.get().cast()
     }
 
-    /// Drops the future where it is and puts the result in its place.
+    fn result(&self) -> *mut Result<F::Output, JoinError> {
+        self.stage.get().cast()
+    }
+
+    /// Drops the future where it is, puts the result in its place, and wakes who waits for it.
     fn end(&self, result: Result<F::Output, JoinError>) {
-        debug_assert_eq!(self.state.get(), State::Running);
-        let stage = self.stage.get();
-        // SAFETY: in state Running the stage is ours (see `poll_future`). Whether or not the drop
-        // panics, the stage is overwritten below without being read or dropped again.
-        let drop_future = || unsafe { std::ptr::drop_in_place(stage) };
+        // SAFETY: in state Running the future is there, and nobody but the one who set the state,
+        // our caller, touches it. Whether or not the drop panics, it is overwritten below without
+        // being read or dropped again.
+        let drop_future = || unsafe { self.future().drop_in_place() };
         let dropped = if std::mem::needs_drop::<F>() {
             catch_unwind(AssertUnwindSafe(drop_future))
         } else {
             Ok(())
         };
-        // SAFETY: as above. The old value was dropped a moment ago; from here on nobody finds it,
-        // whatever the code of users below does.
-        unsafe { stage.write(Stage::Empty) };
         let result = match dropped {
             Ok(()) => result,
             Err(payload) => {
@@ -99,68 +76,80 @@ impl<F: Future> TaskCell<F> {
                 Err(JoinError::panic(payload))
             }
         };
-        // SAFETY: as above; `Empty` needs no drop.
-        unsafe { stage.write(Stage::Done(result)) };
-        self.state.set(State::Done);
-        if let Some(joiner) = self.joiner.take() {
-            ignore_panic(|| joiner.wake());
+        // SAFETY: as above; the future is gone.
+        unsafe { self.result().write(result) };
+        self.header.state.set(State::Done);
+        if let Some(joiner) = self.header.joiner.take() {
+            match named_by(&joiner) {
+                Some(task) => wake(task),
+                None => ignore_panic(|| joiner.wake()),
+            }
         }
     }
 }
 
-impl<F: Future> Task for TaskCell<F> {
-    fn run(&self, cx: &mut Context<'_>) -> bool {
-        if self.abort.get() {
-            self.cancel();
-            return true;
+/// [`Vtable::poll`].
+///
+/// # Safety
+/// That of the table.
+unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
+    // SAFETY: as the caller promises.
+    let cell = unsafe { TaskCell::<F>::of(header) };
+    cell.header.state.set(State::Running);
+    // SAFETY: the state was Waiting, so the future is there; from Running on nobody else touches
+    // it. The cell is never moved, and its future is dropped in place.
+    let future = unsafe { Pin::new_unchecked(&mut *cell.future()) };
+    match future.poll(cx) {
+        Poll::Pending => {
+            cell.header.state.set(State::Waiting);
+            false
         }
-        debug_assert_eq!(self.state.get(), State::Waiting);
-        self.state.set(State::Running);
-        match catch_unwind(AssertUnwindSafe(|| self.poll_future(cx))) {
-            Ok(Poll::Pending) => {
-                self.state.set(State::Waiting);
-                return false;
-            }
-            Ok(Poll::Ready(output)) => self.end(Ok(output)),
-            Err(payload) => self.end(Err(JoinError::panic(payload))),
+        Poll::Ready(output) => {
+            cell.end(Ok(output));
+            true
         }
-        true
-    }
-
-    fn cancel(&self) {
-        if self.state.get() == State::Waiting {
-            self.state.set(State::Running);
-            self.end(Err(JoinError::cancelled()));
-        }
-    }
-
-    fn request_abort(&self) {
-        self.abort.set(true);
-    }
-
-    fn is_finished(&self) -> bool {
-        matches!(self.state.get(), State::Done | State::Taken)
     }
 }
 
-impl<F: Future> Join<F::Output> for TaskCell<F> {
-    fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<F::Output, JoinError>> {
-        match self.state.get() {
-            State::Waiting | State::Running => {
-                let old = self.joiner.replace(Some(cx.waker().clone()));
-                drop(old);
-                Poll::Pending
-            }
-            State::Done => {
-                self.state.set(State::Taken);
-                // SAFETY: in state Done nobody but the one join handle touches the stage, and
-                // state Taken, set above, keeps it from coming here twice.
-                let stage = unsafe { self.stage.get().replace(Stage::Empty) };
-                let Stage::Done(result) = stage else { unreachable!("Done without a result") };
-                Poll::Ready(result)
-            }
-            State::Taken => panic!("JoinHandle polled after it gave its result"),
-        }
+/// [`Vtable::end`].
+///
+/// # Safety
+/// That of the table.
+unsafe fn end<F: Future>(header: NonNull<Header>, err: JoinError) {
+    // SAFETY: as the caller promises.
+    unsafe { TaskCell::<F>::of(header) }.end(Err(err));
+}
+
+/// [`Vtable::take`].
+///
+/// # Safety
+/// That of the table; `place` is for a `Result<F::Output, JoinError>`.
+unsafe fn take<F: Future>(header: NonNull<Header>, place: NonNull<()>) {
+    // SAFETY: as the caller promises.
+    let cell = unsafe { TaskCell::<F>::of(header) };
+    cell.header.state.set(State::Taken);
+    // SAFETY: the state was Done, so the result is there, and in state Taken nobody reads it again.
+    let result = unsafe { cell.result().read() };
+    // SAFETY: as the caller promises.
+    unsafe { place.cast().write(result) };
+}
+
+/// [`Vtable::free`].
+///
+/// # Safety
+/// That of the table; no reference to the task is left.
+unsafe fn free<F: Future>(header: NonNull<Header>) {
+    // SAFETY: the cell came from a box (`allocate`) and nobody else has it. Its memory goes with the
+    // box, also when the drop of what is in it panics.
+    let mut cell = unsafe { Box::from_raw(header.cast::<TaskCell<F>>().as_ptr()) };
+    let state = cell.header.state.get();
+    let stage = cell.stage.get_mut();
+    match state {
+        // SAFETY: the future is there, and not used any more.
+        State::Waiting | State::Running => unsafe { ManuallyDrop::drop(&mut stage.future) },
+        // SAFETY: the result is there, and not used any more.
+        State::Done => unsafe { ManuallyDrop::drop(&mut stage.result) },
+        State::Taken => {}
     }
 }
 
@@ -168,12 +157,18 @@ impl<F: Future> Join<F::Output> for TaskCell<F> {
 /// ours) and throws its panic away.
 pub(crate) fn ignore_panic(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        log::error!("ignored a panic: {}", message(&*payload));
-        // Its drop is code of users too. What a panic of that one carries is left alone, or there
-        // would be no end.
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(again);
-        }
+        ignore(payload);
+    }
+}
+
+/// Throws the payload of a panic away.
+#[cold]
+pub(crate) fn ignore(payload: Box<dyn Any + Send>) {
+    log::error!("ignored a panic: {}", message(&*payload));
+    // Its drop is code of users too. What a panic of that one carries is left alone, or there would
+    // be no end.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
     }
 }
 

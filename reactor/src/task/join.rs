@@ -2,12 +2,13 @@
 
 use std::any::Any;
 use std::fmt;
+use std::marker::PhantomData;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::cell::{Join, Task, message};
-use super::{TaskId, waker};
+use super::cell::{allocate, message};
+use super::header::TaskRef;
+use super::wake;
 
 /// Waits for a task. A future of what the task's future returns.
 ///
@@ -18,13 +19,19 @@ use super::{TaskId, waker};
 /// When polled again after it gave its result.
 #[must_use = "dropping a JoinHandle detaches the task; say so with `drop(..)` or `.detach()`"]
 pub struct JoinHandle<T> {
-    task: Rc<dyn Join<T>>,
-    id: TaskId,
+    task: TaskRef,
+    /// What the task's future returns.
+    output: PhantomData<fn() -> T>,
 }
 
 impl<T> JoinHandle<T> {
-    pub(crate) fn new(task: Rc<dyn Join<T>>, id: TaskId) -> Self {
-        Self { task, id }
+    /// Makes a task of a future, and the handle of its result.
+    pub(crate) fn allocate<F>(future: F) -> (TaskRef, Self)
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let task = allocate(future);
+        (task.clone(), Self { task, output: PhantomData })
     }
 
     /// Ends the task: its future is dropped when its turn comes next, and never polled again. The
@@ -37,7 +44,7 @@ impl<T> JoinHandle<T> {
 
     /// A handle that can abort the task and outlive this one.
     pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle { task: Rc::clone(&self.task) as Rc<dyn Task>, id: self.id }
+        AbortHandle { task: self.task.clone() }
     }
 
     /// Whether the future has ended: returned, panicked or been dropped.
@@ -53,7 +60,8 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.task.poll_join(cx)
+        // SAFETY: the task was made of a future that returns `T` (`allocate`).
+        unsafe { self.task.poll_join(cx) }
     }
 }
 
@@ -69,15 +77,16 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// future goes when the task ends.
 #[derive(Clone)]
 pub struct AbortHandle {
-    task: Rc<dyn Task>,
-    id: TaskId,
+    task: TaskRef,
 }
 
 impl AbortHandle {
     /// See [`JoinHandle::abort`].
     pub fn abort(&self) {
         self.task.request_abort();
-        waker(self.id).wake_by_ref();
+        if let Some(id) = self.task.id() {
+            wake(id);
+        }
     }
 
     /// See [`JoinHandle::is_finished`].

@@ -1,19 +1,22 @@
 //! Tasks: the cell a future lives in, its waker, and the handle that waits for its result.
 //!
-//! A task is one allocation, shared by the run queue's slot and the [`JoinHandle`]. Its waker is
-//! no pointer to it but its name (see `waker.rs`), so nothing outside can keep a task alive, and
-//! the reference count is a plain one on the owner's thread.
+//! A task is one allocation, shared by the runtime's table and the [`JoinHandle`]. Its waker is no
+//! pointer to it but its name (see `waker.rs`), so nothing outside can keep a task alive, and the
+//! reference count is a plain one on the owner's thread.
 #![allow(unsafe_code)]
 
 mod cell;
+mod header;
 mod id;
 mod join;
+mod queue;
 mod set;
 mod waker;
 
-pub(crate) use cell::{Task, TaskCell, ignore_panic};
+pub(crate) use cell::ignore_panic;
 pub(crate) use id::{INDEX_MAX, RUNTIMES_MAX, TaskId};
 pub use join::{AbortHandle, JoinError, JoinHandle};
+pub(crate) use queue::{Next, RunQueue, Scheduler};
 pub use set::JoinSet;
 pub(crate) use waker::{named_by, wake, waker};
 

@@ -4,11 +4,10 @@
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
-use std::task::Wake;
+use std::task::{Wake, Waker};
 
 use super::*;
-use crate::queue::{RunQueue, Runnable};
-use crate::task::{INDEX_MAX, RUNTIMES_MAX, TaskId, named_by, wake, waker};
+use crate::task::{INDEX_MAX, JoinHandle, Next, RUNTIMES_MAX, RunQueue, TaskId, named_by, waker};
 
 /// The last number, which no runtime of a test ever has.
 const NOBODY: u16 = RUNTIMES_MAX as u16 - 1;
@@ -48,24 +47,31 @@ fn context() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
-fn run(cell: &impl Task) -> bool {
-    cell.run(&mut context())
+/// Polls a task as the run queue does, and says whether it is over.
+fn run(task: &TaskRef) -> bool {
+    match catch_unwind(AssertUnwindSafe(|| task.poll(&mut context()))) {
+        Ok(over) => over,
+        Err(payload) => {
+            task.fail(payload);
+            true
+        }
+    }
 }
 
-fn join<T>(cell: &impl Join<T>) -> Poll<Result<T, JoinError>> {
-    cell.poll_join(&mut context())
+fn join<T>(handle: &mut JoinHandle<T>) -> Poll<Result<T, JoinError>> {
+    Pin::new(handle).poll(&mut context())
 }
 
 #[test]
 fn a_cell_is_polled_to_its_end_and_gives_its_result_once() {
-    let cell = TaskCell::new(polled(3));
-    assert!(!run(&cell) && !run(&cell));
-    assert!(!cell.is_finished() && join(&cell).is_pending());
-    assert!(run(&cell));
-    assert!(cell.is_finished());
-    assert!(matches!(join(&cell), Poll::Ready(Ok(polls)) if polls == [0, 1, 2]));
-    assert!(cell.is_finished());
-    let again = catch_unwind(AssertUnwindSafe(|| join(&cell)));
+    let (task, mut handle) = JoinHandle::allocate(polled(3));
+    assert!(!run(&task) && !run(&task));
+    assert!(!handle.is_finished() && join(&mut handle).is_pending());
+    assert!(run(&task));
+    assert!(handle.is_finished());
+    assert!(matches!(join(&mut handle), Poll::Ready(Ok(polls)) if polls == [0, 1, 2]));
+    assert!(handle.is_finished());
+    let again = catch_unwind(AssertUnwindSafe(|| join(&mut handle)));
     assert!(again.is_err());
 }
 
@@ -74,15 +80,17 @@ fn a_cell_that_is_dropped_in_any_state_drops_what_it_holds_once() {
     for polls in 0..=3 {
         let log = Log::default();
         let droplet = Droplet(Rc::clone(&log), polls);
-        let cell = TaskCell::new(async move {
+        let task = allocate(async move {
             polled(3).await;
             droplet
         });
         for _ in 0..polls {
-            run(&cell);
+            run(&task);
         }
+        let another = task.clone();
+        drop(task);
         assert!(log.borrow().is_empty());
-        drop(cell);
+        drop(another);
         assert_eq!(*log.borrow(), [polls]);
     }
 }
@@ -91,62 +99,65 @@ fn a_cell_that_is_dropped_in_any_state_drops_what_it_holds_once() {
 fn cancelling_drops_the_future_in_place_and_changes_no_result_that_is_there() {
     let log = Log::default();
     let droplet = Droplet(Rc::clone(&log), 1);
-    let cell = TaskCell::new(async move {
+    let (task, mut handle) = JoinHandle::allocate(async move {
         let _droplet = droplet;
         pending::<()>().await;
     });
-    run(&cell);
-    cell.cancel();
+    run(&task);
+    task.cancel();
     assert_eq!(*log.borrow(), [1]);
-    cell.cancel();
-    assert!(matches!(join(&cell), Poll::Ready(Err(err)) if err.is_cancelled()));
-    let done = TaskCell::new(async { 5 });
+    task.cancel();
+    assert!(matches!(join(&mut handle), Poll::Ready(Err(err)) if err.is_cancelled()));
+    let (done, mut handle) = JoinHandle::allocate(async { 5 });
     assert!(run(&done));
     done.cancel();
-    assert!(matches!(join(&done), Poll::Ready(Ok(5))));
-    drop((cell, done));
+    assert!(matches!(join(&mut handle), Poll::Ready(Ok(5))));
+    drop((task, done));
     assert_eq!(*log.borrow(), [1]);
 }
 
 #[test]
-fn a_requested_abort_is_carried_out_by_the_next_run() {
-    let cell = TaskCell::new(polled(9));
-    assert!(!run(&cell));
-    cell.request_abort();
-    assert!(!cell.is_finished());
-    assert!(run(&cell));
-    assert!(matches!(join(&cell), Poll::Ready(Err(err)) if err.is_cancelled()));
+fn a_requested_abort_is_carried_out_at_the_next_turn() {
+    let queue = RunQueue::new(NOBODY);
+    let (id, mut handle) = insert(&queue, 9);
+    assert_eq!(run_next(&queue), Next::Ran);
+    handle.abort();
+    assert!(!handle.is_finished());
+    queue.schedule(id);
+    assert_eq!(run_next(&queue), Next::Ran);
+    assert!(matches!(join(&mut handle), Poll::Ready(Err(err)) if err.is_cancelled()));
+    assert_eq!(queue.tasks(), 0);
 }
 
 #[test]
 fn a_panic_of_the_future_or_of_its_drop_becomes_the_result() {
-    let cell = TaskCell::new(async { panic!("polled") });
-    assert!(run(&cell));
-    let Poll::Ready(Err(err)) = join(&cell) else { panic!("no error") };
+    let (task, mut handle) = JoinHandle::allocate(async { panic!("polled") });
+    assert!(run(&task));
+    let Poll::Ready(Err(err)) = join(&mut handle) else { panic!("no error") };
     assert_eq!(err.to_string(), "task panicked: polled");
     let bomb = Bomb;
-    let cell = TaskCell::new(async move {
+    let (task, mut handle) = JoinHandle::allocate(async move {
         let _bomb = bomb;
         pending::<()>().await;
     });
-    run(&cell);
-    cell.cancel();
-    assert!(matches!(join(&cell), Poll::Ready(Err(err)) if err.is_panic()));
+    run(&task);
+    task.cancel();
+    assert!(matches!(join(&mut handle), Poll::Ready(Err(err)) if err.is_panic()));
 }
 
 #[test]
 fn a_future_that_cancels_itself_while_it_runs_goes_on() {
-    let own = Rc::new(RefCell::new(None::<Rc<dyn Task>>));
-    let cell = Rc::new(TaskCell::new({
+    let own = Rc::new(RefCell::new(None::<TaskRef>));
+    let (task, mut handle) = JoinHandle::allocate({
         let own = Rc::clone(&own);
         async move {
             own.borrow().as_ref().unwrap().cancel();
             7
         }
-    }));
-    *own.borrow_mut() = Some(Rc::clone(&cell) as Rc<dyn Task>);
-    assert!(run(&*cell));
-    assert!(matches!(join(&*cell), Poll::Ready(Ok(7))));
+    });
+    *own.borrow_mut() = Some(task.clone());
+    assert!(run(&task));
+    assert!(matches!(join(&mut handle), Poll::Ready(Ok(7))));
     own.take();
 }
 
@@ -161,80 +172,171 @@ fn a_joiner_that_is_woken_finds_the_result() {
     }
     let flag = std::sync::Arc::new(Flag(false.into()));
     let joiner = Waker::from(std::sync::Arc::clone(&flag));
-    let cell = TaskCell::new(polled(2));
+    let (task, mut handle) = JoinHandle::allocate(polled(2));
     for _ in 0..3 {
-        assert!(cell.poll_join(&mut Context::from_waker(&joiner)).is_pending());
+        assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&joiner)).is_pending());
     }
     assert_eq!(std::sync::Arc::strong_count(&flag), 3, "the last joiner only");
-    run(&cell);
+    run(&task);
     assert!(!flag.0.load(std::sync::atomic::Ordering::Relaxed));
-    run(&cell);
+    run(&task);
     assert!(flag.0.load(std::sync::atomic::Ordering::Relaxed));
     assert_eq!(std::sync::Arc::strong_count(&flag), 2);
-    assert!(join(&cell).is_ready());
+    assert!(join(&mut handle).is_ready());
 }
 
-fn insert(queue: &mut RunQueue, times: u32) -> (TaskId, Rc<dyn Join<Vec<u32>>>) {
-    let cell = Rc::new(TaskCell::new(polled(times)));
-    (queue.insert(Rc::clone(&cell) as Rc<dyn Task>), cell)
+fn insert(queue: &RunQueue, times: u32) -> (TaskId, JoinHandle<Vec<u32>>) {
+    let (task, handle) = JoinHandle::allocate(polled(times));
+    (queue.insert(task), handle)
 }
 
-/// Runs the first of the queue as the loop does. `None`: nobody is ready.
-fn run_next(queue: &mut RunQueue) -> Option<TaskId> {
-    let Runnable::Task(id, task) = queue.pop()? else { panic!("no root here") };
-    let waker = waker(id);
-    if task.run(&mut Context::from_waker(&waker)) {
-        queue.remove(id);
-    } else {
-        queue.put_back(id, task);
-    }
-    Some(id)
+/// Gives the first of the queue its turn, as the loop does.
+fn run_next(queue: &RunQueue) -> Next {
+    catch_unwind(AssertUnwindSafe(|| queue.run_next(|| ()))).unwrap_or_else(|payload| {
+        queue.end_running(payload);
+        Next::Ran
+    })
+}
+
+/// A task that notes its turns and never ends.
+fn insert_noting(queue: &RunQueue, log: &Log, number: u32) -> TaskId {
+    let log = Rc::clone(log);
+    let (task, handle) = JoinHandle::allocate(poll_fn(move |_| {
+        log.borrow_mut().push(number);
+        Poll::<()>::Pending
+    }));
+    handle.detach();
+    queue.insert(task)
+}
+
+/// Gives everyone who is ready a turn, and returns who they were.
+fn turns(queue: &RunQueue, log: &Log) -> Vec<u32> {
+    while run_next(queue) != Next::Nobody {}
+    std::mem::take(&mut log.borrow_mut())
 }
 
 #[test]
 fn the_queue_runs_tasks_in_the_order_of_their_wake_ups_and_each_once() {
-    let mut queue = RunQueue::new(NOBODY);
-    let tasks = [3, 1, 2].map(|times| insert(&mut queue, times));
-    let [a, b, c] = [tasks[0].0, tasks[1].0, tasks[2].0];
+    let (queue, log) = (RunQueue::new(NOBODY), Log::default());
+    let [a, b, c] = [1, 2, 3].map(|number| insert_noting(&queue, &log, number));
     queue.schedule(a);
-    assert_eq!([(); 4].map(|()| run_next(&mut queue)), [Some(a), Some(b), Some(c), None]);
+    assert_eq!(turns(&queue, &log), [1, 2, 3]);
     for id in [c, a, b, a] {
         queue.schedule(id);
     }
-    assert_eq!([(); 3].map(|()| run_next(&mut queue)), [Some(c), Some(a), None]);
-    assert_eq!(queue.tasks(), 1);
+    assert_eq!(turns(&queue, &log), [3, 1, 2]);
     queue.schedule(a);
-    assert_eq!(run_next(&mut queue), Some(a));
-    assert!(queue.is_empty() && queue.tasks() == 0);
-    assert!(tasks.iter().all(|(_, task)| task.is_finished()));
+    assert_eq!(turns(&queue, &log), [1]);
+    assert!(queue.is_empty() && queue.tasks() == 3);
+}
+
+#[test]
+fn those_that_yielded_come_behind_everyone_who_was_ready() {
+    let (queue, log) = (RunQueue::new(NOBODY), Log::default());
+    let [a, b, c] = [1, 2, 3].map(|number| insert_noting(&queue, &log, number));
+    turns(&queue, &log);
+    queue.schedule_last(a);
+    queue.schedule_last(b);
+    queue.schedule(c);
+    queue.schedule(a);
+    assert!(!queue.is_empty());
+    assert_eq!(turns(&queue, &log), [3]);
+    assert!(queue.take_yielded() && !queue.take_yielded());
+    queue.schedule(c);
+    assert_eq!(turns(&queue, &log), [1, 2, 3]);
 }
 
 #[test]
 fn a_stale_name_schedules_no_successor() {
-    let mut queue = RunQueue::new(NOBODY);
-    let (old, _) = insert(&mut queue, 1);
-    run_next(&mut queue);
-    let (new, _) = insert(&mut queue, 2);
+    let queue = RunQueue::new(NOBODY);
+    let (old, _) = insert(&queue, 1);
+    run_next(&queue);
+    let (new, _) = insert(&queue, 2);
     assert_eq!((old.index(), old == new), (new.index(), false), "the slot is used again");
-    run_next(&mut queue);
+    run_next(&queue);
     queue.schedule(old);
-    assert!(run_next(&mut queue).is_none());
+    assert_eq!(run_next(&queue), Next::Nobody);
     queue.schedule(new);
-    assert_eq!(run_next(&mut queue), Some(new));
+    assert_eq!(run_next(&queue), Next::Ran);
+    assert_eq!(queue.tasks(), 0);
 }
 
 #[test]
 fn a_task_that_ends_while_it_stands_in_the_queue_leaves_no_slot() {
-    let mut queue = RunQueue::new(NOBODY);
-    let (id, _) = insert(&mut queue, 1);
-    let Some(Runnable::Task(_, task)) = queue.pop() else { panic!("nobody is ready") };
-    queue.schedule(id);
-    assert!(task.run(&mut context()));
-    queue.remove(id);
-    drop(task);
-    assert_eq!(queue.tasks(), 0);
-    assert!(run_next(&mut queue).is_none() && queue.is_empty());
-    assert_eq!(insert(&mut queue, 1).0.index(), id.index());
+    let queue = Rc::new(RunQueue::new(NOBODY));
+    let own = Rc::new(std::cell::Cell::new(None));
+    for fails in [false, true] {
+        let future = {
+            let (own, queue) = (Rc::clone(&own), Rc::clone(&queue));
+            poll_fn(move |_| {
+                queue.schedule(own.get().unwrap());
+                assert!(!fails, "as it is meant to");
+                Poll::Ready(())
+            })
+        };
+        let (task, handle) = JoinHandle::allocate(future);
+        let id = queue.insert(task);
+        own.set(Some(id));
+        assert_eq!(run_next(&queue), Next::Ran);
+        assert!(handle.is_finished() && queue.tasks() == 0 && !queue.is_empty());
+        drop(handle);
+        assert_eq!(run_next(&queue), Next::Ran);
+        assert!(run_next(&queue) == Next::Nobody && queue.is_empty());
+        assert_eq!(insert(&queue, 1).0.index(), id.index());
+        run_next(&queue);
+    }
+}
+
+#[test]
+fn the_place_of_the_root_is_given_up_in_and_out_of_the_queue() {
+    let queue = RunQueue::new(NOBODY);
+    for runs_first in [true, false] {
+        let root = queue.insert_root();
+        if runs_first {
+            assert_eq!(run_next(&queue), Next::Root);
+            queue.schedule(root);
+            assert_eq!(run_next(&queue), Next::Root);
+        }
+        assert_eq!(queue.tasks(), 0);
+        queue.remove_root();
+        queue.schedule(root);
+        while run_next(&queue) != Next::Nobody {}
+        let (next, _handle) = insert(&queue, 1);
+        assert_eq!(next.index(), root.index());
+        run_next(&queue);
+    }
+}
+
+#[test]
+fn the_end_of_the_runtime_cancels_everyone_in_the_order_of_their_slots() {
+    let (queue, log) = (Rc::new(RunQueue::new(NOBODY)), Log::default());
+    let ids = Rc::new(RefCell::new(Vec::new()));
+    // The drop of each wakes all others: those must not be found in a list when they are freed.
+    struct WakesAll(Rc<RunQueue>, Rc<RefCell<Vec<TaskId>>>);
+    impl Drop for WakesAll {
+        fn drop(&mut self) {
+            self.1.borrow().iter().for_each(|id| self.0.schedule(*id));
+            self.1.borrow().iter().for_each(|id| self.0.schedule_last(*id));
+        }
+    }
+    for number in 0..5 {
+        let droplet = Droplet(Rc::clone(&log), number);
+        let wakes = WakesAll(Rc::clone(&queue), Rc::clone(&ids));
+        let (task, handle) = JoinHandle::allocate(async move {
+            let _both = (wakes, droplet);
+            pending::<()>().await;
+        });
+        handle.detach();
+        ids.borrow_mut().push(queue.insert(task));
+    }
+    run_next(&queue);
+    let mut from = 0;
+    while let Some(index) = queue.cancel_from(from) {
+        from = index + 1;
+    }
+    assert_eq!(*log.borrow(), [0, 1, 2, 3, 4]);
+    assert!(queue.is_empty() && queue.tasks() == 0);
+    assert_eq!(run_next(&queue), Next::Nobody);
 }
 
 #[test]

@@ -1,0 +1,198 @@
+//! A task without its type: what the run queue and the handles hold.
+//!
+//! The header stands at the start of the allocation, before the future. Its function table knows the
+//! type. References are counted with a plain number: they never leave the thread of the runtime.
+//!
+//! Rejected: `Rc<dyn Task>`, which says the same in safe code. Its pointers are two words, so each
+//! link of the run queue would be, and a queue of owned pointers counts up and down at every wake-up.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+use super::{JoinError, TaskId};
+
+/// What the payload of a panic comes in.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// What is in a task, and who may touch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The future, which a poll or a cancellation may take up.
+    Waiting,
+    /// The future, which is being polled or dropped further up this stack: nobody else touches it.
+    Running,
+    /// The result, for the join handle to take.
+    Done,
+    /// Nothing: the result was taken.
+    Taken,
+}
+
+/// The part of a task that is the same for every future.
+pub(super) struct Header {
+    vtable: &'static Vtable,
+    /// Nothing until the run queue has given it a slot.
+    pub(super) id: Cell<Option<TaskId>>,
+    /// The task behind this one in the run queue.
+    pub(super) next: Cell<Option<NonNull<Header>>>,
+    references: Cell<u32>,
+    pub(super) state: Cell<State>,
+    /// Whether it stands in the run queue.
+    pub(super) queued: Cell<bool>,
+    /// Whether its next turn is to cancel it.
+    pub(super) abort: Cell<bool>,
+    pub(super) joiner: Cell<Option<Waker>>,
+}
+
+/// What is done with a task of one type.
+///
+/// # Safety
+/// The pointer is to the header of a live task of the type that the table was made for.
+pub(super) struct Vtable {
+    /// Polls the future, which is [`State::Waiting`]. Says whether the task is over. A panic of the
+    /// future leaves it [`State::Running`], to be ended by `end`.
+    pub(super) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
+    /// Drops the future, which is [`State::Running`], and leaves the error in its place.
+    pub(super) end: unsafe fn(NonNull<Header>, JoinError),
+    /// Moves the result, which is [`State::Done`], to where the second pointer says.
+    pub(super) take: unsafe fn(NonNull<Header>, NonNull<()>),
+    /// Drops what is in the task and gives its memory back.
+    pub(super) free: unsafe fn(NonNull<Header>),
+}
+
+/// A counted reference to a task.
+pub(crate) struct TaskRef(NonNull<Header>);
+
+impl Header {
+    pub(super) fn new(vtable: &'static Vtable) -> Self {
+        Self {
+            vtable,
+            id: Cell::new(None),
+            next: Cell::new(None),
+            references: Cell::new(1),
+            state: Cell::new(State::Waiting),
+            queued: Cell::new(false),
+            abort: Cell::new(false),
+            joiner: Cell::new(None),
+        }
+    }
+}
+
+impl TaskRef {
+    /// # Safety
+    /// The pointer has the provenance of the whole allocation, whose type is that of its function
+    /// table, and the count accounts for this reference.
+    pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    pub(super) fn as_ptr(&self) -> NonNull<Header> {
+        self.0
+    }
+
+    #[inline]
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: this reference is counted, so the task lives as long as it does. A header is
+        // changed only through its cells, and only by the one thread that has references.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Polls the future once. Says whether the task is over.
+    ///
+    /// # Panics
+    /// As the future does. The task is then to be given to [`fail`](Self::fail).
+    #[inline]
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> bool {
+        debug_assert_eq!(self.header().state.get(), State::Waiting);
+        // SAFETY: the pointer and its table belong together (`from_raw`), and the task is alive.
+        unsafe { (self.header().vtable.poll)(self.0, cx) }
+    }
+
+    /// Ends a task whose future has panicked.
+    pub(super) fn fail(&self, payload: Payload) {
+        self.end(JoinError::panic(payload));
+    }
+
+    /// Drops the future unless the task is over or running; its result is then "cancelled".
+    pub(crate) fn cancel(&self) {
+        if self.header().state.get() == State::Waiting {
+            self.header().state.set(State::Running);
+            self.end(JoinError::cancelled());
+        }
+    }
+
+    fn end(&self, err: JoinError) {
+        assert_eq!(self.header().state.get(), State::Running);
+        // SAFETY: as in `poll`; the state was looked at a line above.
+        unsafe { (self.header().vtable.end)(self.0, err) }
+    }
+
+    /// The name that the run queue gave it.
+    pub(super) fn id(&self) -> Option<TaskId> {
+        self.header().id.get()
+    }
+
+    /// Makes the task's next turn cancel it.
+    pub(super) fn request_abort(&self) {
+        self.header().abort.set(true);
+    }
+
+    /// Whether the future has ended.
+    #[inline]
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.header().state.get(), State::Done | State::Taken)
+    }
+
+    /// Takes the result, or parks the caller until it is there.
+    ///
+    /// # Panics
+    /// When the result was taken before.
+    ///
+    /// # Safety
+    /// `T` is what the task's future returns.
+    pub(super) unsafe fn poll_join<T>(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        let header = self.header();
+        match header.state.get() {
+            State::Waiting | State::Running => {
+                let old = header.joiner.replace(Some(cx.waker().clone()));
+                drop(old);
+                Poll::Pending
+            }
+            State::Done => {
+                let mut result = MaybeUninit::<Result<T, JoinError>>::uninit();
+                let place = NonNull::from(&mut result).cast();
+                // SAFETY: as in `poll`; the state is Done, and the place is one for such a result,
+                // as the caller promises.
+                unsafe { (header.vtable.take)(self.0, place) };
+                // SAFETY: `take` has moved the result here.
+                Poll::Ready(unsafe { result.assume_init() })
+            }
+            State::Taken => panic!("JoinHandle polled after it gave its result"),
+        }
+    }
+}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> Self {
+        let references = &self.header().references;
+        // Only who forgets handles without end comes here: a count that starts anew would free a
+        // task that is in use.
+        references.set(references.get().checked_add(1).unwrap_or_else(|| std::process::abort()));
+        Self(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    #[inline]
+    fn drop(&mut self) {
+        let references = self.header().references.get() - 1;
+        self.header().references.set(references);
+        if references == 0 {
+            let free = self.header().vtable.free;
+            // SAFETY: as in `poll`; this was the last reference.
+            unsafe { free(self.0) };
+        }
+    }
+}
