@@ -98,6 +98,7 @@ mod remote;
 mod runtime;
 mod signal;
 mod sys;
+mod table;
 mod task;
 pub mod time;
 mod timer;

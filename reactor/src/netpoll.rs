@@ -17,13 +17,12 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use slab::Slab;
-
 use crate::clock::Clock;
 use crate::epoll::{Epoll, Readiness};
 use crate::metrics::{Counters, add};
 use crate::polldesc::{Direction, PollDesc};
 use crate::sys::Wait;
+use crate::table::Table;
 use crate::timer::{TimerKey, Timers};
 use crate::waiters::{Wakes, Woken};
 
@@ -66,7 +65,7 @@ struct Deadline {
 /// Epoll, the registry and the timers of one runtime.
 pub(crate) struct Netpoll {
     epoll: Epoll,
-    entries: RefCell<Slab<Rc<Entry>>>,
+    entries: RefCell<Table<Rc<Entry>>>,
     last_generation: Cell<u32>,
     pub(crate) timers: RefCell<Timers<Alarm>>,
     pub(crate) clock: Clock,
@@ -122,16 +121,13 @@ impl Netpoll {
         }
         let generation = self.last_generation.get().wrapping_add(1);
         self.last_generation.set(generation);
-        let index = self.entries.borrow_mut().insert(Rc::clone(entry));
-        let token = (index as u64) << 32 | u64::from(generation);
+        let index = self.entries.borrow().vacant_index();
         if index >= u32::MAX as usize {
-            self.entries.borrow_mut().remove(index);
             return Err(io::Error::other("2^32 - 1 descriptors are registered already"));
         }
-        if let Err(err) = self.epoll.add(fd, token) {
-            self.entries.borrow_mut().remove(index);
-            return Err(explain_add(err));
-        }
+        let token = (index as u64) << 32 | u64::from(generation);
+        self.epoll.add(fd, token).map_err(explain_add)?;
+        self.entries.borrow_mut().insert(Rc::clone(entry));
         entry.token.set(token);
         entry.desc.set_registered(true);
         Ok(())
@@ -142,7 +138,7 @@ impl Netpoll {
         let token = entry.token.replace(NO_TOKEN);
         if token != NO_TOKEN {
             entry.desc.set_registered(false);
-            let removed = self.entries.borrow_mut().try_remove((token >> 32) as usize);
+            let removed = self.entries.borrow_mut().remove((token >> 32) as usize);
             drop(removed);
         }
         for deadline in entry.deadlines.get().into_iter().flat_map(|both| both.iter()) {
@@ -290,7 +286,7 @@ impl Default for Deadline {
 }
 
 #[inline]
-fn mark(entries: &Slab<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut impl Wakes) {
+fn mark(entries: &Table<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut impl Wakes) {
     // The eventfd's token names no entry: its event has done its work by ending the wait.
     if let Some(entry) = entries.get((token >> 32) as usize)
         && entry.token.get() == token

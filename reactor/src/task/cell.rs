@@ -24,16 +24,20 @@ union Stage<F: Future> {
     result: ManuallyDrop<Result<F::Output, JoinError>>,
 }
 
-/// Makes a task, in one allocation.
-pub(crate) fn allocate<F: Future + 'static>(future: F) -> TaskRef {
+/// Makes a task, in one allocation, and the two references to it.
+#[inline]
+pub(crate) fn allocate<F: Future + 'static>(future: F) -> (TaskRef, TaskRef) {
     let cell = Box::new(TaskCell {
         header: Header::new(const { &TaskCell::<F>::VTABLE }),
         stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
     });
-    let cell = NonNull::from(Box::leak(cell));
+    let cell = NonNull::from(Box::leak(cell)).cast();
     // SAFETY: the pointer is to the whole cell, whose first field the header is and whose table is
-    // that of its type; a new header counts one reference.
-    unsafe { TaskRef::from_raw(cell.cast()) }
+    // that of its type; a new header counts two references.
+    let first = unsafe { TaskRef::from_raw(cell) };
+    // SAFETY: as above.
+    let second = unsafe { TaskRef::from_raw(cell) };
+    (first, second)
 }
 
 impl<F: Future> TaskCell<F> {

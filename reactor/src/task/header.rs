@@ -66,12 +66,14 @@ pub(super) struct Vtable {
 pub(crate) struct TaskRef(NonNull<Header>);
 
 impl Header {
+    /// Of a task with two references: that of its table and that of its handle.
+    #[inline]
     pub(super) fn new(vtable: &'static Vtable) -> Self {
         Self {
             vtable,
             id: Cell::new(None),
             next: Cell::new(None),
-            references: Cell::new(1),
+            references: Cell::new(2),
             state: Cell::new(State::Waiting),
             queued: Cell::new(false),
             abort: Cell::new(false),

@@ -10,8 +10,8 @@ pub(crate) const INDEX_MAX: usize = (1 << INDEX_BITS) - 1;
 const RUNTIME_BITS: u32 = 12;
 const INDEX_BITS: u32 = 28;
 const GENERATION_BITS: u32 = 24;
-/// Generations count from 1, so that no name is zero.
-const GENERATIONS: usize = (1 << GENERATION_BITS) - 1;
+/// Generations count from 1, so that no name is zero, and start anew after this one.
+const GENERATION_LAST: u32 = (1 << GENERATION_BITS) - 1;
 const _: () = assert!(RUNTIME_BITS + INDEX_BITS + GENERATION_BITS == usize::BITS);
 
 /// Names a task for life, in one machine word: `runtime:12 | generation:24 | index:28`.
@@ -21,12 +21,21 @@ const _: () = assert!(RUNTIME_BITS + INDEX_BITS + GENERATION_BITS == usize::BITS
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TaskId(NonZeroUsize);
 
+/// What tells the next task of a slot from this one. The first comes after 0.
+#[inline]
+pub(crate) fn next_generation(generation: u32) -> u32 {
+    if generation >= GENERATION_LAST { 1 } else { generation + 1 }
+}
+
 impl TaskId {
+    /// The generation is one of [`next_generation`].
+    #[inline]
     pub(crate) fn new(runtime: u16, index: usize, generation: u32) -> Self {
         debug_assert!(index <= INDEX_MAX && (runtime as usize) < RUNTIMES_MAX);
-        let generation = generation as usize % GENERATIONS + 1;
-        let bits =
-            (runtime as usize) << (usize::BITS - RUNTIME_BITS) | generation << INDEX_BITS | index;
+        debug_assert!((1..=GENERATION_LAST).contains(&generation));
+        let bits = (runtime as usize) << (usize::BITS - RUNTIME_BITS)
+            | (generation as usize) << INDEX_BITS
+            | index;
         Self(NonZeroUsize::new(bits).expect("the generation is not zero"))
     }
 
@@ -56,9 +65,15 @@ mod tests {
     fn a_name_gives_back_its_parts() {
         let id = TaskId::new(4095, INDEX_MAX, 9);
         assert_eq!((id.runtime(), id.index()), (4095, INDEX_MAX));
-        assert_ne!(id, TaskId::new(4095, INDEX_MAX, 0));
-        assert_eq!(TaskId::new(3, 5, 7).runtime(), 3);
-        assert_eq!(TaskId::new(0, 0, 0), TaskId::new(0, 0, GENERATIONS as u32));
+        assert_ne!(id, TaskId::new(4095, INDEX_MAX, 8));
+        assert_eq!(TaskId::new(3, 5, GENERATION_LAST).runtime(), 3);
         assert_eq!(TaskId::from_bits(id.bits()), Some(id));
+    }
+
+    #[test]
+    fn generations_start_anew_and_are_never_zero() {
+        assert_eq!([0, 1, 7].map(next_generation), [1, 2, 8]);
+        assert_eq!(next_generation(GENERATION_LAST - 1), GENERATION_LAST);
+        assert_eq!(next_generation(GENERATION_LAST), 1);
     }
 }

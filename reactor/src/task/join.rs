@@ -30,8 +30,8 @@ impl<T> JoinHandle<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        let task = allocate(future);
-        (task.clone(), Self { task, output: PhantomData })
+        let (task, own) = allocate(future);
+        (task, Self { task: own, output: PhantomData })
     }
 
     /// Ends the task: its future is dropped when its turn comes next, and never polled again. The

@@ -13,16 +13,16 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::Context;
 
-use slab::Slab;
-
 use super::cell::{allocate, ignore, ignore_panic};
 use super::header::{Header, Payload, TaskRef};
+use super::id::next_generation;
 use super::{INDEX_MAX, TaskId, waker};
+use crate::table::Table;
 
 /// All tasks, and the order in which the ready ones run.
 pub(crate) struct RunQueue {
     runtime: u16,
-    table: RefCell<Slab<TaskRef>>,
+    table: RefCell<Table<TaskRef>>,
     ready: List,
     yielded: List,
     /// The place of a future that lives on the stack of `block_on`.
@@ -47,7 +47,7 @@ pub(crate) enum Next {
 
 /// What [`RunQueue::scheduler`] returns.
 pub(crate) struct Scheduler<'a> {
-    table: Ref<'a, Slab<TaskRef>>,
+    table: Ref<'a, Table<TaskRef>>,
     ready: &'a List,
 }
 
@@ -78,24 +78,24 @@ impl RunQueue {
     /// With `INDEX_MAX` tasks alive.
     pub(crate) fn insert(&self, task: TaskRef) -> TaskId {
         let mut table = self.table.borrow_mut();
-        let entry = table.vacant_entry();
-        let index = entry.key();
+        let index = table.vacant_index();
         assert!(index <= INDEX_MAX, "more than {INDEX_MAX} tasks");
-        let generation = self.last_generation.get().wrapping_add(1);
+        let generation = next_generation(self.last_generation.get());
         self.last_generation.set(generation);
         let id = TaskId::new(self.runtime, index, generation);
         task.header().id.set(Some(id));
         task.header().queued.set(true);
         // SAFETY: the table takes the reference two lines below.
         unsafe { self.ready.push(task.as_ptr()) };
-        entry.insert(task);
+        table.insert(task);
         self.tasks.set(self.tasks.get() + 1);
         id
     }
 
     /// Adds the place of a root future, ready to run. There is one at a time.
     pub(crate) fn insert_root(&self) -> TaskId {
-        let id = self.insert(allocate(std::future::pending::<()>()));
+        let (root, _) = allocate(std::future::pending::<()>());
+        let id = self.insert(root);
         self.root.set(Some(id));
         self.tasks.set(self.tasks.get() - 1);
         id
@@ -226,10 +226,7 @@ impl RunQueue {
     /// Cancels the task of the first slot at or behind `index`, for the end of the runtime, and says
     /// which slot that was.
     pub(crate) fn cancel_from(&self, index: usize) -> Option<usize> {
-        let found = {
-            let table = self.table.borrow();
-            (index..table.capacity()).find_map(|at| Some((at, table.get(at)?.clone())))
-        };
+        let found = self.table.borrow().first_from(index).map(|(at, task)| (at, task.clone()));
         let (at, task) = found?;
         if !task.is_finished() {
             task.cancel();
@@ -237,7 +234,7 @@ impl RunQueue {
         }
         // Whoever was woken by that will not run, and must not stand in a list when it is freed.
         while self.ready.pop().is_some() || self.yielded.pop().is_some() {}
-        let owned = self.table.borrow_mut().try_remove(at);
+        let owned = self.table.borrow_mut().remove(at);
         ignore_panic(|| drop((owned, task)));
         Some(at)
     }
@@ -258,7 +255,7 @@ impl List {
 
     /// Pushes the task of a name, unless it stands in a list already or is over.
     #[inline]
-    fn push_named(&self, table: &Slab<TaskRef>, id: TaskId) {
+    fn push_named(&self, table: &Table<TaskRef>, id: TaskId) {
         if let Some(task) = table.get(id.index())
             && task.header().id.get() == Some(id)
             && !task.header().queued.replace(true)

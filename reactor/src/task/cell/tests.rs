@@ -80,15 +80,15 @@ fn a_cell_that_is_dropped_in_any_state_drops_what_it_holds_once() {
     for polls in 0..=3 {
         let log = Log::default();
         let droplet = Droplet(Rc::clone(&log), polls);
-        let task = allocate(async move {
+        let (task, another) = allocate(async move {
             polled(3).await;
             droplet
         });
         for _ in 0..polls {
             run(&task);
         }
-        let another = task.clone();
-        drop(task);
+        let third = task.clone();
+        drop((task, third));
         assert!(log.borrow().is_empty());
         drop(another);
         assert_eq!(*log.borrow(), [polls]);
