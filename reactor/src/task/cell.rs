@@ -100,9 +100,10 @@ unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool
     // SAFETY: as the caller promises.
     let cell = unsafe { TaskCell::<F>::of(header) };
     cell.header.state.set(State::Running);
-    // SAFETY: the state was Waiting, so the future is there; from Running on nobody else touches
-    // it. The cell is never moved, and its future is dropped in place.
-    let future = unsafe { Pin::new_unchecked(&mut *cell.future()) };
+    // SAFETY: the state was Waiting, so the future is there; from Running on nobody else touches it.
+    let future = unsafe { &mut *cell.future() };
+    // SAFETY: the cell is never moved, and its future is dropped in place.
+    let future = unsafe { Pin::new_unchecked(future) };
     match future.poll(cx) {
         Poll::Pending => {
             cell.header.state.set(State::Waiting);
