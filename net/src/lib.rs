@@ -68,18 +68,28 @@
 mod addr;
 mod batch;
 mod connect;
+mod control;
 mod error;
 mod io;
 mod listener;
+mod network;
 mod options;
 mod split;
 mod stream;
 mod sys;
 mod traits;
+mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
 pub use error::OpError;
-pub use listener::{ACCEPT_ABORTED_MAX, ListenerBuilder, TcpListener};
+pub use listener::{ACCEPT_ABORTED_MAX, Listener, ListenerBuilder, TcpListener};
+pub use network::{Network, StreamNetwork, Tcp, Unix};
 pub use options::Keepalive;
-pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
-pub use stream::TcpStream;
+pub use split::{
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, Reader, ReuniteError, WriteHalf, WriteShare, Writer,
+};
+pub use stream::{Stream, TcpStream};
+pub use unix::{
+    FDS_MAX, PeerCredentials, ReceivedFds, UNIX_NAME_BYTES_MAX, UNIX_PATH_BYTES_MAX, UnixAddr,
+    UnixBuilder, UnixListener, UnixStream,
+};

@@ -8,18 +8,24 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use crate::addr::RawAddr;
+use crate::addr::{Address, RawAddr};
 
+mod message;
 mod stream;
 mod tcp;
+mod unix;
 
-pub(crate) use stream::{recv, recv_vectored, send, send_vectored, shutdown};
+pub(crate) use message::Message;
+pub(crate) use stream::Taken;
+pub(crate) use stream::{
+    accept, recv, recv_marked, recv_vectored, recv_vectored_marked, send, send_vectored, shutdown,
+};
 #[cfg(test)]
 pub(crate) use tcp::send_urgent;
-pub(crate) use tcp::{accept, linger, set_linger, tcp_socket};
+pub(crate) use tcp::{linger, set_linger, tcp_socket};
+pub(crate) use unix::{FDS_MAX, peer_credentials, recv_fds, send_fds, unix_pair, unix_socket};
 
 /// A socket option: its level and its name.
 #[derive(Clone, Copy)]
@@ -55,22 +61,22 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &RawAddr) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+pub(crate) fn local_addr<A: Address>(fd: BorrowedFd<'_>) -> io::Result<A> {
     let mut addr = RawAddr::empty();
     let mut len = RawAddr::CAPACITY;
     let buffer = addr.buffer().as_mut_ptr();
     // SAFETY: `buffer` has room for `len` bytes, and both live through the call.
     check(unsafe { libc::getsockname(fd.as_raw_fd(), buffer.cast(), &raw mut len) })?;
-    addr.decode(len)
+    A::decode(&addr, len)
 }
 
-pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+pub(crate) fn peer_addr<A: Address>(fd: BorrowedFd<'_>) -> io::Result<A> {
     let mut addr = RawAddr::empty();
     let mut len = RawAddr::CAPACITY;
     let buffer = addr.buffer().as_mut_ptr();
     // SAFETY: `buffer` has room for `len` bytes, and both live through the call.
     check(unsafe { libc::getpeername(fd.as_raw_fd(), buffer.cast(), &raw mut len) })?;
-    addr.decode(len)
+    A::decode(&addr, len)
 }
 
 pub(crate) fn set_option(fd: BorrowedFd<'_>, option: SockOption, value: c_int) -> io::Result<()> {
@@ -107,6 +113,7 @@ pub(crate) fn error_text(errno: c_int) -> String {
 trait OptionValue: Copy {}
 impl OptionValue for c_int {}
 impl OptionValue for libc::linger {}
+impl OptionValue for libc::ucred {}
 
 fn set_sockopt<T: OptionValue>(
     fd: BorrowedFd<'_>,

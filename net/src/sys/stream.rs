@@ -1,18 +1,61 @@
-//! Reading and writing streams of bytes.
+//! Accepting, reading and writing streams of bytes.
 
 use std::ffi::c_int;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::message::{Message, recv_message, send_message};
 use super::{check, check_len};
+use crate::addr::{Address, RawAddr};
+
+/// Takes one connection from the queue, non-blocking and close-on-exec, and its peer's address.
+#[inline]
+pub(crate) fn accept<A: Address>(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, A)> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let mut peer = RawAddr::empty();
+    let mut len = RawAddr::CAPACITY;
+    let buffer = peer.buffer().as_mut_ptr();
+    // SAFETY: `buffer` has room for `len` bytes, and both live through the call.
+    let fd = unsafe { libc::accept4(fd.as_raw_fd(), buffer.cast(), &raw mut len, flags) };
+    let fd = check(fd)?;
+    // SAFETY: accept4 just returned it: it is open and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok((fd, A::decode(&peer, len)?))
+}
 
 /// One `recv(2)`. `flags` is 0 or `MSG_PEEK`.
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: c_int) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `buf`, borrowed mutably through the call.
     check_len(unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags) })
+}
+
+/// What one read took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// How many bytes.
+    pub(crate) bytes: usize,
+    /// It stopped at a mark between the bytes, so that there may be more in the socket although
+    /// the buffer was not filled.
+    pub(crate) at_mark: bool,
+}
+
+/// One `recvmsg(2)` without room for control messages, which `MSG_CTRUNC` says there were. A read of
+/// a Unix stream stops behind passed descriptors (unix(7)); without room for them they are closed.
+#[inline]
+pub(crate) fn recv_marked(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Taken> {
+    recv_vectored_marked(fd, &mut [IoSliceMut::new(buf)])
+}
+
+/// [`recv_marked`] into several buffers.
+#[inline]
+pub(crate) fn recv_vectored_marked(
+    fd: BorrowedFd<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+) -> io::Result<Taken> {
+    let Message { bytes, flags, .. } = recv_message(fd, bufs, None, &mut [], 0)?;
+    Ok(Taken { bytes, at_mark: flags & libc::MSG_CTRUNC != 0 })
 }
 
 /// One `send(2)`; a lost peer gives `EPIPE`, not the signal.
@@ -36,13 +79,7 @@ pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> 
 /// `EMSGSIZE`.
 #[inline]
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    // SAFETY: msghdr is integers and pointers, for which zeros are valid: nothing of everything.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = bufs.as_ptr().cast_mut().cast();
-    message.msg_iovlen = bufs.len();
-    // SAFETY: an IoSlice is an iovec (the standard library promises it), `msg_iovlen` of them are
-    // at `msg_iov`, all they describe lives through the call, and sendmsg only reads.
-    check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) })
+    send_message(fd, bufs, None, &[])
 }
 
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {

@@ -2,32 +2,13 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-#[cfg(test)]
-use super::check_len;
-use super::{SockOption, check, set_sockopt, socket, sockopt};
-use crate::addr::RawAddr;
+use super::{SockOption, set_sockopt, socket, sockopt};
 
 /// A new TCP socket of an address family, non-blocking and close-on-exec.
 pub(crate) fn tcp_socket(family: c_int) -> io::Result<OwnedFd> {
     socket(family, libc::SOCK_STREAM)
-}
-
-/// Takes one connection from the queue, non-blocking and close-on-exec, and its peer's address.
-#[inline]
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    let mut peer = RawAddr::empty();
-    let mut len = RawAddr::CAPACITY;
-    let buffer = peer.buffer().as_mut_ptr();
-    // SAFETY: `buffer` has room for `len` bytes, and both live through the call.
-    let fd = unsafe { libc::accept4(fd.as_raw_fd(), buffer.cast(), &raw mut len, flags) };
-    let fd = check(fd)?;
-    // SAFETY: accept4 just returned it: it is open and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    Ok((fd, peer.decode(len)?))
 }
 
 /// `None` does not linger. Seconds.
@@ -46,6 +27,9 @@ pub(crate) fn linger(fd: BorrowedFd<'_>) -> io::Result<Option<c_int>> {
 /// One byte of TCP's urgent data, which only tests send.
 #[cfg(test)]
 pub(crate) fn send_urgent(fd: BorrowedFd<'_>, byte: u8) -> io::Result<usize> {
+    use std::os::fd::AsRawFd;
     // SAFETY: the pointer and the length describe `byte`, which lives through the call.
-    check_len(unsafe { libc::send(fd.as_raw_fd(), (&raw const byte).cast(), 1, libc::MSG_OOB) })
+    super::check_len(unsafe {
+        libc::send(fd.as_raw_fd(), (&raw const byte).cast(), 1, libc::MSG_OOB)
+    })
 }

@@ -1,0 +1,94 @@
+//! What only Unix sockets have.
+
+use std::ffi::c_int;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::message::{Message, recv_message, send_message};
+use super::{SockOption, check, socket, sockopt};
+use crate::addr::RawAddr;
+use crate::control::{Control, length, space};
+use crate::unix::PeerCredentials;
+
+const FD_BYTES: usize = size_of::<c_int>();
+const CONTROL_BYTES: usize = space(FDS_MAX * FD_BYTES);
+
+/// A new Unix socket, `SOCK_STREAM` or `SOCK_DGRAM`, non-blocking and close-on-exec.
+pub(crate) fn unix_socket(kind: c_int) -> io::Result<OwnedFd> {
+    socket(libc::AF_UNIX, kind)
+}
+
+/// Two Unix sockets connected to each other, non-blocking and close-on-exec.
+pub(crate) fn unix_pair(kind: c_int) -> io::Result<(OwnedFd, OwnedFd)> {
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let mut fds = [-1; 2];
+    // SAFETY: socketpair writes two numbers, for which there is room.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) })?;
+    // SAFETY: socketpair just returned it: it is open and nobody else owns it.
+    let near = unsafe { OwnedFd::from_raw_fd(fds[0]) };
+    // SAFETY: as above.
+    let far = unsafe { OwnedFd::from_raw_fd(fds[1]) };
+    Ok((near, far))
+}
+
+/// Descriptors in one message, at most: `SCM_MAX_FD` of the kernel (unix(7)).
+pub(crate) const FDS_MAX: usize = 253;
+
+/// Sends a message together with descriptors, which stay the caller's. At most [`FDS_MAX`].
+pub(crate) fn send_fds(
+    fd: BorrowedFd<'_>,
+    buf: &[u8],
+    to: Option<&RawAddr>,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    let mut numbers = [0; FDS_MAX * FD_BYTES];
+    for (number, fd) in numbers.chunks_exact_mut(FD_BYTES).zip(fds) {
+        number.copy_from_slice(&fd.as_raw_fd().to_ne_bytes());
+    }
+    let mut control = Control::<CONTROL_BYTES>::empty();
+    if !fds.is_empty() {
+        control.push(libc::SOL_SOCKET, libc::SCM_RIGHTS, &numbers[..fds.len() * FD_BYTES]);
+    }
+    send_message(fd, &[IoSlice::new(buf)], to, control.as_bytes())
+}
+
+/// Receives a message and adds the descriptors that come with it to `fds`, `fds_max` of them at
+/// most. What there is no room for is closed, by the kernel or here, and `MSG_CTRUNC` says so.
+pub(crate) fn recv_fds(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    from: Option<&mut RawAddr>,
+    fds: &mut Vec<OwnedFd>,
+    fds_max: usize,
+    flags: c_int,
+) -> io::Result<Message> {
+    let mut control = Control::<CONTROL_BYTES>::empty();
+    let room = length(fds_max.min(FDS_MAX) * FD_BYTES);
+    let bufs = &mut [IoSliceMut::new(buf)];
+    let mut message = recv_message(fd, bufs, from, &mut control.room()[..room], flags)?;
+    control.set_filled(message.control_bytes);
+    for (level, kind, data) in control.messages() {
+        if (level, kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            for number in data.chunks_exact(FD_BYTES) {
+                let number = c_int::from_ne_bytes(number.try_into().expect("a chunk is a number"));
+                // SAFETY: recvmsg just made this descriptor for us: it is open and nobody else owns
+                // it, and this loop sees each once.
+                let passed = unsafe { OwnedFd::from_raw_fd(number) };
+                if fds.len() < fds_max {
+                    fds.push(passed);
+                } else {
+                    message.flags |= libc::MSG_CTRUNC;
+                }
+            }
+        }
+    }
+    Ok(message)
+}
+
+/// Who is at the other end (`SO_PEERCRED`).
+pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
+    let mut value = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    sockopt(fd, SockOption(libc::SOL_SOCKET, libc::SO_PEERCRED), &mut value)?;
+    let libc::ucred { pid, uid, gid } = value;
+    Ok(PeerCredentials { pid: u32::try_from(pid).unwrap_or(0), uid, gid })
+}
