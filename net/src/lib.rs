@@ -66,9 +66,11 @@
 #![deny(unsafe_code)]
 
 mod addr;
+mod back_off;
 mod batch;
 mod connect;
 mod control;
+mod datagram;
 mod error;
 mod io;
 mod listener;
@@ -78,18 +80,24 @@ mod split;
 mod stream;
 mod sys;
 mod traits;
+mod udp;
 mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
+pub use datagram::{DatagramSocket, Received};
 pub use error::OpError;
 pub use listener::{ACCEPT_ABORTED_MAX, Listener, ListenerBuilder, TcpListener};
-pub use network::{Network, StreamNetwork, Tcp, Unix};
+pub use network::{DatagramNetwork, Network, StreamNetwork, Tcp, Udp, Unix, Unixgram};
 pub use options::Keepalive;
 pub use split::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, Reader, ReuniteError, WriteHalf, WriteShare, Writer,
 };
 pub use stream::{Stream, TcpStream};
+pub use udp::{
+    BATCH_DATAGRAMS_MAX, BatchFull, Datagram, GSO_SEGMENTS_MAX, Incoming, Outgoing, RecvBatch,
+    SendBatch, UdpBuilder, UdpSocket, interface_index,
+};
 pub use unix::{
-    FDS_MAX, PeerCredentials, ReceivedFds, UNIX_NAME_BYTES_MAX, UNIX_PATH_BYTES_MAX, UnixAddr,
-    UnixBuilder, UnixListener, UnixStream,
+    FDS_MAX, PassedFds, PeerCredentials, UNIX_NAME_BYTES_MAX, UNIX_PATH_BYTES_MAX, UnixAddr,
+    UnixBuilder, UnixDatagram, UnixListener, UnixStream,
 };

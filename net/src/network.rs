@@ -23,6 +23,9 @@ pub trait Network: Sealed + fmt::Debug + Sized + 'static {
 /// A network whose sockets are streams of bytes: [`Tcp`] and [`Unix`].
 pub trait StreamNetwork: Network + StreamCalls {}
 
+/// A network whose sockets send and receive datagrams: [`Udp`] and [`Unixgram`].
+pub trait DatagramNetwork: Network + DatagramCalls {}
+
 /// TCP over IPv4 or IPv6.
 #[derive(Clone, Copy, Debug)]
 pub enum Tcp {}
@@ -30,6 +33,14 @@ pub enum Tcp {}
 /// Unix streams: `SOCK_STREAM` of unix(7).
 #[derive(Clone, Copy, Debug)]
 pub enum Unix {}
+
+/// UDP over IPv4 or IPv6.
+#[derive(Clone, Copy, Debug)]
+pub enum Udp {}
+
+/// Unix datagrams: `SOCK_DGRAM` of unix(7).
+#[derive(Clone, Copy, Debug)]
+pub enum Unixgram {}
 
 impl Network for Tcp {
     type Addr = SocketAddr;
@@ -41,8 +52,20 @@ impl Network for Unix {
     const NAME: &'static str = "unix";
 }
 
+impl Network for Udp {
+    type Addr = SocketAddr;
+    const NAME: &'static str = "udp";
+}
+
+impl Network for Unixgram {
+    type Addr = UnixAddr;
+    const NAME: &'static str = "unixgram";
+}
+
 impl StreamNetwork for Tcp {}
 impl StreamNetwork for Unix {}
+impl DatagramNetwork for Udp {}
+impl DatagramNetwork for Unixgram {}
 
 pub trait Sealed {
     /// What closing a bound socket has to undo.
@@ -58,7 +81,21 @@ impl Sealed for Tcp {
     fn unbind((): &()) {}
 }
 
+impl Sealed for Udp {
+    type Bound = ();
+
+    fn unbind((): &()) {}
+}
+
 impl Sealed for Unix {
+    type Bound = Unlink;
+
+    fn unbind(bound: &Unlink) {
+        bound.unlink();
+    }
+}
+
+impl Sealed for Unixgram {
     type Bound = Unlink;
 
     fn unbind(bound: &Unlink) {
@@ -105,4 +142,21 @@ impl StreamCalls for Unix {
 #[inline]
 fn unmarked(bytes: usize) -> Taken {
     Taken { bytes, at_mark: false }
+}
+
+/// In what datagrams differ.
+pub trait DatagramCalls {
+    /// Whether a send to somebody else than the peer fails with `EAGAIN` because the receiver has no
+    /// room, of which no event ever tells that it has changed.
+    const SILENT_WHEN_FULL: bool;
+}
+
+/// A receiver without room loses the datagram, and the sender never knows.
+impl DatagramCalls for Udp {
+    const SILENT_WHEN_FULL: bool = false;
+}
+
+/// unix_dgram_sendmsg in the kernel's net/unix/af_unix.c: only a peer's queue is waited for.
+impl DatagramCalls for Unixgram {
+    const SILENT_WHEN_FULL: bool = true;
 }

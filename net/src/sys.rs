@@ -12,12 +12,15 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::addr::{Address, RawAddr};
 
+mod datagram;
 mod message;
 mod stream;
 mod tcp;
+mod udp;
 mod unix;
 
-pub(crate) use message::Message;
+pub(crate) use datagram::{recv_from, send_to};
+pub(crate) use message::{Message, recv_message, send_message};
 pub(crate) use stream::Taken;
 pub(crate) use stream::{
     accept, recv, recv_marked, recv_vectored, recv_vectored_marked, send, send_vectored, shutdown,
@@ -25,6 +28,10 @@ pub(crate) use stream::{
 #[cfg(test)]
 pub(crate) use tcp::send_urgent;
 pub(crate) use tcp::{linger, set_linger, tcp_socket};
+pub(crate) use udp::{
+    Headers, Membership, RecvSlot, interface_index, recv_many, send_many, set_membership,
+    set_multicast_interface, udp_socket,
+};
 pub(crate) use unix::{FDS_MAX, peer_credentials, recv_fds, send_fds, unix_pair, unix_socket};
 
 /// A socket option: its level and its name.

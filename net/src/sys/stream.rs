@@ -24,7 +24,7 @@ pub(crate) fn accept<A: Address>(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, A)>
     Ok((fd, A::decode(&peer, len)?))
 }
 
-/// One `recv(2)`. `flags` is 0 or `MSG_PEEK`.
+/// One `recv(2)`. `flags` are `MSG_PEEK`, and `MSG_TRUNC` for datagrams.
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: c_int) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `buf`, borrowed mutably through the call.

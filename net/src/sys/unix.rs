@@ -52,37 +52,37 @@ pub(crate) fn send_fds(
     send_message(fd, &[IoSlice::new(buf)], to, control.as_bytes())
 }
 
-/// Receives a message and adds the descriptors that come with it to `fds`, `fds_max` of them at
-/// most. What there is no room for is closed, by the kernel or here, and `MSG_CTRUNC` says so.
+/// Receives a message and the descriptors that come with it, `fds_max` of them at most. What there
+/// is no room for is closed, by the kernel or here, and `MSG_CTRUNC` says so. Of a datagram the
+/// bytes are all that were sent, as with `MSG_TRUNC`.
 pub(crate) fn recv_fds(
     fd: BorrowedFd<'_>,
     buf: &mut [u8],
     from: Option<&mut RawAddr>,
-    fds: &mut Vec<OwnedFd>,
     fds_max: usize,
-    flags: c_int,
-) -> io::Result<Message> {
+) -> io::Result<(Message, Vec<OwnedFd>)> {
     let mut control = Control::<CONTROL_BYTES>::empty();
     let room = length(fds_max.min(FDS_MAX) * FD_BYTES);
+    // On a stream the flag would throw away what there is no room for.
+    let flags = if from.is_some() { libc::MSG_TRUNC } else { 0 };
     let bufs = &mut [IoSliceMut::new(buf)];
     let mut message = recv_message(fd, bufs, from, &mut control.room()[..room], flags)?;
     control.set_filled(message.control_bytes);
-    for (level, kind, data) in control.messages() {
-        if (level, kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-            for number in data.chunks_exact(FD_BYTES) {
-                let number = c_int::from_ne_bytes(number.try_into().expect("a chunk is a number"));
-                // SAFETY: recvmsg just made this descriptor for us: it is open and nobody else owns
-                // it, and this loop sees each once.
-                let passed = unsafe { OwnedFd::from_raw_fd(number) };
-                if fds.len() < fds_max {
-                    fds.push(passed);
-                } else {
-                    message.flags |= libc::MSG_CTRUNC;
-                }
-            }
+    let mut fds = Vec::new();
+    let rights = |&(level, kind, _): &_| (level, kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+    for (.., numbers) in control.messages().filter(rights) {
+        for number in numbers.chunks_exact(FD_BYTES) {
+            let number = c_int::from_ne_bytes(number.try_into().expect("chunks of that size"));
+            // SAFETY: recvmsg just made this descriptor for us: it is open and nobody else owns it,
+            // and each is met once.
+            fds.push(unsafe { OwnedFd::from_raw_fd(number) });
         }
     }
-    Ok(message)
+    if fds.len() > fds_max {
+        message.flags |= libc::MSG_CTRUNC;
+        fds.truncate(fds_max);
+    }
+    Ok((message, fds))
 }
 
 /// Who is at the other end (`SO_PEERCRED`).

@@ -176,6 +176,13 @@ impl fmt::Debug for UnixAddr {
     }
 }
 
+/// A copy.
+impl From<&Self> for UnixAddr {
+    fn from(addr: &Self) -> Self {
+        *addr
+    }
+}
+
 /// From what the standard library has.
 impl TryFrom<&StdAddr> for UnixAddr {
     type Error = io::Error;

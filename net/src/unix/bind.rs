@@ -10,12 +10,13 @@ use std::path::Path;
 use reactor::PollFd;
 
 use crate::addr::{Address, RawAddr};
+use crate::datagram::DatagramSocket;
 use crate::error::OpError;
 use crate::listener::{self, Listener};
-use crate::network::{Network, Unix};
+use crate::network::{Network, Unix, Unixgram};
 use crate::sys;
 use crate::unix::path::{self, DirectoryLock, Unlink};
-use crate::unix::{UnixAddr, UnixListener};
+use crate::unix::{UnixAddr, UnixDatagram, UnixListener};
 
 /// What a [`UnixListener`] or a [`UnixDatagram`](crate::UnixDatagram) is bound with.
 ///
@@ -151,6 +152,32 @@ impl UnixBuilder<Unix> {
         let listen = |fd: &OwnedFd| sys::listen(fd.as_fd(), backlog);
         let (fd, local, unlink) = self.bind_socket(libc::SOCK_STREAM, addr, listen)?;
         Ok(Listener::new(fd, local, unlink))
+    }
+}
+
+impl UnixBuilder<Unixgram> {
+    /// Binds `path`.
+    ///
+    /// # Errors
+    /// As [`UnixBuilder::<Unix>::bind`].
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub fn bind(&self, path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
+        self.bind_addr(&addr_of::<Unixgram>("bind", path.as_ref())?)
+    }
+
+    /// [`bind`](Self::bind) of any address: an abstract name too, or an unnamed one, for which the
+    /// kernel chooses an abstract name.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub fn bind_addr(&self, addr: &UnixAddr) -> io::Result<UnixDatagram> {
+        let (fd, local, unlink) = self.bind_socket(libc::SOCK_DGRAM, addr, |_| Ok(()))?;
+        Ok(DatagramSocket::new(fd, local, None, unlink))
     }
 }
 

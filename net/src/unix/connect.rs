@@ -3,11 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::time::Duration;
 
 use reactor::PollFd;
 
 use crate::addr::{Address, RawAddr};
+use crate::back_off::BackOff;
 use crate::error::OpError;
 use crate::network::Unix;
 use crate::sys;
@@ -48,7 +48,7 @@ impl UnixStream {
         let raw = addr.encode();
         let mut pause = BackOff::default();
         while !connect_once(fd.as_fd(), &raw).map_err(at("connect"))? {
-            pause.wait().await;
+            reactor::time::sleep(pause.next()).await;
         }
         Ok(Self::new(PollFd::from_socket(fd), *addr))
     }
@@ -85,44 +85,5 @@ fn connect_once(fd: BorrowedFd<'_>, raw: &RawAddr) -> io::Result<bool> {
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => return Err(err),
         }
-    }
-}
-
-/// Pauses between attempts where the kernel has no event that would end a wait.
-#[derive(Debug)]
-pub(crate) struct BackOff {
-    next: Duration,
-}
-
-impl BackOff {
-    const FIRST: Duration = Duration::from_millis(1);
-    const LONGEST: Duration = Duration::from_millis(100);
-
-    pub(crate) fn next(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (pause * 2).min(Self::LONGEST);
-        pause
-    }
-
-    async fn wait(&mut self) {
-        reactor::time::sleep(self.next()).await;
-    }
-}
-
-impl Default for BackOff {
-    fn default() -> Self {
-        Self { next: Self::FIRST }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_limit() {
-        let mut back_off = BackOff::default();
-        let pauses: Vec<_> = (0..9).map(|_| back_off.next().as_millis()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 100, 100]);
     }
 }

@@ -5,23 +5,22 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use reactor::Direction;
 
+use crate::addr::{Address, RawAddr};
+use crate::datagram::Received;
 use crate::sys::{self, Message};
-use crate::unix::UnixStream;
+use crate::unix::{UnixAddr, UnixStream};
 
 /// Descriptors that one message passes, at most: the kernel's `SCM_MAX_FD`.
 pub const FDS_MAX: usize = sys::FDS_MAX;
 
-/// What [`UnixStream::recv_fds`] received.
+/// Descriptors that came with a message.
 #[derive(Debug)]
-#[must_use = "dropping it closes the descriptors"]
-pub struct ReceivedFds {
-    /// Bytes in the buffer.
-    pub len: usize,
-    /// The descriptors, close-on-exec each.
+#[must_use = "dropping them closes them"]
+pub struct PassedFds {
+    /// Each is close-on-exec.
     pub fds: Vec<OwnedFd>,
-    /// There were more descriptors than were asked for, or than this process may open. Those are
-    /// closed.
-    pub fds_truncated: bool,
+    /// There were more than were asked for, or than this process may open. Those are closed.
+    pub truncated: bool,
 }
 
 impl UnixStream {
@@ -48,10 +47,10 @@ impl UnixStream {
     /// near.send_fds(b"here", &[file.as_fd()]).await?;
     ///
     /// let mut buf = [0; 16];
-    /// let mut received = far.recv_fds(&mut buf, 1).await?;
-    /// assert_eq!(&buf[..received.len], b"here");
+    /// let (n, mut passed) = far.recv_fds(&mut buf, 1).await?;
+    /// assert_eq!(&buf[..n], b"here");
     /// let mut text = String::new();
-    /// std::fs::File::from(received.fds.remove(0)).read_to_string(&mut text)?;
+    /// std::fs::File::from(passed.fds.remove(0)).read_to_string(&mut text)?;
     /// assert!(!text.is_empty());
     /// # Ok::<_, std::io::Error>(())
     /// # })??;
@@ -78,25 +77,32 @@ impl UnixStream {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub async fn recv_fds(&self, buf: &mut [u8], fds_max: usize) -> io::Result<ReceivedFds> {
-        let mut fds = Vec::new();
+    pub async fn recv_fds(&self, buf: &mut [u8], fds_max: usize) -> io::Result<(usize, PassedFds)> {
         if buf.is_empty() {
-            return Ok(ReceivedFds { len: 0, fds, fds_truncated: false });
+            return Ok((0, PassedFds { fds: Vec::new(), truncated: false }));
         }
-        let recv = |fd: BorrowedFd<'_>| sys::recv_fds(fd, buf, None, &mut fds, fds_max, 0);
-        match self.fd.io(Direction::Read, recv).await {
-            Ok(message) => Ok(ReceivedFds {
-                len: message.bytes,
-                fds_truncated: is_control_truncated(&message),
-                fds,
-            }),
+        let taken = self.fd.io(Direction::Read, |fd| sys::recv_fds(fd, buf, None, fds_max)).await;
+        match taken {
+            Ok((message, fds)) => Ok((message.bytes, passed(&message, fds))),
             Err(err) => Err(self.error("read", err)),
         }
     }
 }
 
-pub(crate) fn is_control_truncated(message: &Message) -> bool {
-    message.flags & libc::MSG_CTRUNC != 0
+/// A datagram with the descriptors that came with it.
+pub(crate) fn recv_datagram(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    fds_max: usize,
+) -> io::Result<(Received<UnixAddr>, PassedFds)> {
+    let mut from = RawAddr::empty();
+    let (message, fds) = sys::recv_fds(fd, buf, Some(&mut from), fds_max)?;
+    let from = UnixAddr::decode(&from, message.name_bytes)?;
+    Ok((Received::new(message.bytes, buf.len(), from), passed(&message, fds)))
+}
+
+fn passed(message: &Message, fds: Vec<OwnedFd>) -> PassedFds {
+    PassedFds { fds, truncated: message.flags & libc::MSG_CTRUNC != 0 }
 }
 
 pub(crate) fn check_count(fds: &[BorrowedFd<'_>]) -> io::Result<()> {

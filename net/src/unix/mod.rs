@@ -4,13 +4,15 @@ mod addr;
 mod bind;
 mod connect;
 mod credentials;
+mod datagram;
 mod descriptors;
 mod path;
 
 pub use addr::{UNIX_NAME_BYTES_MAX, UNIX_PATH_BYTES_MAX, UnixAddr};
 pub use bind::UnixBuilder;
 pub use credentials::PeerCredentials;
-pub use descriptors::{FDS_MAX, ReceivedFds};
+pub use datagram::UnixDatagram;
+pub use descriptors::{FDS_MAX, PassedFds};
 pub(crate) use path::Unlink;
 
 use crate::listener::Listener;
