@@ -330,8 +330,9 @@ impl<N: DatagramNetwork> DatagramSocket<N> {
 
     /// Sends to somebody else than the peer.
     ///
-    /// Where a full receiver goes with no event, neither may a send wait for one only, nor may what
-    /// one receiver answered hold up a send to another.
+    /// Where a full receiver goes with no event, neither may a send wait for one, nor may what one
+    /// receiver answered hold up a send to another. Events that do come mean nothing: a send that
+    /// fails frees the buffer it took, and that alone is one.
     pub(crate) async fn send_apart(
         &self,
         mut send: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
@@ -346,8 +347,10 @@ impl<N: DatagramNetwork> DatagramSocket<N> {
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
                 sent => return sent,
             }
-            if let Ok(writable) = timeout(pause.next(), self.fd.writable()).await {
-                writable?;
+            // Ended by the pause, or by the deadline or a close.
+            let refused = self.fd.io(Direction::Write, |_| Err(io::ErrorKind::WouldBlock.into()));
+            if let Ok(ended) = timeout(pause.next(), refused).await {
+                return ended;
             }
         }
     }
