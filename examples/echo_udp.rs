@@ -44,15 +44,13 @@ fn main() -> ExitCode {
     let address = arguments.address().unwrap_or_else(|error| USAGE.refuse(&error));
     let count =
         arguments.number("--send", 0, SEND_MAX).unwrap_or_else(|error| USAGE.refuse(&error));
-    examples::exit_code(
-        reactor::block_on(async {
-            match count {
-                0 => serve(address).await,
-                count => ask(address, count).await,
-            }
-        })
-        .flatten(),
-    )
+    let run = async {
+        match count {
+            0 => serve(address).await,
+            count => ask(address, count).await,
+        }
+    };
+    examples::exit_code(reactor::block_on(run).flatten())
 }
 
 async fn serve(address: SocketAddr) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! TCP sockets with Go's semantics, on the [`reactor`].
+//! Sockets with Go's semantics, on the [`reactor`]: TCP, UDP, Unix.
 //!
 //! Raw libc beneath, no copy and no allocation above: a read is one `recv`, a write one `send`, an
 //! accept one `accept4`. A socket is tried first and waits for epoll only when it would block.
@@ -43,6 +43,11 @@
 //! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow
 //!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
 //!   futures-io, and with them its combinators.
+//! - [`UdpSocket`] sends and receives datagrams, by itself or in batches ([`RecvBatch`],
+//!   [`SendBatch`]), whole or in segments, and says how they arrived ([`Incoming`]).
+//! - [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] speak to other processes of this machine,
+//!   and pass descriptors to them. Streams of both networks are one type, [`Stream`], and datagrams
+//!   another, [`DatagramSocket`].
 //! - [`OpError`] is what an error says beyond its kind: operation, network, addresses.
 //!
 //! # As in Go, and not as in the standard library
@@ -60,6 +65,10 @@
 //! | aborted connections that one accept passes over | [`ACCEPT_ABORTED_MAX`] |
 //! | attempts of one connect, when the local port is at fault | 3 |
 //! | connections waiting to be accepted | [`ListenerBuilder::backlog`] |
+//! | datagrams in a batch | [`BATCH_DATAGRAMS_MAX`] |
+//! | datagrams that one buffer is cut into | [`GSO_SEGMENTS_MAX`] |
+//! | descriptors passed with one message | [`FDS_MAX`] |
+//! | pause before a full Unix socket is tried again | 100 ms |
 //!
 //! Everything here is bound to the thread of its runtime, and is neither `Send` nor `Sync`. Linux
 //! on 64-bit machines only.
@@ -68,6 +77,8 @@
 mod addr;
 mod back_off;
 mod batch;
+#[cfg(doctest)]
+mod book;
 mod connect;
 mod control;
 mod datagram;
