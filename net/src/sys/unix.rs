@@ -53,8 +53,8 @@ pub(crate) fn send_fds(
 }
 
 /// Receives a message and the descriptors that come with it, `fds_max` of them at most. What there
-/// is no room for is closed, by the kernel or here, and `MSG_CTRUNC` says so. Of a datagram the
-/// bytes are all that were sent, as with `MSG_TRUNC`.
+/// is no room for the kernel closes, and `MSG_CTRUNC` says so. Of a datagram the bytes are all that
+/// were sent, as with `MSG_TRUNC`.
 pub(crate) fn recv_fds(
     fd: BorrowedFd<'_>,
     buf: &mut [u8],
@@ -62,11 +62,12 @@ pub(crate) fn recv_fds(
     fds_max: usize,
 ) -> io::Result<(Message, Vec<OwnedFd>)> {
     let mut control = Control::<CONTROL_BYTES>::empty();
+    // `CMSG_SPACE` would have room for one too many: the kernel fills the padding as well.
     let room = length(fds_max.min(FDS_MAX) * FD_BYTES);
-    // On a stream the flag would throw away what there is no room for.
+    // Only what has an address is a datagram, with a length to be told.
     let flags = if from.is_some() { libc::MSG_TRUNC } else { 0 };
     let bufs = &mut [IoSliceMut::new(buf)];
-    let mut message = recv_message(fd, bufs, from, &mut control.room()[..room], flags)?;
+    let message = recv_message(fd, bufs, from, &mut control.room()[..room], flags)?;
     control.set_filled(message.control_bytes);
     let mut fds = Vec::new();
     let rights = |&(level, kind, _): &_| (level, kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS);
@@ -77,10 +78,6 @@ pub(crate) fn recv_fds(
             // and each is met once.
             fds.push(unsafe { OwnedFd::from_raw_fd(number) });
         }
-    }
-    if fds.len() > fds_max {
-        message.flags |= libc::MSG_CTRUNC;
-        fds.truncate(fds_max);
     }
     Ok((message, fds))
 }

@@ -107,6 +107,22 @@ fn what_is_no_socket_is_never_removed() {
     });
 }
 
+/// Who has the lock may be about to bind, or have bound and not listen yet.
+#[test]
+fn nothing_is_taken_over_while_another_does_so_in_that_directory() {
+    run(async {
+        let directory = Directory::new();
+        let path = directory.join("socket");
+        drop(std_unix::UnixListener::bind(&path)?);
+        let another = fs::File::open(&*directory)?;
+        another.lock()?;
+        assert_in_use(take_over(&path), &path);
+        drop(another);
+        take_over(&path)?;
+        Ok(())
+    });
+}
+
 /// Each asks, removes and binds: without the lock one would remove what another just bound.
 #[test]
 fn of_several_who_take_over_at_once_one_gets_the_path() {
