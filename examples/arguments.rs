@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::process;
 use std::str::FromStr;
 
+use net::UnixAddr;
+
 /// What a program accepts.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
@@ -68,6 +70,19 @@ impl Arguments {
         text.parse().map_err(|_| format!("{text} is not an address: expected IP:PORT"))
     }
 
+    /// The address of a Unix socket, which must be there: a path, or `@` and an abstract name.
+    ///
+    /// # Errors
+    /// A sentence for the user when it is absent or too long.
+    pub fn unix_address(&self) -> Result<UnixAddr, String> {
+        let text = self.address.as_ref().ok_or("the path is missing")?;
+        let address = match text.strip_prefix('@') {
+            Some(name) => UnixAddr::from_abstract_name(name),
+            None => UnixAddr::from_path(text),
+        };
+        address.map_err(|error| error.to_string())
+    }
+
     /// The value of an option, if it was given.
     ///
     /// # Errors
@@ -122,6 +137,16 @@ mod tests {
             assert_eq!(arguments.number("--size", 64, 100), Ok(9));
             assert_eq!(arguments.value::<f64>("--seconds"), Ok(None));
         }
+    }
+
+    #[test]
+    fn a_unix_address_is_a_path_or_an_abstract_name() {
+        let address = |line| parse(line).unwrap().unix_address();
+        assert_eq!(address("/tmp/echo"), Ok(UnixAddr::from_path("/tmp/echo").unwrap()));
+        assert_eq!(address("@echo"), Ok(UnixAddr::from_abstract_name("echo").unwrap()));
+        assert_eq!(address("").unwrap_err(), "the path is missing");
+        let error = address(&"p".repeat(109)).unwrap_err();
+        assert_eq!(error, "a path of 109 bytes, where a Unix socket takes 108");
     }
 
     #[test]

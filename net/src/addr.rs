@@ -3,53 +3,102 @@
 //! `sockaddr_in` is family, port, address and eight bytes of zeros: 16 bytes. `sockaddr_in6` is
 //! family, port, flow information, address and scope: 28 bytes. The port is big-endian; family,
 //! flow information and scope are copied as they are, as the standard library does (ip(7),
-//! ipv6(7)). Working on bytes needs no cast between structures, and so no `unsafe`.
+//! ipv6(7)). Working on bytes needs no cast between structures, and so no `unsafe`. The layout of
+//! Unix addresses is in [`unix::addr`](crate::unix).
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use crate::error::Endpoint;
+
 const V4_BYTES: usize = size_of::<libc::sockaddr_in>();
 const V6_BYTES: usize = size_of::<libc::sockaddr_in6>();
+/// The largest of the addresses here, a `sockaddr_un`.
+const CAPACITY: usize = size_of::<libc::sockaddr_un>();
 
-/// A `sockaddr_in` or a `sockaddr_in6`: the first `len` of `bytes`.
+/// An address that sockets have.
+pub trait Address: Clone + PartialEq + fmt::Debug + fmt::Display + 'static {
+    fn encode(&self) -> RawAddr;
+
+    /// The address the kernel wrote, which it says is `len` bytes long. A `len` above the capacity
+    /// is its way to say that it cut the address off.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when it is an address of another kind.
+    fn decode(raw: &RawAddr, len: u32) -> io::Result<Self>;
+
+    /// The address as an error holds it.
+    fn endpoint(&self) -> Endpoint;
+}
+
+impl Address for SocketAddr {
+    fn encode(&self) -> RawAddr {
+        RawAddr::from(*self)
+    }
+
+    fn decode(raw: &RawAddr, len: u32) -> io::Result<Self> {
+        match raw.family() {
+            libc::AF_INET if len as usize >= V4_BYTES => Ok(raw.decode_v4().into()),
+            libc::AF_INET6 if len as usize >= V6_BYTES => Ok(raw.decode_v6().into()),
+            family => Err(not_of_kind("an internet", family, len)),
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Inet(*self)
+    }
+}
+
+#[cold]
+pub(crate) fn not_of_kind(kind: &str, family: i32, len: u32) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("not {kind} address: family {family}, {len} bytes"),
+    )
+}
+
+/// A `sockaddr_in`, a `sockaddr_in6` or a `sockaddr_un`: the first `len` of `bytes`.
 #[derive(Clone, Debug)]
-pub(crate) struct RawAddr {
-    bytes: [u8; V6_BYTES],
+pub struct RawAddr {
+    bytes: [u8; CAPACITY],
     len: usize,
 }
 
 impl RawAddr {
     /// How many bytes the kernel may write to [`RawAddr::buffer`].
-    pub(crate) const CAPACITY: u32 = V6_BYTES as u32;
+    pub(crate) const CAPACITY: u32 = CAPACITY as u32;
 
     /// An address for the kernel to fill in.
+    #[inline]
     pub(crate) fn empty() -> Self {
-        Self { bytes: [0; V6_BYTES], len: 0 }
+        Self { bytes: [0; CAPACITY], len: 0 }
+    }
+
+    /// An address of these bytes.
+    pub(crate) fn of(family: i32, rest: &[u8]) -> Self {
+        let mut raw = Self::empty();
+        raw.put(0, &(family as u16).to_ne_bytes());
+        raw.put(2, rest);
+        raw.len = 2 + rest.len();
+        raw
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    pub(crate) fn buffer(&mut self) -> &mut [u8; V6_BYTES] {
+    pub(crate) fn buffer(&mut self) -> &mut [u8; CAPACITY] {
         &mut self.bytes
     }
 
-    /// The address the kernel wrote, which it says is `len` bytes long. A `len` above the capacity
-    /// is its way to say that it cut the address off.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::InvalidData`] when it is neither an IPv4 nor an IPv6 address.
-    pub(crate) fn decode(&self, len: u32) -> io::Result<SocketAddr> {
-        let family = u16::from_ne_bytes(self.array(0));
-        match i32::from(family) {
-            libc::AF_INET if len as usize >= V4_BYTES => Ok(self.decode_v4().into()),
-            libc::AF_INET6 if len as usize >= V6_BYTES => Ok(self.decode_v6().into()),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("not an internet address: family {family}, {len} bytes"),
-            )),
-        }
+    /// All there is room for, whatever of it means something.
+    pub(crate) fn room(&self) -> &[u8; CAPACITY] {
+        &self.bytes
+    }
+
+    pub(crate) fn family(&self) -> i32 {
+        u16::from_ne_bytes(self.array(0)).into()
     }
 
     fn decode_v4(&self) -> SocketAddrV4 {
@@ -138,7 +187,7 @@ mod tests {
         for _ in 0..10_000 {
             let addr = draw.addr();
             let raw = RawAddr::from(addr);
-            let back = raw.decode(raw.as_bytes().len() as u32).unwrap();
+            let back = SocketAddr::decode(&raw, raw.as_bytes().len() as u32).unwrap();
             assert_eq!(back, addr, "seed {seed}");
         }
     }
@@ -152,7 +201,7 @@ mod tests {
             raw.buffer().fill_with(|| draw.next() as u8);
             raw.put(0, &((draw.next() % 16) as u16).to_ne_bytes());
             let len = (draw.next() % 64) as u32;
-            if let Ok(addr) = raw.decode(len) {
+            if let Ok(addr) = SocketAddr::decode(&raw, len) {
                 let needed = if addr.is_ipv4() { V4_BYTES } else { V6_BYTES };
                 assert!(len as usize >= needed, "seed {seed}: {addr} of {len} bytes");
             }
@@ -176,10 +225,10 @@ mod tests {
     #[test]
     fn a_unix_or_truncated_address_is_an_error_that_says_so() {
         let mut raw = RawAddr::from("1.2.3.4:5".parse::<SocketAddr>().unwrap());
-        let err = raw.decode(15).unwrap_err();
+        let err = SocketAddr::decode(&raw, 15).unwrap_err();
         assert_eq!(err.to_string(), "not an internet address: family 2, 15 bytes");
         raw.put(0, &(libc::AF_UNIX as u16).to_ne_bytes());
-        let err = raw.decode(110).unwrap_err();
+        let err = SocketAddr::decode(&raw, 110).unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::InvalidData);
         assert_eq!(err.to_string(), "not an internet address: family 1, 110 bytes");
     }

@@ -5,7 +5,10 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::addr::Address;
+use crate::network::{Network, Tcp};
 use crate::sys;
+use crate::unix::UnixAddr;
 
 /// What went wrong, in which operation, between which addresses.
 ///
@@ -41,9 +44,16 @@ use crate::sys;
 pub struct OpError {
     operation: &'static str,
     network: &'static str,
-    local: Option<SocketAddr>,
-    remote: Option<SocketAddr>,
+    local: Option<Endpoint>,
+    remote: Option<Endpoint>,
     source: io::Error,
+}
+
+/// An address of any network.
+#[derive(Debug)]
+pub enum Endpoint {
+    Inet(SocketAddr),
+    Unix(Box<UnixAddr>),
 }
 
 impl OpError {
@@ -60,22 +70,34 @@ impl OpError {
         self.operation
     }
 
-    /// `tcp`.
+    /// `tcp`, `udp`, `unix` or `unixgram`.
     #[must_use]
     pub fn network(&self) -> &'static str {
         self.network
     }
 
-    /// The address of this side, when it is known.
+    /// The internet address of this side, when it is known.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local
+        self.local.as_ref().and_then(Endpoint::inet)
     }
 
-    /// The address of the other side, when there is one.
+    /// The internet address of the other side, when there is one.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.remote
+        self.remote.as_ref().and_then(Endpoint::inet)
+    }
+
+    /// The Unix address of this side, when it is known.
+    #[must_use]
+    pub fn local_unix_addr(&self) -> Option<&UnixAddr> {
+        self.local.as_ref().and_then(Endpoint::unix)
+    }
+
+    /// The Unix address of the other side, when there is one.
+    #[must_use]
+    pub fn remote_unix_addr(&self) -> Option<&UnixAddr> {
+        self.remote.as_ref().and_then(Endpoint::unix)
     }
 
     /// The system's number of the cause; `None` for a deadline and for use after close.
@@ -84,7 +106,7 @@ impl OpError {
         self.source.raw_os_error()
     }
 
-    /// The same as an `io::Error` of the cause's kind.
+    /// An `io::Error` of the cause's kind that carries one of TCP.
     #[cold]
     pub(crate) fn tcp(
         operation: &'static str,
@@ -92,15 +114,56 @@ impl OpError {
         remote: Option<SocketAddr>,
         source: io::Error,
     ) -> io::Error {
+        Self::on::<Tcp>(operation, local.as_ref(), remote.as_ref(), source)
+    }
+
+    /// An `io::Error` of the cause's kind that carries one of the network. `WouldBlock` stays as it
+    /// is: who tries is told so again and again.
+    #[cold]
+    pub(crate) fn on<N: Network>(
+        operation: &'static str,
+        local: Option<&N::Addr>,
+        remote: Option<&N::Addr>,
+        source: io::Error,
+    ) -> io::Error {
+        if source.kind() == io::ErrorKind::WouldBlock {
+            return source;
+        }
+        let (local, remote) = (local.map(Address::endpoint), remote.map(Address::endpoint));
         let kind = source.kind();
-        io::Error::new(kind, Self { operation, network: "tcp", local, remote, source })
+        io::Error::new(kind, Self { operation, network: N::NAME, local, remote, source })
+    }
+}
+
+impl Endpoint {
+    fn inet(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Inet(addr) => Some(*addr),
+            Self::Unix(_) => None,
+        }
+    }
+
+    fn unix(&self) -> Option<&UnixAddr> {
+        match self {
+            Self::Inet(_) => None,
+            Self::Unix(addr) => Some(addr),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(addr) => addr.fmt(f),
+            Self::Unix(addr) => addr.fmt(f),
+        }
     }
 }
 
 impl fmt::Display for OpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.operation, self.network)?;
-        match (self.local, self.remote) {
+        match (&self.local, &self.remote) {
             (Some(local), Some(remote)) => write!(f, " {local}->{remote}")?,
             (Some(addr), None) | (None, Some(addr)) => write!(f, " {addr}")?,
             (None, None) => {}

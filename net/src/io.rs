@@ -1,4 +1,4 @@
-//! Reading and writing a [`TcpStream`].
+//! Reading and writing a [`Stream`].
 //!
 //! Each operation comes as a future, as a poll function and as a try, and is one system call when
 //! it succeeds. A short one is followed by `drained`: the next of its kind need not be tried before
@@ -11,10 +11,11 @@ use std::task::{Context, Poll, ready};
 use reactor::Direction;
 
 use crate::batch::{self, Batch};
-use crate::stream::TcpStream;
-use crate::sys;
+use crate::network::StreamNetwork;
+use crate::stream::Stream;
+use crate::sys::{self, Taken};
 
-impl TcpStream {
+impl<N: StreamNetwork> Stream<N> {
     /// Reads into `buf` and returns how many bytes, at most [`IO_BYTES_MAX`](crate::IO_BYTES_MAX);
     /// 0 is the end of the stream. An empty `buf` gives 0 without a system call.
     ///
@@ -29,7 +30,7 @@ impl TcpStream {
         if buf.is_empty() {
             return Ok(0);
         }
-        let result = self.fd.io(Direction::Read, |fd| sys::recv(fd, buf, 0)).await;
+        let result = self.fd.io(Direction::Read, |fd| N::recv(fd, buf)).await;
         self.received(buf.len(), result)
     }
 
@@ -44,7 +45,7 @@ impl TcpStream {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let result = ready!(self.fd.poll_io(cx, Direction::Read, |fd| sys::recv(fd, buf, 0)));
+        let result = ready!(self.fd.poll_io(cx, Direction::Read, |fd| N::recv(fd, buf)));
         Poll::Ready(self.received(buf.len(), result))
     }
 
@@ -58,7 +59,7 @@ impl TcpStream {
         if buf.is_empty() {
             return Ok(0);
         }
-        let result = self.fd.try_io(Direction::Read, |fd| sys::recv(fd, buf, 0));
+        let result = self.fd.try_io(Direction::Read, |fd| N::recv(fd, buf));
         self.received(buf.len(), result)
     }
 
@@ -74,7 +75,7 @@ impl TcpStream {
             Batch::Nothing => Ok(0),
             Batch::Single(at) => self.read(&mut bufs[at]).await,
             Batch::Many { count, bytes } => {
-                let op = |fd: BorrowedFd<'_>| sys::recv_vectored(fd, &mut bufs[..count]);
+                let op = |fd: BorrowedFd<'_>| N::recv_vectored(fd, &mut bufs[..count]);
                 let result = self.fd.io(Direction::Read, op).await;
                 self.received(bytes, result)
             }
@@ -95,7 +96,7 @@ impl TcpStream {
             Batch::Nothing => Poll::Ready(Ok(0)),
             Batch::Single(at) => self.poll_read(cx, &mut bufs[at]),
             Batch::Many { count, bytes } => {
-                let op = |fd: BorrowedFd<'_>| sys::recv_vectored(fd, &mut bufs[..count]);
+                let op = |fd: BorrowedFd<'_>| N::recv_vectored(fd, &mut bufs[..count]);
                 let result = ready!(self.fd.poll_io(cx, Direction::Read, op));
                 Poll::Ready(self.received(bytes, result))
             }
@@ -272,13 +273,13 @@ impl TcpStream {
         self.fd.writable().await.map_err(|err| self.error("write", err))
     }
 
-    /// A read that took less than `asked` emptied the socket, and the next one need not be tried
-    /// before an event says so.
+    /// A read that took less than `asked` and did not stop at a mark emptied the socket, and the
+    /// next one need not be tried before an event says so.
     #[inline]
-    fn received(&self, asked: usize, result: io::Result<usize>) -> io::Result<usize> {
+    fn received(&self, asked: usize, result: io::Result<Taken>) -> io::Result<usize> {
         match result {
-            Ok(n) => {
-                if n != 0 && n < asked {
+            Ok(Taken { bytes: n, at_mark }) => {
+                if n != 0 && n < asked && !at_mark {
                     self.fd.drained(Direction::Read);
                 }
                 Ok(n)

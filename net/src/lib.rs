@@ -1,4 +1,4 @@
-//! TCP sockets with Go's semantics, on the [`reactor`].
+//! Sockets with Go's semantics, on the [`reactor`]: TCP, UDP, Unix.
 //!
 //! Raw libc beneath, no copy and no allocation above: a read is one `recv`, a write one `send`, an
 //! accept one `accept4`. A socket is tried first and waits for epoll only when it would block.
@@ -43,6 +43,11 @@
 //! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow
 //!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
 //!   futures-io, and with them its combinators.
+//! - [`UdpSocket`] sends and receives datagrams, by itself or in batches ([`RecvBatch`],
+//!   [`SendBatch`]), whole or in segments, and says how they arrived ([`Incoming`]).
+//! - [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] speak to other processes of this machine,
+//!   and pass descriptors to them. Streams of both networks are one type, [`Stream`], and datagrams
+//!   another, [`DatagramSocket`].
 //! - [`OpError`] is what an error says beyond its kind: operation, network, addresses.
 //!
 //! # As in Go, and not as in the standard library
@@ -60,26 +65,50 @@
 //! | aborted connections that one accept passes over | [`ACCEPT_ABORTED_MAX`] |
 //! | attempts of one connect, when the local port is at fault | 3 |
 //! | connections waiting to be accepted | [`ListenerBuilder::backlog`] |
+//! | datagrams in a batch | [`BATCH_DATAGRAMS_MAX`] |
+//! | datagrams that one buffer is cut into | [`GSO_SEGMENTS_MAX`] |
+//! | descriptors passed with one message | [`FDS_MAX`] |
+//! | pause before a full Unix socket is tried again | 100 ms |
 //!
 //! Everything here is bound to the thread of its runtime, and is neither `Send` nor `Sync`. Linux
 //! on 64-bit machines only.
 #![deny(unsafe_code)]
 
 mod addr;
+mod back_off;
 mod batch;
+#[cfg(doctest)]
+mod book;
 mod connect;
+mod control;
+mod datagram;
 mod error;
 mod io;
 mod listener;
+mod network;
 mod options;
 mod split;
 mod stream;
 mod sys;
 mod traits;
+mod udp;
+mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
+pub use datagram::{DatagramSocket, Received};
 pub use error::OpError;
-pub use listener::{ACCEPT_ABORTED_MAX, ListenerBuilder, TcpListener};
+pub use listener::{ACCEPT_ABORTED_MAX, Listener, ListenerBuilder, TcpListener};
+pub use network::{DatagramNetwork, Network, StreamNetwork, Tcp, Udp, Unix, Unixgram};
 pub use options::Keepalive;
-pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
-pub use stream::TcpStream;
+pub use split::{
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, Reader, ReuniteError, WriteHalf, WriteShare, Writer,
+};
+pub use stream::{Stream, TcpStream};
+pub use udp::{
+    BATCH_DATAGRAMS_MAX, BatchFull, Datagram, GSO_SEGMENTS_MAX, Incoming, Outgoing, RecvBatch,
+    SendBatch, UdpBuilder, UdpSocket, interface_index,
+};
+pub use unix::{
+    FDS_MAX, PassedFds, PeerCredentials, UNIX_NAME_BYTES_MAX, UNIX_PATH_BYTES_MAX, UnixAddr,
+    UnixBuilder, UnixDatagram, UnixListener, UnixStream,
+};

@@ -10,10 +10,11 @@ use std::time::Instant;
 
 use reactor::{Direction, PollFd};
 
-use crate::addr::{self, RawAddr};
+use crate::addr::{self, Address, RawAddr};
 use crate::error::OpError;
+use crate::network::{StreamNetwork, Tcp};
 use crate::options::{self, Keepalive};
-use crate::stream::TcpStream;
+use crate::stream::Stream;
 use crate::sys;
 
 /// Connections that were gone before they were taken, which one accept passes over, at most.
@@ -24,9 +25,6 @@ pub const ACCEPT_ABORTED_MAX: usize = 128;
 const BACKLOG_FALLBACK: u32 = 128;
 
 /// A TCP socket that listens.
-///
-/// Any number of tasks may wait in [`accept`](Self::accept) of one listener. Dropping it closes it;
-/// [`close`](Self::close) does so while others still hold it, and wakes them.
 ///
 /// ```no_run
 /// # async fn serve() -> std::io::Result<()> {
@@ -40,17 +38,25 @@ const BACKLOG_FALLBACK: u32 = 128;
 /// }
 /// # }
 /// ```
+pub type TcpListener = Listener<Tcp>;
+
+/// A socket that listens: a [`TcpListener`] or a [`UnixListener`](crate::UnixListener).
+///
+/// Any number of tasks may wait in [`accept`](Self::accept) of one listener. Dropping it closes it;
+/// [`close`](Self::close) does so while others still hold it, and wakes them.
 ///
 /// # When there are no more descriptors
 /// `EMFILE`, `ENFILE`, `ENOBUFS` and `ENOMEM` come back from `accept` as errors, and the connection
 /// stays in the queue. The listener is as usable as before: the next `accept` tries again, and does
 /// not wait for an event that would never come. Close something, or wait a little, first.
-pub struct TcpListener {
-    fd: PollFd,
-    local: SocketAddr,
+pub struct Listener<N: StreamNetwork> {
+    /// Undone before the descriptor is closed, as in Go: nobody finds a path that nobody serves.
+    pub(crate) bound: N::Bound,
+    pub(crate) fd: PollFd,
+    local: N::Addr,
 }
 
-impl TcpListener {
+impl Listener<Tcp> {
     /// Listens on `addr` with the defaults of [`ListenerBuilder`]. Port 0 takes a free one, which
     /// [`local_addr`](Self::local_addr) tells.
     ///
@@ -67,6 +73,12 @@ impl TcpListener {
     pub fn builder() -> ListenerBuilder {
         ListenerBuilder::default()
     }
+}
+
+impl<N: StreamNetwork> Listener<N> {
+    pub(crate) fn new(fd: PollFd, local: N::Addr, bound: N::Bound) -> Self {
+        Self { bound, fd, local }
+    }
 
     /// Takes a connection from the queue, and waits while there is none.
     ///
@@ -78,7 +90,7 @@ impl TcpListener {
     /// # Errors
     /// `TimedOut` past the deadline; use after close ([`reactor::is_closed`]); no more descriptors
     /// or memory, see [above](Self#when-there-are-no-more-descriptors).
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<(Stream<N>, N::Addr)> {
         let accepted = self.fd.io(Direction::Read, accept_live).await;
         self.stream(accepted)
     }
@@ -88,7 +100,7 @@ impl TcpListener {
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream<N>, N::Addr)>> {
         let accepted = ready!(self.fd.poll_io(cx, Direction::Read, accept_live));
         Poll::Ready(self.stream(accepted))
     }
@@ -97,7 +109,7 @@ impl TcpListener {
     ///
     /// # Errors
     /// `WouldBlock` when there is none, else as [`accept`](Self::accept).
-    pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    pub fn try_accept(&self) -> io::Result<(Stream<N>, N::Addr)> {
         let accepted = self.fd.try_io(Direction::Read, accept_live);
         self.stream(accepted)
     }
@@ -106,8 +118,8 @@ impl TcpListener {
     ///
     /// # Errors
     /// None today; a `Result` as in the standard library.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.local)
+    pub fn local_addr(&self) -> io::Result<N::Addr> {
+        Ok(self.local.clone())
     }
 
     /// From `deadline` on, accept gives `TimedOut`, also to those that wait already and also when
@@ -120,37 +132,35 @@ impl TcpListener {
     /// for which [`reactor::is_closed`] holds. Connections in the queue are reset. Closing again
     /// does nothing.
     pub fn close(&self) {
+        N::unbind(&self.bound);
         self.fd.close();
     }
 
-    fn stream(
-        &self,
-        accepted: io::Result<(OwnedFd, SocketAddr)>,
-    ) -> io::Result<(TcpStream, SocketAddr)> {
+    fn stream(&self, accepted: io::Result<(OwnedFd, N::Addr)>) -> io::Result<(Stream<N>, N::Addr)> {
         match accepted {
-            Ok((fd, peer)) => Ok((TcpStream::new(PollFd::from_socket(fd), peer), peer)),
+            Ok((fd, peer)) => Ok((Stream::new(PollFd::from_socket(fd), peer.clone()), peer)),
             Err(err) => Err(self.error("accept", err)),
         }
     }
 
     #[cold]
     fn error(&self, operation: &'static str, err: io::Error) -> io::Error {
-        if err.kind() == io::ErrorKind::WouldBlock {
-            return err;
-        }
-        OpError::tcp(operation, Some(self.local), None, err)
+        OpError::on::<N>(operation, Some(&self.local), None, err)
     }
 }
 
-impl fmt::Debug for TcpListener {
+impl<N: StreamNetwork> fmt::Debug for Listener<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpListener").field("local", &self.local).finish_non_exhaustive()
+        f.debug_struct("Listener")
+            .field("network", &N::NAME)
+            .field("local", &self.local)
+            .finish_non_exhaustive()
     }
 }
 
 /// One accept that passes over connections which were given up in the queue: they are no error of
 /// the listener (accept(2), `ECONNABORTED`; Go: `internal/poll.FD.Accept`).
-fn accept_live(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+fn accept_live<A: Address>(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, A)> {
     skip_aborted(|| sys::accept(fd))
 }
 
@@ -272,7 +282,7 @@ impl ListenerBuilder {
         sys::bind(fd, &RawAddr::from(addr)).map_err(at("bind"))?;
         sys::listen(fd, self.effective_backlog()).map_err(at("listen"))?;
         let local = sys::local_addr(fd).map_err(at("getsockname"))?;
-        Ok(TcpListener { fd: PollFd::from_socket(owned), local })
+        Ok(Listener::new(PollFd::from_socket(owned), local, ()))
     }
 
     fn set_options(&self, fd: BorrowedFd<'_>, addr: SocketAddr) -> io::Result<()> {
@@ -299,8 +309,13 @@ impl ListenerBuilder {
     }
 
     fn effective_backlog(&self) -> c_int {
-        options::int(self.backlog.unwrap_or_else(somaxconn))
+        backlog(self.backlog)
     }
+}
+
+/// The backlog that was set, or the system's limit.
+pub(crate) fn backlog(connections_max: Option<u32>) -> c_int {
+    options::int(connections_max.unwrap_or_else(somaxconn))
 }
 
 /// The system's limit of a backlog, read at each bind: it is a file of a few bytes, and may change.

@@ -1,11 +1,12 @@
-//! Socket options: what they are called, and the ones of a [`TcpStream`].
+//! Socket options: what they are called, and the ones of a [`Stream`].
 
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use crate::stream::TcpStream;
+use crate::network::StreamNetwork;
+use crate::stream::{Stream, TcpStream};
 use crate::sys::{self, SockOption};
 
 pub(crate) const REUSE_ADDR: SockOption = SockOption(libc::SOL_SOCKET, libc::SO_REUSEADDR);
@@ -130,7 +131,10 @@ impl TcpStream {
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         self.ask("setsockopt", |fd| sys::set_linger(fd, linger.map(seconds_up)))
     }
+}
 
+/// Options of all streams. Each call is one system call.
+impl<N: StreamNetwork> Stream<N> {
     /// The size of the receive buffer in bytes, as the kernel counts: twice what was set.
     ///
     /// # Errors

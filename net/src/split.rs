@@ -1,53 +1,91 @@
-//! Halves of a stream.
+//! Halves of a stream, written once over whatever lends them the stream: a reference for
+//! [`Stream::split`], a share for [`Stream::into_split`].
 
 use std::error::Error;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::stream::TcpStream;
+use crate::network::{StreamNetwork, Tcp};
+use crate::stream::Stream;
 
-/// The half of a stream that reads, borrowed: see [`TcpStream::split`].
-///
-/// The stream itself is there through [`AsRef`].
-#[derive(Debug)]
-pub struct ReadHalf<'a>(&'a TcpStream);
+/// The half of a stream that reads, borrowed: see [`Stream::split`].
+pub type ReadHalf<'a, N = Tcp> = Reader<&'a Stream<N>>;
 
-/// The half of a stream that writes, borrowed: see [`TcpStream::split`].
-///
-/// The stream itself is there through [`AsRef`].
-#[derive(Debug)]
-pub struct WriteHalf<'a>(&'a TcpStream);
+/// The half of a stream that writes, borrowed: see [`Stream::split`].
+pub type WriteHalf<'a, N = Tcp> = Writer<&'a Stream<N>>;
 
-/// The half of a stream that reads, owned: see [`TcpStream::into_split`].
-///
-/// The stream itself is there through [`AsRef`].
-#[derive(Debug)]
-pub struct OwnedReadHalf(Rc<TcpStream>);
+/// The half of a stream that reads, owned: see [`Stream::into_split`].
+pub type OwnedReadHalf<N = Tcp> = Reader<Rc<Stream<N>>>;
 
-/// The half of a stream that writes, owned: see [`TcpStream::into_split`]. Dropping it shuts down
+/// The half of a stream that writes, owned: see [`Stream::into_split`]. Dropping it shuts down
 /// writing, so that the peer reads the end of the stream.
+pub type OwnedWriteHalf<N = Tcp> = Writer<WriteShare<N>>;
+
+/// A half that reads: a [`ReadHalf`] or an [`OwnedReadHalf`].
 ///
 /// The stream itself is there through [`AsRef`].
+///
+/// ```
+/// # reactor::block_on(async {
+/// let (mut near, far) = net::UnixStream::pair()?;
+/// let (read, write) = near.split();
+/// write.write_all(b"ping").await?;
+/// far.write_all(b"pong").await?;
+/// let mut buf = [0; 8];
+/// assert_eq!(read.read(&mut buf).await?, 4);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
-    stream: Rc<TcpStream>,
+pub struct Reader<S>(S);
+
+/// A half that writes: a [`WriteHalf`] or an [`OwnedWriteHalf`].
+///
+/// The stream itself is there through [`AsRef`].
+///
+/// ```
+/// # reactor::block_on(async {
+/// let (near, far) = net::UnixStream::pair()?;
+/// let (read, write) = near.into_split();
+/// write.write_all(b"all of it").await?;
+/// drop(write);
+/// let mut buf = [0; 16];
+/// assert_eq!(far.read(&mut buf).await?, 9);
+/// assert_eq!(far.read(&mut buf).await?, 0, "the end");
+/// far.write_all(b"answer").await?;
+/// assert_eq!(read.read(&mut buf).await?, 6);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Writer<S>(S);
+
+/// The share of a stream that an [`OwnedWriteHalf`] has.
+#[derive(Debug)]
+pub struct WriteShare<N: StreamNetwork> {
+    stream: Rc<Stream<N>>,
     shutdown_on_drop: bool,
 }
 
-pub(crate) fn borrowed(stream: &mut TcpStream) -> (ReadHalf<'_>, WriteHalf<'_>) {
-    (ReadHalf(stream), WriteHalf(stream))
+pub(crate) fn borrowed<N: StreamNetwork>(
+    stream: &mut Stream<N>,
+) -> (ReadHalf<'_, N>, WriteHalf<'_, N>) {
+    (Reader(stream), Writer(stream))
 }
 
-pub(crate) fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
+pub(crate) fn owned<N: StreamNetwork>(stream: Stream<N>) -> (OwnedReadHalf<N>, OwnedWriteHalf<N>) {
     let stream = Rc::new(stream);
-    (OwnedReadHalf(Rc::clone(&stream)), OwnedWriteHalf { stream, shutdown_on_drop: true })
+    (Reader(Rc::clone(&stream)), Writer(WriteShare { stream, shutdown_on_drop: true }))
 }
 
-impl ReadHalf<'_> {
-    /// As [`TcpStream::read`].
+impl<N: StreamNetwork, S: Deref<Target = Stream<N>>> Reader<S> {
+    /// As [`Stream::read`].
     ///
     /// # Errors
     /// As there.
@@ -56,7 +94,7 @@ impl ReadHalf<'_> {
         self.0.read(buf).await
     }
 
-    /// As [`TcpStream::read_vectored`].
+    /// As [`Stream::read_vectored`].
     ///
     /// # Errors
     /// As there.
@@ -64,7 +102,7 @@ impl ReadHalf<'_> {
         self.0.read_vectored(bufs).await
     }
 
-    /// As [`TcpStream::peek`].
+    /// As [`Stream::peek`].
     ///
     /// # Errors
     /// As there.
@@ -72,18 +110,18 @@ impl ReadHalf<'_> {
         self.0.peek(buf).await
     }
 
-    /// As [`TcpStream::set_read_deadline`].
+    /// As [`Stream::set_read_deadline`].
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.0.set_read_deadline(deadline);
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
-        self.0
+    pub(crate) fn stream(&self) -> &Stream<N> {
+        &self.0
     }
 }
 
-impl WriteHalf<'_> {
-    /// As [`TcpStream::write`].
+impl<N: StreamNetwork, S: Deref<Target = Stream<N>>> Writer<S> {
+    /// As [`Stream::write`].
     ///
     /// # Errors
     /// As there.
@@ -92,7 +130,7 @@ impl WriteHalf<'_> {
         self.0.write(buf).await
     }
 
-    /// As [`TcpStream::write_vectored`].
+    /// As [`Stream::write_vectored`].
     ///
     /// # Errors
     /// As there.
@@ -100,7 +138,7 @@ impl WriteHalf<'_> {
         self.0.write_vectored(bufs).await
     }
 
-    /// As [`TcpStream::write_all`].
+    /// As [`Stream::write_all`].
     ///
     /// # Errors
     /// As there.
@@ -111,121 +149,54 @@ impl WriteHalf<'_> {
     /// Shuts down writing: the peer reads the end of the stream.
     ///
     /// # Errors
-    /// As [`TcpStream::shutdown`].
+    /// As [`Stream::shutdown`].
     pub fn shutdown(&self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
     }
 
-    /// As [`TcpStream::set_write_deadline`].
+    /// As [`Stream::set_write_deadline`].
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.0.set_write_deadline(deadline);
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
-        self.0
-    }
-}
-
-impl OwnedReadHalf {
-    /// As [`TcpStream::read`].
-    ///
-    /// # Errors
-    /// As there.
-    #[inline]
-    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf).await
-    }
-
-    /// As [`TcpStream::read_vectored`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.read_vectored(bufs).await
-    }
-
-    /// As [`TcpStream::peek`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.peek(buf).await
-    }
-
-    /// As [`TcpStream::set_read_deadline`].
-    pub fn set_deadline(&self, deadline: Option<Instant>) {
-        self.0.set_read_deadline(deadline);
-    }
-
-    /// Puts the stream together again. Nothing is shut down.
-    ///
-    /// # Errors
-    /// [`ReuniteError`], with both halves in it, when they are not of one stream.
-    pub fn reunite(self, mut write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
-        if !Rc::ptr_eq(&self.0, &write.stream) {
-            return Err(ReuniteError(self, write));
-        }
-        write.shutdown_on_drop = false;
-        drop(write);
-        Ok(Rc::into_inner(self.0).expect("a stream has two halves, and one was just dropped"))
-    }
-
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &Stream<N> {
         &self.0
     }
 }
 
-impl OwnedWriteHalf {
-    /// As [`TcpStream::write`].
+impl<N: StreamNetwork> OwnedReadHalf<N> {
+    /// Puts the stream together again. Nothing is shut down.
     ///
     /// # Errors
-    /// As there.
-    #[inline]
-    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.stream.write(buf).await
+    /// [`ReuniteError`], with both halves in it, when they are not of one stream.
+    pub fn reunite(self, mut write: OwnedWriteHalf<N>) -> Result<Stream<N>, ReuniteError<N>> {
+        if !Rc::ptr_eq(&self.0, &write.0.stream) {
+            return Err(ReuniteError(self, write));
+        }
+        write.0.shutdown_on_drop = false;
+        drop(write);
+        Ok(Rc::into_inner(self.0).expect("a stream has two halves, and one was just dropped"))
     }
+}
 
-    /// As [`TcpStream::write_vectored`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.write_vectored(bufs).await
-    }
-
-    /// As [`TcpStream::write_all`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
-        self.stream.write_all(buf).await
-    }
-
-    /// Shuts down writing: the peer reads the end of the stream.
-    ///
-    /// # Errors
-    /// As [`TcpStream::shutdown`].
-    pub fn shutdown(&self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
-    }
-
-    /// As [`TcpStream::set_write_deadline`].
-    pub fn set_deadline(&self, deadline: Option<Instant>) {
-        self.stream.set_write_deadline(deadline);
-    }
-
+impl<N: StreamNetwork> OwnedWriteHalf<N> {
     /// Drops this half without shutting down writing: the stream stays open both ways until the
     /// read half is dropped.
     pub fn forget(mut self) {
-        self.shutdown_on_drop = false;
+        self.0.shutdown_on_drop = false;
     }
+}
 
-    pub(crate) fn stream(&self) -> &TcpStream {
+impl<N: StreamNetwork> Deref for WriteShare<N> {
+    type Target = Stream<N>;
+
+    #[inline]
+    fn deref(&self) -> &Stream<N> {
         &self.stream
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<N: StreamNetwork> Drop for WriteShare<N> {
     fn drop(&mut self) {
         if self.shutdown_on_drop {
             // It fails on a connection that is lost or closed, where there is nothing to shut down.
@@ -234,38 +205,26 @@ impl Drop for OwnedWriteHalf {
     }
 }
 
-impl AsRef<TcpStream> for ReadHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
+impl<N: StreamNetwork, S: Deref<Target = Stream<N>>> AsRef<Stream<N>> for Reader<S> {
+    fn as_ref(&self) -> &Stream<N> {
         self.stream()
     }
 }
 
-impl AsRef<TcpStream> for WriteHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
-        self.stream()
-    }
-}
-
-impl AsRef<TcpStream> for OwnedReadHalf {
-    fn as_ref(&self) -> &TcpStream {
-        self.stream()
-    }
-}
-
-impl AsRef<TcpStream> for OwnedWriteHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<N: StreamNetwork, S: Deref<Target = Stream<N>>> AsRef<Stream<N>> for Writer<S> {
+    fn as_ref(&self) -> &Stream<N> {
         self.stream()
     }
 }
 
 /// The halves given to [`OwnedReadHalf::reunite`] are of two streams. They are in here.
 #[derive(Debug)]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<N: StreamNetwork = Tcp>(pub OwnedReadHalf<N>, pub OwnedWriteHalf<N>);
 
-impl fmt::Display for ReuniteError {
+impl<N: StreamNetwork> fmt::Display for ReuniteError<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the halves are not of one stream")
     }
 }
 
-impl Error for ReuniteError {}
+impl<N: StreamNetwork> Error for ReuniteError<N> {}

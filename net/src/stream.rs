@@ -1,4 +1,4 @@
-//! A TCP connection.
+//! Connections that are streams of bytes, and TCP's.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -11,13 +11,11 @@ use reactor::PollFd;
 
 use crate::connect;
 use crate::error::OpError;
+use crate::network::{StreamNetwork, Tcp};
 use crate::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::sys;
 
 /// A TCP connection.
-///
-/// Its methods take `&self`: one task may read while another writes, sharing the stream in an `Rc`
-/// or by its [halves](Self::into_split). Dropping it closes it.
 ///
 /// ```
 /// # reactor::block_on(async {
@@ -35,6 +33,12 @@ use crate::sys;
 /// # })??;
 /// # Ok::<_, std::io::Error>(())
 /// ```
+pub type TcpStream = Stream<Tcp>;
+
+/// A connection that is a stream of bytes: a [`TcpStream`] or a [`UnixStream`](crate::UnixStream).
+///
+/// Its methods take `&self`: one task may read while another writes, sharing the stream in an `Rc`
+/// or by its [halves](Self::into_split). Dropping it closes it.
 ///
 /// # The end of a stream
 /// A read of 0 bytes into a buffer that has room is the peer's end of stream, and nothing else is:
@@ -49,15 +53,15 @@ use crate::sys;
 /// # Deadlines
 /// A deadline holds for all operations of its direction, those that wait already included, until
 /// another is set. Past it they give `TimedOut`, even when they could proceed.
-pub struct TcpStream {
+pub struct Stream<N: StreamNetwork> {
     pub(crate) fd: PollFd,
-    peer: SocketAddr,
+    peer: N::Addr,
     /// Kept by `close`, after which the system cannot be asked. Most streams are dropped instead,
     /// and do without the 32 bytes.
-    local_when_closed: OnceCell<Box<SocketAddr>>,
+    local_when_closed: OnceCell<Box<N::Addr>>,
 }
 
-impl TcpStream {
+impl Stream<Tcp> {
     /// Connects to `addr`, with [`nodelay`](Self::set_nodelay) and
     /// [`keepalive`](Self::set_keepalive) on, as accepted connections have it.
     ///
@@ -73,8 +77,10 @@ impl TcpStream {
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
         connect::connect(addr).await
     }
+}
 
-    pub(crate) fn new(fd: PollFd, peer: SocketAddr) -> Self {
+impl<N: StreamNetwork> Stream<N> {
+    pub(crate) fn new(fd: PollFd, peer: N::Addr) -> Self {
         Self { fd, peer, local_when_closed: OnceCell::new() }
     }
 
@@ -118,9 +124,9 @@ impl TcpStream {
     ///
     /// # Errors
     /// What getsockname(2) says.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<N::Addr> {
         match self.local_when_closed.get() {
-            Some(local) => Ok(**local),
+            Some(local) => Ok(N::Addr::clone(local)),
             None => self.fd.with_fd(sys::local_addr)?,
         }
     }
@@ -129,23 +135,23 @@ impl TcpStream {
     ///
     /// # Errors
     /// None today; a `Result` as in the standard library.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.peer)
+    pub fn peer_addr(&self) -> io::Result<N::Addr> {
+        Ok(self.peer.clone())
     }
 
     /// A half that reads and a half that writes, for two parts of one task. Dropping them does
     /// nothing.
     ///
     /// Where the `AsyncReadExt` of futures is in scope, `stream.split()` is its method of that name,
-    /// which takes the stream and locks it for each call: write `TcpStream::split(&mut stream)`.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+    /// which takes the stream and locks it for each call: write `Stream::split(&mut stream)`.
+    pub fn split(&mut self) -> (ReadHalf<'_, N>, WriteHalf<'_, N>) {
         split::borrowed(self)
     }
 
     /// A half that reads and a half that writes, for two tasks. Dropping the write half shuts down
     /// writing; dropping both closes the connection.
     #[must_use]
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+    pub fn into_split(self) -> (OwnedReadHalf<N>, OwnedWriteHalf<N>) {
         split::owned(self)
     }
 
@@ -160,16 +166,20 @@ impl TcpStream {
 
     #[cold]
     pub(crate) fn error(&self, operation: &'static str, err: io::Error) -> io::Error {
-        if err.kind() == io::ErrorKind::WouldBlock {
-            return err;
-        }
-        OpError::tcp(operation, self.local_addr().ok(), Some(self.peer), err)
+        OpError::on::<N>(operation, self.local_addr().ok().as_ref(), Some(&self.peer), err)
     }
 }
 
-impl fmt::Debug for TcpStream {
+impl<N: StreamNetwork> AsRef<Self> for Stream<N> {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl<N: StreamNetwork> fmt::Debug for Stream<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpStream")
+        f.debug_struct("Stream")
+            .field("network", &N::NAME)
             .field("local", &self.local_addr().ok())
             .field("peer", &self.peer)
             .finish_non_exhaustive()

@@ -7,12 +7,13 @@ use std::fs;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use net::{TcpListener, TcpStream};
+use net::{TcpListener, TcpStream, UdpSocket, UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use reactor::time::timeout;
 use reactor::{spawn, yield_now};
 
@@ -54,13 +55,19 @@ async fn every_socket_is_nonblocking_and_close_on_exec() -> io::Result<()> {
     let listener = TcpListener::bind(v4())?;
     let near = TcpStream::connect(listener.local_addr()?).await?;
     let (far, _) = listener.accept().await?;
+    let udp = UdpSocket::bind(v4())?;
+    let unix_listener = UnixListener::builder().bind_addr(&UnixAddr::unnamed())?;
+    let unix = UnixStream::connect_addr(&unix_listener.local_addr()?).await?;
+    let (unix_far, _) = unix_listener.accept().await?;
+    let unixgram = UnixDatagram::unbound()?;
+    let (stream_pair, datagram_pair) = (UnixStream::pair()?, UnixDatagram::pair()?);
     let opened: Vec<_> = sockets().difference(&before).cloned().collect();
-    assert_eq!(opened.len(), 3);
+    assert_eq!(opened.len(), 12);
     for fd in opened {
         assert_ne!(flags(&fd) & libc::O_NONBLOCK, 0, "descriptor {fd}");
         assert_ne!(flags(&fd) & libc::O_CLOEXEC, 0, "descriptor {fd}");
     }
-    drop((near, far));
+    drop((near, far, udp, unix, unix_far, unixgram, stream_pair, datagram_pair));
     Ok(())
 }
 
@@ -134,6 +141,60 @@ async fn tasks_aborted_while_they_wait() -> io::Result<()> {
     Ok(())
 }
 
+async fn datagram_sockets_dropped_or_closed() -> io::Result<()> {
+    for _ in 0..ROUNDS {
+        let near = UdpSocket::bind(v4())?;
+        let far = UdpSocket::builder().connect(near.local_addr()?)?;
+        far.send(b"x").await?;
+        near.recv(&mut [0; 8]).await?;
+        near.close();
+        UdpSocket::bind(far.local_addr()?).unwrap_err();
+        let (near, far) = UnixDatagram::pair()?;
+        near.send(b"never taken").await?;
+        far.close();
+    }
+    Ok(())
+}
+
+async fn unix_sockets_dropped_or_closed() -> io::Result<()> {
+    for _ in 0..ROUNDS {
+        let listener = UnixListener::builder().backlog(0).bind_addr(&UnixAddr::unnamed())?;
+        let addr = listener.local_addr()?;
+        let near = UnixStream::connect_addr(&addr).await?;
+        UnixListener::builder().bind_addr(&addr).unwrap_err();
+        let waits_for_room = UnixStream::connect_addr(&addr);
+        assert!(timeout(Duration::from_millis(2), waits_for_room).await.is_err());
+        let (far, _) = listener.accept().await?;
+        let _in_the_queue = UnixStream::connect_addr(&addr).await?;
+        let (read, write) = far.into_split();
+        drop((read, write, near));
+    }
+    Ok(())
+}
+
+/// Taken, taken in part, never taken, and taken by who does not expect any.
+async fn descriptors_passed() -> io::Result<()> {
+    let passed = std::net::UdpSocket::bind(v4())?;
+    let fds = [passed.as_fd(); 5];
+    for _ in 0..ROUNDS {
+        let (near, far) = UnixStream::pair()?;
+        for _ in 0..4 {
+            near.send_fds(b"x", &fds).await?;
+        }
+        let mut buf = [0; 8];
+        drop(far.recv_fds(&mut buf, 5).await?);
+        assert!(far.recv_fds(&mut buf, 2).await?.1.truncated);
+        far.read(&mut buf).await?;
+        let (near, far) = UnixDatagram::pair()?;
+        near.send_fds(b"x", &fds).await?;
+        near.send_fds(b"x", &fds).await?;
+        near.send_fds(b"x", &fds).await?;
+        assert!(far.recv_fds(&mut buf, 4).await?.1.truncated);
+        far.recv(&mut buf).await?;
+    }
+    Ok(())
+}
+
 /// Leaves tasks behind that wait: they end with the runtime.
 async fn tasks_that_outlive_block_on() -> io::Result<()> {
     let (near, far) = pair().await?;
@@ -165,6 +226,9 @@ fn no_descriptor_is_left_behind() {
     leaves_nothing(rt, "connect refused", connects_refused());
     leaves_nothing(rt, "bind refused", binds_refused());
     leaves_nothing(rt, "connect cancelled", connects_cancelled());
+    leaves_nothing(rt, "datagram sockets", datagram_sockets_dropped_or_closed());
+    leaves_nothing(rt, "Unix sockets", unix_sockets_dropped_or_closed());
+    leaves_nothing(rt, "descriptors passed", descriptors_passed());
     leaves_nothing(rt, "task aborted", tasks_aborted_while_they_wait());
     runtime.block_on(tasks_that_outlive_block_on()).unwrap();
     drop(runtime);

@@ -8,43 +8,17 @@ mod ending;
 mod errors;
 mod options;
 mod splitting;
+#[path = "../support/mod.rs"]
+mod support;
 mod transfer;
 mod vectored;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use net::{TcpListener, TcpStream};
-use reactor::time::timeout;
 
-/// How long a test may take before it counts as hung. Under virtual time, longer than any deadline
-/// in these tests.
-const HUNG_AFTER: Duration = Duration::from_secs(60);
-const HUNG_AFTER_VIRTUAL: Duration = Duration::from_secs(1_000_000);
-
-/// Runs a test on a runtime, and fails it when it hangs.
-fn run(test: impl Future<Output = io::Result<()>>) {
-    let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
-    outcome.expect("the test hangs").unwrap();
-}
-
-/// Runs a test under virtual time: deadlines come at once when nothing else is to be done.
-fn run_virtual(test: impl Future<Output = io::Result<()>>) {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    let outcome = runtime.block_on(timeout(HUNG_AFTER_VIRTUAL, test));
-    outcome.expect("the test hangs").unwrap();
-}
-
-/// A free port of the IPv4 loopback.
-fn v4() -> SocketAddr {
-    "127.0.0.1:0".parse().unwrap()
-}
-
-/// A free port of the IPv6 loopback.
-fn v6() -> SocketAddr {
-    "[::1]:0".parse().unwrap()
-}
+use support::*;
 
 /// Two ends of a connection: the one that connected, and the one that was accepted.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
@@ -103,20 +77,4 @@ async fn read_exact(stream: &TcpStream, buf: &mut [u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Lets every task that is ready run until it waits.
-async fn settle() {
-    for _ in 0..4 {
-        reactor::yield_now().await;
-    }
-}
-
-/// Bytes that differ from their neighbours, so that lost or swapped ones show.
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i.wrapping_mul(2_654_435_761) >> 16) as u8).collect()
-}
-
-fn is_timeout(err: &io::Error) -> bool {
-    err.kind() == io::ErrorKind::TimedOut
 }

@@ -3,6 +3,7 @@
 mod closing;
 mod deadlines;
 mod sharing;
+mod short_reads;
 mod transfer;
 
 use std::io;

@@ -1,0 +1,162 @@
+//! The networks sockets are of: what differs between them where their code is one.
+
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use crate::addr::Address;
+use crate::sys::{self, Taken};
+use crate::unix::{UnixAddr, Unlink};
+
+/// A network, by the name that Go's `net.Dial` knows it by: [`Tcp`], [`Udp`], [`Unix`], [`Unixgram`].
+///
+/// It is sealed: the networks are those of this crate.
+pub trait Network: Sealed + fmt::Debug + Sized + 'static {
+    /// An address: [`SocketAddr`](std::net::SocketAddr) or [`UnixAddr`](crate::UnixAddr).
+    type Addr: Address;
+
+    /// `tcp`, `udp`, `unix` or `unixgram`, as in the text of an [`OpError`](crate::OpError).
+    const NAME: &'static str;
+}
+
+/// A network whose sockets are streams of bytes: [`Tcp`] and [`Unix`].
+pub trait StreamNetwork: Network + StreamCalls {}
+
+/// A network whose sockets send and receive datagrams: [`Udp`] and [`Unixgram`].
+pub trait DatagramNetwork: Network + DatagramCalls {}
+
+/// TCP over IPv4 or IPv6.
+#[derive(Clone, Copy, Debug)]
+pub enum Tcp {}
+
+/// Unix streams: `SOCK_STREAM` of unix(7).
+#[derive(Clone, Copy, Debug)]
+pub enum Unix {}
+
+/// UDP over IPv4 or IPv6.
+#[derive(Clone, Copy, Debug)]
+pub enum Udp {}
+
+/// Unix datagrams: `SOCK_DGRAM` of unix(7).
+#[derive(Clone, Copy, Debug)]
+pub enum Unixgram {}
+
+impl Network for Tcp {
+    type Addr = SocketAddr;
+    const NAME: &'static str = "tcp";
+}
+
+impl Network for Unix {
+    type Addr = UnixAddr;
+    const NAME: &'static str = "unix";
+}
+
+impl Network for Udp {
+    type Addr = SocketAddr;
+    const NAME: &'static str = "udp";
+}
+
+impl Network for Unixgram {
+    type Addr = UnixAddr;
+    const NAME: &'static str = "unixgram";
+}
+
+impl StreamNetwork for Tcp {}
+impl StreamNetwork for Unix {}
+impl DatagramNetwork for Udp {}
+impl DatagramNetwork for Unixgram {}
+
+pub trait Sealed {
+    /// What closing a bound socket has to undo.
+    type Bound;
+
+    /// Undoes it. What is undone already stays so.
+    fn unbind(bound: &Self::Bound);
+}
+
+impl Sealed for Tcp {
+    type Bound = ();
+
+    fn unbind((): &()) {}
+}
+
+impl Sealed for Udp {
+    type Bound = ();
+
+    fn unbind((): &()) {}
+}
+
+impl Sealed for Unix {
+    type Bound = Unlink;
+
+    fn unbind(bound: &Unlink) {
+        bound.unlink();
+    }
+}
+
+impl Sealed for Unixgram {
+    type Bound = Unlink;
+
+    fn unbind(bound: &Unlink) {
+        bound.unlink();
+    }
+}
+
+/// The calls in which streams differ.
+pub trait StreamCalls {
+    /// One read, which says when being short does not prove that the socket is empty.
+    fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Taken>;
+
+    /// One vectored read.
+    fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Taken>;
+}
+
+/// The only mark in a TCP stream is the urgent one, and the reactor learns of that by `EPOLLPRI`.
+impl StreamCalls for Tcp {
+    #[inline]
+    fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Taken> {
+        sys::recv(fd, buf, 0).map(unmarked)
+    }
+
+    #[inline]
+    fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Taken> {
+        sys::recv_vectored(fd, bufs).map(unmarked)
+    }
+}
+
+/// Passed descriptors are a mark in a Unix stream: a read stops behind them, and no edge comes for
+/// what follows.
+impl StreamCalls for Unix {
+    #[inline]
+    fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Taken> {
+        sys::recv_marked(fd, buf)
+    }
+
+    #[inline]
+    fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Taken> {
+        sys::recv_vectored_marked(fd, bufs)
+    }
+}
+
+#[inline]
+fn unmarked(bytes: usize) -> Taken {
+    Taken { bytes, at_mark: false }
+}
+
+/// In what datagrams differ.
+pub trait DatagramCalls {
+    /// Whether a send to somebody else than the peer fails with `EAGAIN` because the receiver has no
+    /// room, of which no event ever tells that it has changed.
+    const SILENT_WHEN_FULL: bool;
+}
+
+/// A receiver without room loses the datagram, and the sender never knows.
+impl DatagramCalls for Udp {
+    const SILENT_WHEN_FULL: bool = false;
+}
+
+/// unix_dgram_sendmsg in the kernel's net/unix/af_unix.c: only a peer's queue is waited for.
+impl DatagramCalls for Unixgram {
+    const SILENT_WHEN_FULL: bool = true;
+}

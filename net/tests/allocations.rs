@@ -1,0 +1,153 @@
+//! Datagrams allocate nothing, one by one or in batches, once everything has found its size.
+//! Counted for each thread, so that tests do not disturb each other.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use net::{Outgoing, RecvBatch, SendBatch, UdpSocket, UnixAddr, UnixDatagram, UnixStream};
+use reactor::time::timeout;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every request goes on to `System`; counting touches a thread-local that needs neither
+// allocation nor destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above; `memory` came from `System`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Enough to use up the budget of operations of one poll, too, for which the runtime keeps a list.
+const WARM_UP: usize = 500;
+const COUNTED: usize = 500;
+
+/// Runs `round` until everything has found its size, and then counts.
+fn assert_allocates_nothing(round: impl AsyncFn(&mut State) -> io::Result<()>) {
+    let allocated = reactor::block_on(async {
+        let mut state = State::new()?;
+        // Registers the socket, which a round does only when it happens to wait.
+        let nothing_there = timeout(Duration::from_millis(1), state.far.recv(&mut [0; 8])).await;
+        assert!(nothing_there.is_err());
+        for _ in 0..WARM_UP {
+            round(&mut state).await?;
+        }
+        let before = ALLOCATIONS.get();
+        for _ in 0..COUNTED {
+            round(&mut state).await?;
+        }
+        Ok::<_, io::Error>(ALLOCATIONS.get() - before)
+    });
+    assert_eq!(allocated.unwrap().unwrap(), 0);
+}
+
+struct State {
+    near: UdpSocket,
+    far: UdpSocket,
+    far_addr: SocketAddr,
+    out: SendBatch,
+    batch: RecvBatch,
+}
+
+impl State {
+    fn new() -> io::Result<Self> {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let far = UdpSocket::builder().packet_info(true).recv_tos(true).gro(true).bind(any)?;
+        let far_addr = far.local_addr()?;
+        let near = UdpSocket::builder().connect(far_addr)?;
+        let (out, batch) = (SendBatch::new(16, 16 << 10), RecvBatch::new(16, 2048));
+        Ok(Self { near, far, far_addr, out, batch })
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+#[test]
+fn datagrams_allocate_nothing() {
+    assert_allocates_nothing(async |state| {
+        let mut buf = [0; 64];
+        let how = Outgoing {
+            tos: Some(4),
+            from: Some([127, 0, 0, 1].into()),
+            ..Outgoing::to(state.far_addr)
+        };
+        state.near.send(b"one").await?;
+        state.near.send_to(b"two", state.far_addr).await?;
+        state.near.send_msg(b"three", &how).await?;
+        state.far.recv(&mut buf).await?;
+        state.far.recv_from(&mut buf).await?;
+        let info = state.far.recv_msg(&mut buf).await?;
+        assert_eq!(info.tos, Some(4));
+        Ok(())
+    });
+}
+
+#[test]
+fn batches_allocate_nothing() {
+    assert_allocates_nothing(async |state| {
+        let segments = Outgoing { segment_bytes: Some(100), ..Outgoing::to(state.far_addr) };
+        for _ in 0..8 {
+            state.out.push(&[7; 90], &Outgoing::default()).unwrap();
+        }
+        state.out.push(&[7; 1000], &segments).unwrap();
+        state.near.send_batch(&mut state.out).await?;
+        let mut bytes = 0;
+        while bytes < 8 * 90 + 1000 {
+            state.far.recv_batch(&mut state.batch).await?;
+            bytes += state.batch.iter().flat_map(|d| d.segments()).map(<[u8]>::len).sum::<usize>();
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn unix_sockets_allocate_nothing() {
+    let allocated = reactor::block_on(async {
+        let far = UnixDatagram::builder().bind_addr(&UnixAddr::unnamed())?;
+        let near = UnixDatagram::builder().bind_addr(&UnixAddr::unnamed())?;
+        let (near_stream, far_stream) = UnixStream::pair()?;
+        let mut before = 0;
+        let mut buf = [0; 64];
+        for round in 0..WARM_UP + COUNTED {
+            if round == WARM_UP {
+                before = ALLOCATIONS.get();
+            }
+            near.send_to(b"datagram", far.local_addr()?).await?;
+            let received = far.recv_from(&mut buf).await?;
+            far.send_to(b"answer", received.from).await?;
+            near.recv(&mut buf).await?;
+            near_stream.write_all(b"bytes").await?;
+            far_stream.read(&mut buf).await?;
+        }
+        Ok::<_, io::Error>(ALLOCATIONS.get() - before)
+    });
+    assert_eq!(allocated.unwrap().unwrap(), 0);
+}
