@@ -75,6 +75,7 @@
 #![deny(unsafe_code)]
 
 mod addr;
+mod adopt;
 mod back_off;
 mod batch;
 #[cfg(doctest)]
@@ -82,8 +83,12 @@ mod book;
 mod connect;
 mod control;
 mod datagram;
+mod dial;
 mod error;
+mod incoming;
+mod inherited;
 mod io;
+mod listen;
 mod listener;
 mod network;
 mod options;
@@ -96,10 +101,14 @@ mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
 pub use datagram::{DatagramSocket, Received};
+pub use dial::{DIAL_ADDRS_MAX, DIAL_SHARE_MIN, DialError, Dialer, FALLBACK_DELAY, lookup_host};
 pub use error::OpError;
-pub use listener::{ACCEPT_ABORTED_MAX, Listener, ListenerBuilder, TcpListener};
+pub use incoming::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, Incoming};
+pub use inherited::{LISTEN_FDS_MAX, ListenFd, listen_fds};
+pub use listen::ListenerBuilder;
+pub use listener::{ACCEPT_ABORTED_MAX, Listener, TcpListener};
 pub use network::{DatagramNetwork, Network, StreamNetwork, Tcp, Udp, Unix, Unixgram};
-pub use options::Keepalive;
+pub use options::{Keepalive, TcpInfo};
 pub use split::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, Reader, ReuniteError, WriteHalf, WriteShare, Writer,
 };
