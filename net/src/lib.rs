@@ -39,7 +39,10 @@
 //! ```
 //!
 //! # What is in here
-//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first.
+//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first, and [`Incoming`] accepts
+//!   for ever.
+//! - [`Dialer`] and [`TcpStream::dial`] connect to hosts by name, [`lookup_host`] only asks for their
+//!   addresses.
 //! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow
 //!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
 //!   futures-io, and with them its combinators.
@@ -48,7 +51,10 @@
 //! - [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] speak to other processes of this machine,
 //!   and pass descriptors to them. Streams of both networks are one type, [`Stream`], and datagrams
 //!   another, [`DatagramSocket`].
-//! - [`OpError`] is what an error says beyond its kind: operation, network, addresses.
+//! - [`OpError`] is what an error says beyond its kind: operation, network, addresses. [`DialError`]
+//!   says it of each address of a host.
+//! - [`listen_fds`] are the sockets that a service manager opened; `from_std` and `TryFrom<OwnedFd>`
+//!   take over any.
 //!
 //! # As in Go, and not as in the standard library
 //! - Nagle's algorithm is off and keep-alive is on, unless told otherwise.
@@ -69,6 +75,9 @@
 //! | datagrams that one buffer is cut into | [`GSO_SEGMENTS_MAX`] |
 //! | descriptors passed with one message | [`FDS_MAX`] |
 //! | pause before a full Unix socket is tried again | 100 ms |
+//! | pause of [`Incoming`] when the system is short of something | [`ACCEPT_PAUSE_MAX`] |
+//! | addresses of one host that are dialed | [`DIAL_ADDRS_MAX`] |
+//! | descriptors handed over by a service manager | [`LISTEN_FDS_MAX`] |
 //!
 //! Everything here is bound to the thread of its runtime, and is neither `Send` nor `Sync`. Linux
 //! on 64-bit machines only.
