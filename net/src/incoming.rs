@@ -59,7 +59,7 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Debug)]
 #[must_use = "nothing is accepted before next"]
-pub struct Incoming<'a, N: StreamNetwork> {
+pub struct Connections<'a, N: StreamNetwork> {
     listener: &'a Listener<N>,
     pause: Duration,
     /// The end of the pause, when one is on. Kept here, so that it holds also for who drops the
@@ -67,7 +67,7 @@ pub struct Incoming<'a, N: StreamNetwork> {
     paused_until: Option<Instant>,
 }
 
-impl<'a, N: StreamNetwork> Incoming<'a, N> {
+impl<'a, N: StreamNetwork> Connections<'a, N> {
     pub(crate) fn new(listener: &'a Listener<N>) -> Self {
         Self { listener, pause: ACCEPT_PAUSE_MIN, paused_until: None }
     }

@@ -39,7 +39,7 @@
 //! ```
 //!
 //! # What is in here
-//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first, and [`Incoming`] accepts
+//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first, and [`Connections`] accepts
 //!   for ever.
 //! - [`Dialer`] and [`TcpStream::dial`] connect to hosts by name, [`lookup_host`] only asks for their
 //!   addresses.
@@ -75,7 +75,7 @@
 //! | datagrams that one buffer is cut into | [`GSO_SEGMENTS_MAX`] |
 //! | descriptors passed with one message | [`FDS_MAX`] |
 //! | pause before a full Unix socket is tried again | 100 ms |
-//! | pause of [`Incoming`] when the system is short of something | [`ACCEPT_PAUSE_MAX`] |
+//! | pause of [`Connections`] when the system is short of something | [`ACCEPT_PAUSE_MAX`] |
 //! | addresses of one host that are dialed | [`DIAL_ADDRS_MAX`] |
 //! | descriptors handed over by a service manager | [`LISTEN_FDS_MAX`] |
 //!
@@ -112,7 +112,7 @@ pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
 pub use datagram::{DatagramSocket, Received};
 pub use dial::{DIAL_ADDRS_MAX, DIAL_SHARE_MIN, DialError, Dialer, FALLBACK_DELAY, lookup_host};
 pub use error::OpError;
-pub use incoming::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, Incoming};
+pub use incoming::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, Connections};
 pub use inherited::{LISTEN_FDS_MAX, ListenFd, listen_fds};
 pub use listen::ListenerBuilder;
 pub use listener::{ACCEPT_ABORTED_MAX, Listener, TcpListener};

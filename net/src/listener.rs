@@ -11,7 +11,7 @@ use reactor::{Direction, PollFd};
 
 use crate::addr::Address;
 use crate::error::OpError;
-use crate::incoming::Incoming;
+use crate::incoming::Connections;
 use crate::listen::ListenerBuilder;
 use crate::network::{StreamNetwork, Tcp};
 use crate::stream::Stream;
@@ -79,8 +79,8 @@ impl<N: StreamNetwork> Listener<N> {
 
     /// All connections, one after another, with pauses while the system is out of descriptors or
     /// memory.
-    pub fn incoming(&self) -> Incoming<'_, N> {
-        Incoming::new(self)
+    pub fn incoming(&self) -> Connections<'_, N> {
+        Connections::new(self)
     }
 
     /// Takes a connection from the queue, and waits while there is none.

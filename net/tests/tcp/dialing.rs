@@ -16,8 +16,8 @@ use net::{DialError, Dialer, FALLBACK_DELAY, Keepalive, OpError, TcpListener, Tc
 use reactor::time::{now, timeout};
 use reactor::{spawn, spawn_blocking};
 
-use crate::support::leaks::leaving_no_socket;
 use crate::connecting::{refusing, unresponsive};
+use crate::support::leaks::leaving_no_socket;
 use crate::{is_timeout, run, run_virtual, settle, v4, v6};
 
 const SECOND: Duration = Duration::from_secs(1);
