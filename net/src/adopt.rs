@@ -17,8 +17,8 @@ const ACCEPTING: SockOption = SockOption(libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
 
 /// Descriptors in and out.
 impl TcpListener {
-    /// Takes over a listener of the standard library, with the options it has: see
-    /// [`try_from`](Self#impl-TryFrom<OwnedFd>-for-TcpListener).
+    /// Takes over a listener of the standard library, with the options it has, as `try_from` takes
+    /// over any descriptor.
     ///
     /// # Errors
     /// What the system says.
@@ -64,8 +64,8 @@ impl TryFrom<OwnedFd> for TcpListener {
 
 /// Descriptors in and out.
 impl TcpStream {
-    /// Takes over a connection of the standard library, with the options it has: see
-    /// [`try_from`](Self#impl-TryFrom<OwnedFd>-for-TcpStream).
+    /// Takes over a connection of the standard library, with the options it has, as `try_from` takes
+    /// over any descriptor.
     ///
     /// # Errors
     /// `NotConnected` when its peer has reset it; what the system says.
