@@ -6,6 +6,7 @@ mod adopting;
 mod closing;
 mod connecting;
 mod deadlines;
+mod dialer;
 mod dialing;
 mod ending;
 mod errors;
