@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use net::{OpError, TcpListener, TcpStream};
 use reactor::spawn;
@@ -100,8 +100,8 @@ fn what_is_not_a_listener_is_refused_and_closed() {
         std::fs::remove_file(&path)?;
         for (fd, why) in [
             (OwnedFd::from(connected.into_std()?), "it does not listen"),
-            (OwnedFd::from(UdpSocket::bind(v4())?), "it is a socket of another protocol"),
-            (OwnedFd::from(unix), "it is a socket of another protocol"),
+            (OwnedFd::from(UdpSocket::bind(v4())?), "it is a socket of another network"),
+            (OwnedFd::from(unix), "it is a socket of another network"),
             (OwnedFd::from(File::open("/dev/null")?), "it is no socket"),
         ] {
             let err = TcpListener::try_from(fd).unwrap_err();
@@ -146,5 +146,51 @@ fn a_copy_that_outlives_the_stream_brings_no_stray_events() {
         let copy = TcpStream::try_from(copy)?;
         assert_eq!(copy.read(&mut [0; 64]).await?, 12);
         Ok(())
+    });
+}
+
+#[test]
+fn datagram_sockets_are_taken_over_and_given_away() {
+    run(async {
+        for on in [v4(), v6()] {
+            let (near, far) = (UdpSocket::bind(on)?, UdpSocket::bind(on)?);
+            near.connect(far.local_addr()?)?;
+            let (near, far) = (net::UdpSocket::from_std(near)?, net::UdpSocket::from_std(far)?);
+            assert_eq!(near.peer_addr()?, far.local_addr()?);
+            assert_eq!(far.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
+            let received = spawn(async move { (far.recv(&mut [0; 8]).await, far) });
+            settle().await;
+            near.send(b"hello").await?;
+            let (received, far) = received.await.unwrap();
+            assert_eq!(received?.len, 5, "it parked: it was made non-blocking");
+            assert!(is_nonblocking(&far.into_std()?));
+        }
+        let (near, _far) = UnixDatagram::pair()?;
+        let near = net::UnixDatagram::from_std(near)?;
+        assert!(near.with_fd(|fd| is_nonblocking(fd))?);
+        let err = net::UdpSocket::try_from(OwnedFd::from(near.into_std()?)).unwrap_err();
+        assert_eq!(err.to_string(), "adopt udp: it is a socket of another network");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_path_of_a_unix_socket_stays_with_who_bound_it() {
+    run(async {
+        let path = std::env::temp_dir().join(format!("net-adopted-{}", std::process::id()));
+        let listener = net::UnixListener::from_std(UnixListener::bind(&path)?)?;
+        let near = net::UnixStream::from_std(UnixStream::connect(&path)?)?;
+        let (far, _) = listener.accept().await?;
+        near.write_all(b"hello").await?;
+        assert_eq!(far.read(&mut [0; 8]).await?, 5);
+        listener.close();
+        assert!(path.exists(), "it was bound by another");
+        std::fs::remove_file(&path)?;
+
+        let listener = net::UnixListener::bind(&path)?.into_std()?;
+        assert!(path.exists(), "the listener lives on");
+        let _near = UnixStream::connect(&path)?;
+        listener.accept()?;
+        std::fs::remove_file(&path)
     });
 }
