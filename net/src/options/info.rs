@@ -78,3 +78,34 @@ fn u64_of(first: u32, second: u32) -> u64 {
     bytes[4..].copy_from_slice(&second.to_ne_bytes());
     u64::from_ne_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_where_the_header_has_them() {
+        let words = std::array::from_fn(|at| at as u32);
+        let info = TcpInfo::from_words(&words);
+        let at = |offset: usize| (offset / 4) as u32;
+        let micros = |offset| Duration::from_micros(at(offset).into());
+        macro_rules! offset {
+            ($field:ident) => {
+                std::mem::offset_of!(libc::tcp_info, $field)
+            };
+        }
+        assert_eq!(info.rtt, micros(offset!(tcpi_rtt)));
+        assert_eq!(info.rtt_variance, micros(offset!(tcpi_rttvar)));
+        assert_eq!(info.min_rtt, micros(offset!(tcpi_min_rtt)));
+        assert_eq!(info.retransmit_timeout, micros(offset!(tcpi_rto)));
+        assert_eq!(info.congestion_window_segments, at(offset!(tcpi_snd_cwnd)));
+        assert_eq!(info.send_segment_bytes, at(offset!(tcpi_snd_mss)));
+        assert_eq!(info.unacked_segments, at(offset!(tcpi_unacked)));
+        assert_eq!(info.lost_segments, at(offset!(tcpi_lost)));
+        assert_eq!(info.retransmitted_segments, at(offset!(tcpi_total_retrans)));
+        assert_eq!(info.notsent_bytes, at(offset!(tcpi_notsent_bytes)));
+        assert_eq!(info.path_mtu_bytes, at(offset!(tcpi_pmtu)));
+        let rate = at(offset!(tcpi_delivery_rate));
+        assert_eq!(info.delivery_bytes_per_s, u64_of(rate, rate + 1));
+    }
+}
