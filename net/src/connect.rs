@@ -12,15 +12,23 @@ use reactor::{Direction, PollFd};
 
 use crate::addr::{self, RawAddr};
 use crate::error::OpError;
-use crate::options::{self, Keepalive};
+use crate::options::{self, Options};
 use crate::stream::TcpStream;
 use crate::sys;
 
 /// How often a connect is tried again that the kernel's choice of a local port spoiled.
 const RETRIES_MAX: usize = 2;
 
-pub(crate) async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
-    retry(async || dial(addr).await)
+/// What a socket is set to before it connects.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Before {
+    pub(crate) options: Options,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) fast_open: bool,
+}
+
+pub(crate) async fn connect(addr: SocketAddr, before: &Before) -> io::Result<TcpStream> {
+    retry(async || attempt(addr, before).await)
         .await
         .map_err(|Failed { operation, local, err }| OpError::tcp(operation, local, Some(addr), err))
 }
@@ -35,10 +43,10 @@ struct Failed {
 
 /// Two accidents of the local port are worth another attempt, which gets another port.
 ///
-/// `EADDRNOTAVAIL`: the kernel found none, for a moment. A connection to itself: nobody listens on
-/// a port of this machine, the kernel took the same port for this end, and TCP's simultaneous open
-/// connected the socket to itself. Go returns such a connection in the end; it could only hear its
-/// own echo, so here it stays refused.
+/// `EADDRNOTAVAIL`, or `EAGAIN`: the kernel found none, for a moment. A connection to itself: nobody
+/// listens on a port of this machine, the kernel took the same port for this end, and TCP's
+/// simultaneous open connected the socket to itself. Go returns such a connection in the end; it
+/// could only hear its own echo, so here it stays refused.
 async fn retry<T>(mut attempt: impl AsyncFnMut() -> Result<T, Failed>) -> Result<T, Failed> {
     for _ in 0..RETRIES_MAX {
         match attempt().await {
@@ -50,17 +58,25 @@ async fn retry<T>(mut attempt: impl AsyncFnMut() -> Result<T, Failed>) -> Result
 }
 
 fn is_accident(failed: &Failed) -> bool {
-    failed.err.raw_os_error() == Some(libc::EADDRNOTAVAIL) || failed.local.is_some()
+    let Failed { operation, local, err } = failed;
+    *operation == "connect" && (err.kind() == io::ErrorKind::AddrNotAvailable || local.is_some())
 }
 
 /// One attempt. Dropping it closes the socket.
-async fn dial(addr: SocketAddr) -> Result<TcpStream, Failed> {
+async fn attempt(addr: SocketAddr, before: &Before) -> Result<TcpStream, Failed> {
     let at = |operation| move |err| Failed { operation, local: None, err };
     let owned = sys::tcp_socket(addr::family(addr)).map_err(at("socket"))?;
-    set_defaults(owned.as_fd()).map_err(at("setsockopt"))?;
+    let fd = owned.as_fd();
+    if before.fast_open {
+        sys::set_option(fd, options::FASTOPEN_CONNECT, 1).map_err(at("setsockopt"))?;
+    }
+    before.options.apply(fd, addr).map_err(at("setsockopt"))?;
+    if let Some(local) = before.local {
+        bind(fd, local).map_err(at("bind"))?;
+    }
     let fd = PollFd::from_socket(owned);
 
-    let mut attempt = Attempt { addr: RawAddr::from(addr), started: false };
+    let mut attempt = Attempt { addr, may_defer: before.fast_open, started: false };
     let connected = fd.io(Direction::Write, |fd| attempt.step(fd)).await;
     let (local, peer) = connected.map_err(at("connect"))?;
     if local == peer {
@@ -70,14 +86,18 @@ async fn dial(addr: SocketAddr) -> Result<TcpStream, Failed> {
     Ok(TcpStream::new(fd, peer))
 }
 
-/// The options that accepted connections inherit from a listener, with the same defaults.
-fn set_defaults(fd: BorrowedFd<'_>) -> io::Result<()> {
-    sys::set_option(fd, options::NODELAY, 1)?;
-    options::set_keepalive(fd, Some(Keepalive::default()))
+/// A port of 0 stays open until connect(2), which takes one that is free towards this peer.
+fn bind(fd: BorrowedFd<'_>, local: SocketAddr) -> io::Result<()> {
+    if local.port() == 0 {
+        sys::set_option(fd, options::BIND_ADDRESS_NO_PORT, 1)?;
+    }
+    sys::bind(fd, &RawAddr::from(local))
 }
 
 struct Attempt {
-    addr: RawAddr,
+    addr: SocketAddr,
+    /// With TCP fast open, connect(2) may be done before anything is sent.
+    may_defer: bool,
     started: bool,
 }
 
@@ -87,7 +107,10 @@ impl Attempt {
     fn step(&mut self, fd: BorrowedFd<'_>) -> io::Result<(SocketAddr, SocketAddr)> {
         if !self.started {
             self.started = true;
-            undecided(sys::connect(fd, &self.addr))?;
+            undecided(sys::connect(fd, &RawAddr::from(self.addr)))?;
+            if self.may_defer {
+                return Ok((sys::local_addr(fd)?, self.addr));
+            }
         }
         undecided(sys::take_error(fd)?.map_or(Ok(()), Err))?;
         let peer = sys::peer_addr(fd).map_err(not_connected_yet)?;
@@ -98,7 +121,9 @@ impl Attempt {
 /// Reads the answer of connect(2) and of `SO_ERROR` alike: connected, `WouldBlock` for not decided,
 /// or failed.
 ///
-/// `EINTR` does not stop a connect that has begun, and `EISCONN` says that it is over.
+/// `EINTR` does not stop a connect that has begun, and `EISCONN` says that it is over. `EAGAIN` is
+/// no "not yet" (connect(2)): no port or route is left, no event will come, and to wait would be to
+/// wait for ever.
 fn undecided(answer: io::Result<()>) -> io::Result<()> {
     let Err(err) = answer else { return Ok(()) };
     match err.raw_os_error() {
@@ -106,6 +131,10 @@ fn undecided(answer: io::Result<()>) -> io::Result<()> {
         Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR) => {
             Err(io::ErrorKind::WouldBlock.into())
         }
+        Some(libc::EAGAIN) => Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "the system has no local port or route to spare (EAGAIN)",
+        )),
         _ => Err(err),
     }
 }
@@ -120,6 +149,13 @@ fn not_connected_yet(err: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    use reactor::time::timeout;
+
+    use crate::sys::fault::{Script, script};
+
+    const HUNG_AFTER: Duration = Duration::from_secs(60);
 
     fn os(errno: i32) -> io::Error {
         io::Error::from_raw_os_error(errno)
@@ -149,6 +185,12 @@ mod tests {
     fn already_connected_is_connected() {
         undecided(Err(os(libc::EISCONN))).unwrap();
         undecided(Ok(())).unwrap();
+    }
+
+    #[test]
+    fn eagain_is_no_reason_to_wait() {
+        let err = undecided(Err(os(libc::EAGAIN))).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::AddrNotAvailable);
     }
 
     #[test]
@@ -189,8 +231,53 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let socket = sys::tcp_socket(libc::AF_INET).unwrap();
-        let mut attempt = Attempt { addr: RawAddr::from(addr), started: true };
+        let mut attempt = Attempt { addr, may_defer: false, started: true };
         let err = attempt.step(socket.as_fd()).unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::WouldBlock, "not connected, and no error");
+    }
+    /// Connects to a listener while the kernel's answers are those of a script.
+    fn connect_with(scripts: &[(&'static str, &[i32])]) -> (io::Result<TcpStream>, usize) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let scripts: Vec<_> = scripts.iter().map(|(call, errors)| script(call, errors)).collect();
+        let connected = async { timeout(HUNG_AFTER, connect(addr, &Before::default())).await };
+        let connected = reactor::block_on(connected).unwrap().expect("the connect hangs");
+        (connected, scripts.iter().map(Script::left).sum())
+    }
+
+    #[test]
+    fn a_connect_without_ports_or_routes_fails_after_three_tries_and_does_not_hang() {
+        let (connected, left) = connect_with(&[("connect", &[libc::EAGAIN; 4])]);
+        let err = connected.unwrap_err();
+        assert_eq!((err.kind(), left), (io::ErrorKind::AddrNotAvailable, 1));
+        assert!(err.to_string().contains("no local port or route"), "{err}");
+
+        let (connected, left) = connect_with(&[("connect", &[libc::EAGAIN, libc::EADDRNOTAVAIL])]);
+        assert_eq!((connected.unwrap().peer_addr().unwrap().port() != 0, left), (true, 0));
+    }
+
+    #[test]
+    fn an_error_of_connect_is_returned_and_not_tried_again() {
+        for errno in [libc::ENETUNREACH, libc::EACCES, libc::EPERM, libc::ENOBUFS] {
+            let (connected, left) = connect_with(&[("connect", &[errno; 2])]);
+            let err = connected.unwrap_err();
+            assert_eq!(OpError::of(&err).unwrap().raw_os_error(), Some(errno));
+            assert_eq!(left, 1);
+        }
+    }
+
+    #[test]
+    fn an_error_that_comes_later_is_that_of_the_connect() {
+        for errno in [libc::ECONNREFUSED, libc::ETIMEDOUT, libc::EHOSTUNREACH] {
+            let (connected, _) = connect_with(&[("SO_ERROR", &[errno])]);
+            let err = connected.unwrap_err();
+            assert_eq!(OpError::of(&err).unwrap().raw_os_error(), Some(errno));
+        }
+    }
+
+    #[test]
+    fn a_connect_that_is_over_when_it_is_asked_is_over() {
+        let (connected, left) = connect_with(&[("SO_ERROR", &[libc::EISCONN])]);
+        assert_eq!((connected.is_ok(), left), (true, 0));
     }
 }

@@ -12,8 +12,8 @@ use crate::unix::UnixAddr;
 
 /// What went wrong, in which operation, between which addresses.
 ///
-/// Every [`io::Error`] this crate returns carries one, except [`io::ErrorKind::WouldBlock`] of the
-/// `try_` methods. It is built when an operation failed, and never otherwise. Its text has the
+/// Every [`io::Error`] of a socket carries one, except [`io::ErrorKind::WouldBlock`] of the `try_`
+/// methods, and that of a dial by name, which carries a [`DialError`](crate::DialError). It is built when an operation failed, and never otherwise. Its text has the
 /// form of Go's `net.OpError`:
 ///
 /// ```text

@@ -39,7 +39,10 @@
 //! ```
 //!
 //! # What is in here
-//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first.
+//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first, and [`Connections`] accepts
+//!   for ever.
+//! - [`Dialer`] and [`TcpStream::dial`] connect to hosts by name, [`lookup_host`] only asks for their
+//!   addresses.
 //! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow
 //!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
 //!   futures-io, and with them its combinators.
@@ -48,7 +51,10 @@
 //! - [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] speak to other processes of this machine,
 //!   and pass descriptors to them. Streams of both networks are one type, [`Stream`], and datagrams
 //!   another, [`DatagramSocket`].
-//! - [`OpError`] is what an error says beyond its kind: operation, network, addresses.
+//! - [`OpError`] is what an error says beyond its kind: operation, network, addresses. [`DialError`]
+//!   says it of each address of a host.
+//! - [`listen_fds`] are the sockets that a service manager opened; `from_std` and `TryFrom<OwnedFd>`
+//!   take over any.
 //!
 //! # As in Go, and not as in the standard library
 //! - Nagle's algorithm is off and keep-alive is on, unless told otherwise.
@@ -69,12 +75,16 @@
 //! | datagrams that one buffer is cut into | [`GSO_SEGMENTS_MAX`] |
 //! | descriptors passed with one message | [`FDS_MAX`] |
 //! | pause before a full Unix socket is tried again | 100 ms |
+//! | pause of [`Connections`] when the system is short of something | [`ACCEPT_PAUSE_MAX`] |
+//! | addresses of one host that are dialed | [`DIAL_ADDRS_MAX`] |
+//! | descriptors handed over by a service manager | [`LISTEN_FDS_MAX`] |
 //!
 //! Everything here is bound to the thread of its runtime, and is neither `Send` nor `Sync`. Linux
 //! on 64-bit machines only.
 #![deny(unsafe_code)]
 
 mod addr;
+mod adopt;
 mod back_off;
 mod batch;
 #[cfg(doctest)]
@@ -82,8 +92,12 @@ mod book;
 mod connect;
 mod control;
 mod datagram;
+mod dial;
 mod error;
+mod incoming;
+mod inherited;
 mod io;
+mod listen;
 mod listener;
 mod network;
 mod options;
@@ -96,10 +110,14 @@ mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
 pub use datagram::{DatagramSocket, Received};
+pub use dial::{DIAL_ADDRS_MAX, DIAL_SHARE_MIN, DialError, Dialer, FALLBACK_DELAY, lookup_host};
 pub use error::OpError;
-pub use listener::{ACCEPT_ABORTED_MAX, Listener, ListenerBuilder, TcpListener};
+pub use incoming::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, Connections};
+pub use inherited::{LISTEN_FDS_MAX, ListenFd, listen_fds};
+pub use listen::ListenerBuilder;
+pub use listener::{ACCEPT_ABORTED_MAX, Listener, TcpListener};
 pub use network::{DatagramNetwork, Network, StreamNetwork, Tcp, Udp, Unix, Unixgram};
-pub use options::Keepalive;
+pub use options::{Keepalive, TcpInfo};
 pub use split::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, Reader, ReuniteError, WriteHalf, WriteShare, Writer,
 };

@@ -1,28 +1,24 @@
 //! Listening sockets.
 
-use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use reactor::{Direction, PollFd};
 
-use crate::addr::{self, Address, RawAddr};
+use crate::addr::Address;
 use crate::error::OpError;
+use crate::incoming::Connections;
+use crate::listen::ListenerBuilder;
 use crate::network::{StreamNetwork, Tcp};
-use crate::options::{self, Keepalive};
 use crate::stream::Stream;
 use crate::sys;
 
 /// Connections that were gone before they were taken, which one accept passes over, at most.
 pub const ACCEPT_ABORTED_MAX: usize = 128;
-
-/// The backlog where `/proc/sys/net/core/somaxconn` cannot be read: the kernel's own default
-/// until Linux 5.4.
-const BACKLOG_FALLBACK: u32 = 128;
 
 /// A TCP socket that listens.
 ///
@@ -48,12 +44,13 @@ pub type TcpListener = Listener<Tcp>;
 /// # When there are no more descriptors
 /// `EMFILE`, `ENFILE`, `ENOBUFS` and `ENOMEM` come back from `accept` as errors, and the connection
 /// stays in the queue. The listener is as usable as before: the next `accept` tries again, and does
-/// not wait for an event that would never come. Close something, or wait a little, first.
+/// not wait for an event that would never come. Close something, or wait a little, first;
+/// [`incoming`](Self::incoming) does the waiting.
 pub struct Listener<N: StreamNetwork> {
     /// Undone before the descriptor is closed, as in Go: nobody finds a path that nobody serves.
     pub(crate) bound: N::Bound,
     pub(crate) fd: PollFd,
-    local: N::Addr,
+    pub(crate) local: N::Addr,
 }
 
 impl Listener<Tcp> {
@@ -80,10 +77,16 @@ impl<N: StreamNetwork> Listener<N> {
         Self { bound, fd, local }
     }
 
+    /// All connections, one after another, with pauses while the system is out of descriptors or
+    /// memory.
+    pub fn incoming(&self) -> Connections<'_, N> {
+        Connections::new(self)
+    }
+
     /// Takes a connection from the queue, and waits while there is none.
     ///
-    /// One system call, `accept4`, when a connection is waiting. A connection that its peer gave
-    /// up in the queue is passed over, at most [`ACCEPT_ABORTED_MAX`] in a row.
+    /// One system call, `accept4`, when a connection is waiting. A connection that its peer or the
+    /// network gave up in the queue is passed over, at most [`ACCEPT_ABORTED_MAX`] in a row.
     ///
     /// Cancel-safe: a dropped future has taken no connection.
     ///
@@ -144,7 +147,7 @@ impl<N: StreamNetwork> Listener<N> {
     }
 
     #[cold]
-    fn error(&self, operation: &'static str, err: io::Error) -> io::Error {
+    pub(crate) fn error(&self, operation: &'static str, err: io::Error) -> io::Error {
         OpError::on::<N>(operation, Some(&self.local), None, err)
     }
 }
@@ -159,7 +162,7 @@ impl<N: StreamNetwork> fmt::Debug for Listener<N> {
 }
 
 /// One accept that passes over connections which were given up in the queue: they are no error of
-/// the listener (accept(2), `ECONNABORTED`; Go: `internal/poll.FD.Accept`).
+/// the listener (accept(2), "Error handling"; Go: `internal/poll.FD.Accept`, for `ECONNABORTED`).
 fn accept_live<A: Address>(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, A)> {
     skip_aborted(|| sys::accept(fd))
 }
@@ -167,170 +170,29 @@ fn accept_live<A: Address>(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, A)> {
 fn skip_aborted<T>(mut accept: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 0..ACCEPT_ABORTED_MAX {
         match accept() {
-            Err(err) if err.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(err) if is_of_the_connection(&err) => {}
             accepted => return accepted,
         }
     }
     accept()
 }
 
-/// What a [`TcpListener`] is made with.
-///
-/// Accepted connections inherit `nodelay`, `keepalive` and the buffer sizes from the listener
-/// (tcp(7), socket(7)), which is why they are set here: an accept then costs one system call.
-///
-/// ```
-/// # reactor::block_on(async {
-/// let listener = net::TcpListener::builder()
-///     .reuse_port(true)
-///     .backlog(1024)
-///     .bind("[::1]:0".parse().unwrap())?;
-/// assert_ne!(listener.local_addr()?.port(), 0);
-/// # Ok::<_, std::io::Error>(())
-/// # })??;
-/// # Ok::<_, std::io::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-#[must_use = "nothing listens before bind"]
-pub struct ListenerBuilder {
-    reuse_port: bool,
-    v6only: bool,
-    backlog: Option<u32>,
-    nodelay: bool,
-    keepalive: Option<Keepalive>,
-    recv_buffer_bytes: Option<u32>,
-    send_buffer_bytes: Option<u32>,
-}
-
-impl Default for ListenerBuilder {
-    /// Go's: `nodelay` and `keepalive` on, everything else off or the system's.
-    fn default() -> Self {
-        Self {
-            reuse_port: false,
-            v6only: false,
-            backlog: None,
-            nodelay: true,
-            keepalive: Some(Keepalive::default()),
-            recv_buffer_bytes: None,
-            send_buffer_bytes: None,
-        }
-    }
-}
-
-impl ListenerBuilder {
-    /// Lets several sockets of one user listen on one address, and the kernel spread connections
-    /// over them (`SO_REUSEPORT`). Off by default.
-    pub fn reuse_port(mut self, reuse_port: bool) -> Self {
-        self.reuse_port = reuse_port;
-        self
-    }
-
-    /// Whether `[::]` takes IPv6 connections only. Off by default: it takes both, whatever
-    /// `net.ipv6.bindv6only` says, and an IPv4 peer has an address like `::ffff:127.0.0.1`.
-    pub fn v6only(mut self, v6only: bool) -> Self {
-        self.v6only = v6only;
-        self
-    }
-
-    /// How many connections wait to be accepted, at most. The kernel takes the smaller one of this
-    /// and `net.core.somaxconn`, which is the default.
-    pub fn backlog(mut self, connections_max: u32) -> Self {
-        self.backlog = Some(connections_max);
-        self
-    }
-
-    /// Whether small segments leave at once (`TCP_NODELAY`). On by default.
-    pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.nodelay = nodelay;
-        self
-    }
-
-    /// Keep-alive, `None` for none. [`Keepalive::default`] by default.
-    pub fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
-        self.keepalive = keepalive;
-        self
-    }
-
-    /// The receive buffer of accepted connections, at most `net.core.rmem_max`. By default the
-    /// kernel tunes it (`net.ipv4.tcp_rmem`).
-    pub fn recv_buffer_bytes(mut self, bytes: u32) -> Self {
-        self.recv_buffer_bytes = Some(bytes);
-        self
-    }
-
-    /// The send buffer of accepted connections, at most `net.core.wmem_max`. By default the kernel
-    /// tunes it (`net.ipv4.tcp_wmem`).
-    pub fn send_buffer_bytes(mut self, bytes: u32) -> Self {
-        self.send_buffer_bytes = Some(bytes);
-        self
-    }
-
-    /// Binds `addr` and listens. `SO_REUSEADDR` is set, so that a port can be listened on again
-    /// while connections of its last listener linger.
-    ///
-    /// # Errors
-    /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` and what else bind(2) and listen(2)
-    /// say; `InvalidInput` for keep-alive out of its range. The error names the address.
-    ///
-    /// # Panics
-    /// Outside a runtime.
-    pub fn bind(self, addr: SocketAddr) -> io::Result<TcpListener> {
-        let at = |operation| move |err| OpError::tcp(operation, Some(addr), None, err);
-        let owned = sys::tcp_socket(addr::family(addr)).map_err(at("socket"))?;
-        let fd = owned.as_fd();
-        self.set_options(fd, addr).map_err(at("setsockopt"))?;
-        sys::bind(fd, &RawAddr::from(addr)).map_err(at("bind"))?;
-        sys::listen(fd, self.effective_backlog()).map_err(at("listen"))?;
-        let local = sys::local_addr(fd).map_err(at("getsockname"))?;
-        Ok(Listener::new(PollFd::from_socket(owned), local, ()))
-    }
-
-    fn set_options(&self, fd: BorrowedFd<'_>, addr: SocketAddr) -> io::Result<()> {
-        sys::set_option(fd, options::REUSE_ADDR, 1)?;
-        if self.reuse_port {
-            sys::set_option(fd, options::REUSE_PORT, 1)?;
-        }
-        if addr.is_ipv6() {
-            sys::set_option(fd, options::V6ONLY, self.v6only.into())?;
-        }
-        if let Some(bytes) = self.recv_buffer_bytes {
-            sys::set_option(fd, options::RECV_BUFFER, options::int(bytes))?;
-        }
-        if let Some(bytes) = self.send_buffer_bytes {
-            sys::set_option(fd, options::SEND_BUFFER, options::int(bytes))?;
-        }
-        if self.nodelay {
-            sys::set_option(fd, options::NODELAY, 1)?;
-        }
-        if self.keepalive.is_some() {
-            options::set_keepalive(fd, self.keepalive)?;
-        }
-        Ok(())
-    }
-
-    fn effective_backlog(&self) -> c_int {
-        backlog(self.backlog)
-    }
-}
-
-/// The backlog that was set, or the system's limit.
-pub(crate) fn backlog(connections_max: Option<u32>) -> c_int {
-    options::int(connections_max.unwrap_or_else(somaxconn))
-}
-
-/// The system's limit of a backlog, read at each bind: it is a file of a few bytes, and may change.
-fn somaxconn() -> u32 {
-    std::fs::read_to_string("/proc/sys/net/core/somaxconn")
-        .map_or(BACKLOG_FALLBACK, |text| parse_somaxconn(&text))
-}
-
-/// As Go's `maxListenerBacklog`: what is no number, or 0, is the fallback. A number too large for
-/// listen(2) is clamped, by the `u32` here or by [`options::int`].
-fn parse_somaxconn(text: &str) -> u32 {
-    match text.trim().parse::<u64>() {
-        Ok(0) | Err(_) => BACKLOG_FALLBACK,
-        Ok(connections) => u32::try_from(connections).unwrap_or(u32::MAX),
-    }
+/// Linux reports an error that is pending on the new connection as one of accept.
+fn is_of_the_connection(err: &io::Error) -> bool {
+    matches!(
+        err.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+        )
+    )
 }
 
 #[cfg(test)]
@@ -344,6 +206,10 @@ mod tests {
     #[test]
     fn an_aborted_connection_is_not_an_accept_error() {
         let mut answers = vec![Ok(7), Err(aborted()), Err(aborted())];
+        assert_eq!(skip_aborted(|| answers.pop().unwrap()).unwrap(), 7);
+        // What accept(2) names beside it.
+        let unreachable = || Err(io::Error::from_raw_os_error(libc::ENETUNREACH));
+        let mut answers = vec![Ok(7), unreachable(), Err(aborted())];
         assert_eq!(skip_aborted(|| answers.pop().unwrap()).unwrap(), 7);
     }
 
@@ -362,22 +228,5 @@ mod tests {
     fn no_more_descriptors_is_an_accept_error() {
         let err = skip_aborted::<()>(|| Err(io::Error::from_raw_os_error(libc::EMFILE)));
         assert_eq!(err.unwrap_err().raw_os_error(), Some(libc::EMFILE));
-    }
-
-    #[test]
-    fn somaxconn_is_read_as_go_reads_it() {
-        assert_eq!(parse_somaxconn("4096\n"), 4096);
-        assert_eq!(parse_somaxconn("65536\n"), 65536);
-        assert_eq!(parse_somaxconn("99999999999\n"), u32::MAX);
-        for odd in ["", "0\n", "many", "-1\n"] {
-            assert_eq!(parse_somaxconn(odd), BACKLOG_FALLBACK, "{odd:?}");
-        }
-    }
-
-    #[test]
-    fn the_backlog_is_the_systems_limit_unless_it_is_set() {
-        assert_eq!(TcpListener::builder().backlog(7).effective_backlog(), 7);
-        assert_eq!(TcpListener::builder().backlog(u32::MAX).effective_backlog(), c_int::MAX);
-        assert_eq!(TcpListener::builder().effective_backlog(), options::int(somaxconn()));
     }
 }

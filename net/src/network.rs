@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 use crate::addr::Address;
+use crate::adopt::{Adopt, AdoptListener};
 use crate::sys::{self, Taken};
 use crate::unix::{UnixAddr, Unlink};
 
@@ -21,10 +22,10 @@ pub trait Network: Sealed + fmt::Debug + Sized + 'static {
 }
 
 /// A network whose sockets are streams of bytes: [`Tcp`] and [`Unix`].
-pub trait StreamNetwork: Network + StreamCalls {}
+pub trait StreamNetwork: Network + StreamCalls + AdoptListener {}
 
 /// A network whose sockets send and receive datagrams: [`Udp`] and [`Unixgram`].
-pub trait DatagramNetwork: Network + DatagramCalls {}
+pub trait DatagramNetwork: Network + DatagramCalls + Adopt {}
 
 /// TCP over IPv4 or IPv6.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,18 @@
-//! Socket options: what they are called, and the ones of a [`Stream`].
+//! Socket options: what they are called, and how numbers become the kernel's.
 
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use crate::network::StreamNetwork;
-use crate::stream::{Stream, TcpStream};
 use crate::sys::{self, SockOption};
+
+mod builder;
+mod info;
+mod stream;
+
+pub(crate) use builder::{Control, Options, option_setters};
+pub use info::TcpInfo;
 
 pub(crate) const REUSE_ADDR: SockOption = SockOption(libc::SOL_SOCKET, libc::SO_REUSEADDR);
 pub(crate) const REUSE_PORT: SockOption = SockOption(libc::SOL_SOCKET, libc::SO_REUSEPORT);
@@ -15,6 +20,15 @@ pub(crate) const RECV_BUFFER: SockOption = SockOption(libc::SOL_SOCKET, libc::SO
 pub(crate) const SEND_BUFFER: SockOption = SockOption(libc::SOL_SOCKET, libc::SO_SNDBUF);
 pub(crate) const V6ONLY: SockOption = SockOption(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
 pub(crate) const NODELAY: SockOption = SockOption(libc::IPPROTO_TCP, libc::TCP_NODELAY);
+pub(crate) const USER_TIMEOUT: SockOption = SockOption(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT);
+pub(crate) const NOTSENT_LOWAT: SockOption = SockOption(libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT);
+pub(crate) const DEFER_ACCEPT: SockOption = SockOption(libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+pub(crate) const FASTOPEN: SockOption = SockOption(libc::IPPROTO_TCP, libc::TCP_FASTOPEN);
+pub(crate) const FASTOPEN_CONNECT: SockOption =
+    SockOption(libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT);
+/// A port of port 0 is chosen by connect(2), which knows the peer, and not by bind(2) (ip(7)).
+pub(crate) const BIND_ADDRESS_NO_PORT: SockOption =
+    SockOption(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
 const KEEPALIVE: SockOption = SockOption(libc::SOL_SOCKET, libc::SO_KEEPALIVE);
 const KEEPALIVE_IDLE: SockOption = SockOption(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE);
 const KEEPALIVE_INTERVAL: SockOption = SockOption(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL);
@@ -62,130 +76,37 @@ fn keepalive(fd: BorrowedFd<'_>) -> io::Result<Option<Keepalive>> {
     }))
 }
 
+/// Sets those that have a value.
+pub(crate) fn set_all<const N: usize>(
+    fd: BorrowedFd<'_>,
+    values: [(SockOption, Option<c_int>); N],
+) -> io::Result<()> {
+    for (option, value) in values {
+        if let Some(value) = value {
+            sys::set_option(fd, option, value)?;
+        }
+    }
+    Ok(())
+}
+
 /// What is too large for the kernel's `int` becomes its maximum, and the kernel judges that.
 pub(crate) fn int(value: u32) -> c_int {
     c_int::try_from(value).unwrap_or(c_int::MAX)
 }
 
-fn seconds_up(time: Duration) -> c_int {
+pub(crate) fn seconds_up(time: Duration) -> c_int {
     let seconds = time.as_secs().saturating_add((time.subsec_nanos() > 0).into());
     c_int::try_from(seconds).unwrap_or(c_int::MAX)
 }
 
+/// Milliseconds; a time of its own, however short, is never 0, which would be "none".
+fn millis_up(time: Duration) -> c_int {
+    let millis = time.as_nanos().div_ceil(1_000_000);
+    c_int::try_from(millis).unwrap_or(c_int::MAX)
+}
+
 fn from_seconds(seconds: c_int) -> Duration {
     Duration::from_secs(seconds.unsigned_abs().into())
-}
-
-/// Options. Each call is one system call, except keep-alive's four.
-impl TcpStream {
-    /// Whether small segments leave at once. On by default.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        Ok(self.option(NODELAY)? != 0)
-    }
-
-    /// Sends small segments at once (`true`), or gathers them while data is unacknowledged
-    /// (`false`: Nagle's algorithm).
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.set_option(NODELAY, nodelay.into())
-    }
-
-    /// Keep-alive, `None` when it is off.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn keepalive(&self) -> io::Result<Option<Keepalive>> {
-        self.ask("getsockopt", keepalive)
-    }
-
-    /// Sets keep-alive; `None` turns it off. On with [`Keepalive::default`] unless set.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] when a number is out of its range, and then the switch
-    /// stays as it was; what the system says, and use after close.
-    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
-        self.ask("setsockopt", |fd| set_keepalive(fd, keepalive))
-    }
-
-    /// How long close lingers, `None` when it does not.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn linger(&self) -> io::Result<Option<Duration>> {
-        Ok(self.ask("getsockopt", sys::linger)?.map(from_seconds))
-    }
-
-    /// What close does with data that the peer has not acknowledged.
-    ///
-    /// `None`, the default: the kernel goes on sending it. `Some(ZERO)`: it is thrown away and the
-    /// peer gets a reset. More than zero, rounded up to whole seconds: **close blocks the thread**
-    /// until the data is acknowledged or the time is over, and with it every task.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.ask("setsockopt", |fd| sys::set_linger(fd, linger.map(seconds_up)))
-    }
-}
-
-/// Options of all streams. Each call is one system call.
-impl<N: StreamNetwork> Stream<N> {
-    /// The size of the receive buffer in bytes, as the kernel counts: twice what was set.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn recv_buffer_bytes(&self) -> io::Result<usize> {
-        Ok(self.option(RECV_BUFFER)?.unsigned_abs() as usize)
-    }
-
-    /// Sets the size of the receive buffer, at most `net.core.rmem_max`, and stops the kernel from
-    /// tuning it. To have a window beyond 64 KiB, set it on the
-    /// [listener](crate::ListenerBuilder::recv_buffer_bytes): the scale is settled by the handshake.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn set_recv_buffer_bytes(&self, bytes: u32) -> io::Result<()> {
-        self.set_option(RECV_BUFFER, int(bytes))
-    }
-
-    /// The size of the send buffer in bytes, as the kernel counts: twice what was set.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn send_buffer_bytes(&self) -> io::Result<usize> {
-        Ok(self.option(SEND_BUFFER)?.unsigned_abs() as usize)
-    }
-
-    /// Sets the size of the send buffer, at most `net.core.wmem_max`, and stops the kernel from
-    /// tuning it.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn set_send_buffer_bytes(&self, bytes: u32) -> io::Result<()> {
-        self.set_option(SEND_BUFFER, int(bytes))
-    }
-
-    /// Takes the error that is pending on the socket (`SO_ERROR`), so that no operation will
-    /// report it.
-    ///
-    /// # Errors
-    /// What the system says, and use after close.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.ask("getsockopt", sys::take_error)
-    }
-
-    fn option(&self, option: SockOption) -> io::Result<c_int> {
-        self.ask("getsockopt", |fd| sys::option(fd, option))
-    }
-
-    fn set_option(&self, option: SockOption, value: c_int) -> io::Result<()> {
-        self.ask("setsockopt", |fd| sys::set_option(fd, option, value))
-    }
 }
 
 #[cfg(test)]
@@ -199,6 +120,9 @@ mod tests {
         assert_eq!(seconds_up(Duration::from_millis(15_000)), 15);
         assert_eq!(seconds_up(Duration::from_millis(15_001)), 16);
         assert_eq!(seconds_up(Duration::MAX), c_int::MAX);
+        assert_eq!(millis_up(Duration::from_nanos(1)), 1);
+        assert_eq!(millis_up(Duration::from_micros(2001)), 3);
+        assert_eq!(millis_up(Duration::MAX), c_int::MAX);
         assert_eq!(int(u32::MAX), c_int::MAX);
     }
 }

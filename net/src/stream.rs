@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use reactor::PollFd;
 
-use crate::connect;
+use crate::connect::{self, Before};
+use crate::dial::Dialer;
 use crate::error::OpError;
 use crate::network::{StreamNetwork, Tcp};
 use crate::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
@@ -55,7 +56,7 @@ pub type TcpStream = Stream<Tcp>;
 /// another is set. Past it they give `TimedOut`, even when they could proceed.
 pub struct Stream<N: StreamNetwork> {
     pub(crate) fd: PollFd,
-    peer: N::Addr,
+    pub(crate) peer: N::Addr,
     /// Kept by `close`, after which the system cannot be asked. Most streams are dropped instead,
     /// and do without the 32 bytes.
     local_when_closed: OnceCell<Box<N::Addr>>,
@@ -65,8 +66,8 @@ impl Stream<Tcp> {
     /// Connects to `addr`, with [`nodelay`](Self::set_nodelay) and
     /// [`keepalive`](Self::set_keepalive) on, as accepted connections have it.
     ///
-    /// Cancel-safe: dropping the future closes the socket. For a limit of time there is
-    /// [`reactor::time::timeout`].
+    /// Cancel-safe: dropping the future closes the socket. For a limit of time, a local address, or
+    /// a host's name there is [`Dialer`].
     ///
     /// # Errors
     /// `ConnectionRefused`, `TimedOut`, `NetworkUnreachable`, and what else connect(2) says. The
@@ -75,7 +76,21 @@ impl Stream<Tcp> {
     /// # Panics
     /// Outside a runtime.
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        connect::connect(addr).await
+        connect::connect(addr, &Before::default()).await
+    }
+
+    /// Connects to `host:port` with the defaults of [`Dialer`]: a name is looked up off the loop,
+    /// and its addresses are raced (Happy Eyeballs).
+    ///
+    /// Cancel-safe, as [`Dialer::dial`].
+    ///
+    /// # Errors
+    /// As [`Dialer::dial`].
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub async fn dial(address: &str) -> io::Result<Self> {
+        Dialer::new().dial(address).await
     }
 }
 

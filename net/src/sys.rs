@@ -11,14 +11,23 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::addr::{Address, RawAddr};
+#[cfg(test)]
+use fault::scripted;
 
+mod adopt;
 mod datagram;
+// The reactor's own. A script of failures belongs to a thread, and each crate's tests have theirs.
+#[cfg(test)]
+#[path = "../../reactor/src/sys/fault.rs"]
+pub(crate) mod fault;
 mod message;
 mod stream;
 mod tcp;
+mod tcp_options;
 mod udp;
 mod unix;
 
+pub(crate) use adopt::{inherited, set_nonblocking_and_cloexec};
 pub(crate) use datagram::{recv_from, send_to};
 pub(crate) use message::{Message, recv_message, send_message};
 pub(crate) use stream::Taken;
@@ -28,11 +37,19 @@ pub(crate) use stream::{
 #[cfg(test)]
 pub(crate) use tcp::send_urgent;
 pub(crate) use tcp::{linger, set_linger, tcp_socket};
+pub(crate) use tcp_options::{TCP_INFO_WORDS, congestion, set_congestion, tcp_info};
 pub(crate) use udp::{
     Headers, Membership, RecvSlot, interface_index, recv_many, send_many, set_membership,
     set_multicast_interface, udp_socket,
 };
 pub(crate) use unix::{FDS_MAX, peer_credentials, recv_fds, send_fds, unix_pair, unix_socket};
+
+/// Where a test's script fails a system call (see `fault.rs`). Here there are none.
+#[cfg(not(test))]
+#[inline(always)]
+fn scripted(_call: &'static str) -> io::Result<()> {
+    Ok(())
+}
 
 /// A socket option: its level and its name.
 #[derive(Clone, Copy)]
@@ -62,6 +79,7 @@ pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: c_int) -> io::Result<()> {
 
 /// Starts to connect; `EINPROGRESS` is the usual answer.
 pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &RawAddr) -> io::Result<()> {
+    scripted("connect")?;
     let addr = addr.as_bytes();
     // SAFETY: the pointer and the length describe `addr`, which lives through the call.
     check(unsafe { libc::connect(fd.as_raw_fd(), addr.as_ptr().cast(), addr.len() as u32) })?;
@@ -98,6 +116,9 @@ pub(crate) fn option(fd: BorrowedFd<'_>, option: SockOption) -> io::Result<c_int
 
 /// Takes the pending error of the socket (`SO_ERROR`); reading it clears it.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    if let Err(err) = scripted("SO_ERROR") {
+        return Ok(Some(err));
+    }
     let errno = option(fd, SockOption(libc::SOL_SOCKET, libc::SO_ERROR))?;
     Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
 }

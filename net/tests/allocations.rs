@@ -1,4 +1,5 @@
-//! Datagrams allocate nothing, one by one or in batches, once everything has found its size.
+//! Reads, writes and datagrams allocate nothing, one by one or in batches, once everything has found
+//! its size (Go: `TestAllocs`).
 //! Counted for each thread, so that tests do not disturb each other.
 #![allow(unsafe_code)]
 
@@ -8,7 +9,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use net::{Outgoing, RecvBatch, SendBatch, UdpSocket, UnixAddr, UnixDatagram, UnixStream};
+use net::{
+    Outgoing, RecvBatch, SendBatch, TcpListener, TcpStream, UdpSocket, UnixAddr, UnixDatagram,
+    UnixStream,
+};
+use reactor::spawn;
 use reactor::time::timeout;
 
 struct Counting;
@@ -88,6 +93,36 @@ fn the_counter_counts() {
     let before = ALLOCATIONS.get();
     drop(std::hint::black_box(Box::new(1)));
     assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+async fn echo(stream: TcpStream) -> io::Result<()> {
+    let mut buf = [0; 64];
+    loop {
+        match stream.read(&mut buf).await? {
+            0 => return Ok(()),
+            n => stream.write_all(&buf[..n]).await?,
+        }
+    }
+}
+
+/// Both ends park and are woken in every round.
+#[test]
+fn reads_and_writes_allocate_nothing() {
+    let allocated = reactor::block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+        let near = TcpStream::connect(listener.local_addr()?).await?;
+        spawn(echo(listener.accept().await?.0)).detach();
+        let mut before = 0;
+        for round in 0..WARM_UP + COUNTED {
+            if round == WARM_UP {
+                before = ALLOCATIONS.get();
+            }
+            near.write_all(b"ping").await?;
+            assert_eq!(near.read(&mut [0; 64]).await?, 4);
+        }
+        Ok::<_, io::Error>(ALLOCATIONS.get() - before)
+    });
+    assert_eq!(allocated.unwrap().unwrap(), 0);
 }
 
 #[test]

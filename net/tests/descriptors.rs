@@ -2,7 +2,9 @@
 //!
 //! A binary with one test: what other tests open at the same time would be counted too.
 
-use std::collections::BTreeSet;
+#[path = "support/leaks.rs"]
+mod leaks;
+
 use std::fs;
 use std::future::poll_fn;
 use std::io;
@@ -13,25 +15,13 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use leaks::{leaving_no_socket, sockets};
 use net::{TcpListener, TcpStream, UdpSocket, UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use reactor::time::timeout;
 use reactor::{spawn, yield_now};
 
 const ROUNDS: usize = 20;
 const HUNG_AFTER: Duration = Duration::from_secs(60);
-
-/// The numbers of the open sockets.
-fn sockets() -> BTreeSet<String> {
-    let mut sockets = BTreeSet::new();
-    for entry in fs::read_dir("/proc/self/fd").unwrap() {
-        let entry = entry.unwrap();
-        let target = fs::read_link(entry.path()).unwrap_or_default();
-        if target.to_string_lossy().starts_with("socket:") {
-            sockets.insert(entry.file_name().into_string().unwrap());
-        }
-    }
-    sockets
-}
 
 /// The open flags of a descriptor, as the kernel tells them in octal.
 fn flags(fd: &str) -> i32 {
@@ -217,20 +207,19 @@ fn leaves_nothing(
 
 #[test]
 fn no_descriptor_is_left_behind() {
-    let before = sockets();
-    let mut runtime = reactor::Runtime::new().unwrap();
-    let rt = &mut runtime;
-    leaves_nothing(rt, "flags", every_socket_is_nonblocking_and_close_on_exec());
-    leaves_nothing(rt, "dropped or closed", streams_dropped_or_closed());
-    leaves_nothing(rt, "in the queue", connections_left_in_the_queue());
-    leaves_nothing(rt, "connect refused", connects_refused());
-    leaves_nothing(rt, "bind refused", binds_refused());
-    leaves_nothing(rt, "connect cancelled", connects_cancelled());
-    leaves_nothing(rt, "datagram sockets", datagram_sockets_dropped_or_closed());
-    leaves_nothing(rt, "Unix sockets", unix_sockets_dropped_or_closed());
-    leaves_nothing(rt, "descriptors passed", descriptors_passed());
-    leaves_nothing(rt, "task aborted", tasks_aborted_while_they_wait());
-    runtime.block_on(tasks_that_outlive_block_on()).unwrap();
-    drop(runtime);
-    assert_eq!(sockets(), before, "the runtime is gone");
+    leaving_no_socket(|| {
+        let mut runtime = reactor::Runtime::new().unwrap();
+        let rt = &mut runtime;
+        leaves_nothing(rt, "flags", every_socket_is_nonblocking_and_close_on_exec());
+        leaves_nothing(rt, "dropped or closed", streams_dropped_or_closed());
+        leaves_nothing(rt, "in the queue", connections_left_in_the_queue());
+        leaves_nothing(rt, "connect refused", connects_refused());
+        leaves_nothing(rt, "bind refused", binds_refused());
+        leaves_nothing(rt, "connect cancelled", connects_cancelled());
+        leaves_nothing(rt, "datagram sockets", datagram_sockets_dropped_or_closed());
+        leaves_nothing(rt, "Unix sockets", unix_sockets_dropped_or_closed());
+        leaves_nothing(rt, "descriptors passed", descriptors_passed());
+        leaves_nothing(rt, "task aborted", tasks_aborted_while_they_wait());
+        runtime.block_on(tasks_that_outlive_block_on()).unwrap();
+    });
 }

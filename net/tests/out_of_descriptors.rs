@@ -18,6 +18,8 @@ fn accept_without_descriptors_fails_and_the_listener_stays_usable() {
     if std::env::var_os(CHILD).is_some() {
         let test = async { timeout(Duration::from_secs(60), out_of_descriptors()).await };
         reactor::block_on(test).unwrap().expect("the listener hangs").unwrap();
+        let test = async { timeout(Duration::from_secs(60), incoming_pauses()).await };
+        reactor::block_on(test).unwrap().expect("incoming hangs").unwrap();
         return;
     }
     let status = Command::new("sh")
@@ -55,6 +57,24 @@ async fn out_of_descriptors() -> io::Result<()> {
         assert_eq!(peer, near.local_addr()?);
         near.write_all(b"sound").await?;
         assert_eq!(far.read(&mut [0; 8]).await?, 5);
+    }
+    Ok(())
+}
+
+async fn incoming_pauses() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    let addr = listener.local_addr()?;
+    let mut incoming = listener.incoming();
+    for _ in 0..3 {
+        let mut files = take_all_descriptors();
+        drop(files.pop());
+        let near = TcpStream::connect(addr).await?;
+        let turns = reactor::metrics().turns;
+        assert!(timeout(Duration::from_millis(50), incoming.next()).await.is_err());
+        let turns = reactor::metrics().turns - turns;
+        assert!(turns < 20, "{turns} turns of the loop in a pause: it spins");
+        drop(files);
+        assert_eq!(incoming.next().await?.1, near.local_addr()?);
     }
     Ok(())
 }

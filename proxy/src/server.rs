@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use net::{TcpListener, TcpStream};
 use reactor::JoinHandle;
@@ -18,10 +17,6 @@ use crate::limits::ACCEPTS_PER_TURN_MAX;
 use crate::router::Router;
 use crate::stats::Snapshot;
 use crate::worker::Worker;
-
-/// Shortest and longest pause after an accept that failed for want of descriptors or memory.
-const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A proxy that serves in the runtime it was started in.
 ///
@@ -164,17 +159,13 @@ struct Accepting {
 
 impl Accepting {
     async fn run(mut self, socket: TcpListener) {
-        let mut pause = ACCEPT_PAUSE_MIN;
+        let mut incoming = socket.incoming();
         for accepted in 1.. {
-            match socket.accept().await {
-                Ok((stream, peer)) => {
-                    pause = ACCEPT_PAUSE_MIN;
-                    self.serve(stream, peer);
-                }
+            match incoming.next().await {
+                Ok((stream, peer)) => self.serve(stream, peer),
                 Err(error) => {
-                    log::warn!("listener {}: {error}; next try in {pause:?}", self.name);
-                    reactor::time::sleep(pause).await;
-                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+                    log::error!("listener {}: {error}; it accepts no more", self.name);
+                    return;
                 }
             }
             if accepted % ACCEPTS_PER_TURN_MAX == 0 {

@@ -6,12 +6,13 @@ use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::message::{Message, recv_message, send_message};
-use super::{check, check_len};
+use super::{check, check_len, scripted};
 use crate::addr::{Address, RawAddr};
 
 /// Takes one connection from the queue, non-blocking and close-on-exec, and its peer's address.
 #[inline]
 pub(crate) fn accept<A: Address>(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, A)> {
+    scripted("accept4")?;
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let mut peer = RawAddr::empty();
     let mut len = RawAddr::CAPACITY;

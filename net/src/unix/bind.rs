@@ -12,7 +12,8 @@ use reactor::PollFd;
 use crate::addr::{Address, RawAddr};
 use crate::datagram::DatagramSocket;
 use crate::error::OpError;
-use crate::listener::{self, Listener};
+use crate::listen;
+use crate::listener::Listener;
 use crate::network::{Network, Unix, Unixgram};
 use crate::sys;
 use crate::unix::path::{self, DirectoryLock, Unlink};
@@ -148,7 +149,7 @@ impl UnixBuilder<Unix> {
     /// # Panics
     /// Outside a runtime.
     pub fn bind_addr(&self, addr: &UnixAddr) -> io::Result<UnixListener> {
-        let backlog = listener::backlog(self.backlog);
+        let backlog = listen::backlog(self.backlog);
         let listen = |fd: &OwnedFd| sys::listen(fd.as_fd(), backlog);
         let (fd, local, unlink) = self.bind_socket(libc::SOCK_STREAM, addr, listen)?;
         Ok(Listener::new(fd, local, unlink))

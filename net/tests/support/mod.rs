@@ -2,28 +2,39 @@
 
 #![allow(dead_code)] // no network needs everything
 
+pub(crate) mod leaks;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use reactor::time::timeout;
 
+use leaks::leaving_no_socket;
+
 /// How long a test may take before it counts as hung. Under virtual time, longer than any deadline
 /// in these tests.
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 const HUNG_AFTER_VIRTUAL: Duration = Duration::from_secs(1_000_000);
 
-/// Runs a test on a runtime, and fails it when it hangs.
+/// Runs a test on a runtime, and fails it when it hangs, or when a socket is left behind once the
+/// runtime is gone.
+#[track_caller]
 pub(crate) fn run(test: impl Future<Output = io::Result<()>>) {
-    let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
-    outcome.expect("the test hangs").unwrap();
+    leaving_no_socket(|| {
+        let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
+        outcome.expect("the test hangs").unwrap();
+    });
 }
 
 /// Runs a test under virtual time: deadlines come at once when nothing else is to be done.
+#[track_caller]
 pub(crate) fn run_virtual(test: impl Future<Output = io::Result<()>>) {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    let outcome = runtime.block_on(timeout(HUNG_AFTER_VIRTUAL, test));
-    outcome.expect("the test hangs").unwrap();
+    leaving_no_socket(|| {
+        let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
+        let outcome = runtime.block_on(timeout(HUNG_AFTER_VIRTUAL, test));
+        outcome.expect("the test hangs").unwrap();
+    });
 }
 
 /// A free port of the IPv4 loopback.

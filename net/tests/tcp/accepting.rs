@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use net::{Keepalive, TcpListener, TcpStream};
 use reactor::spawn;
+use reactor::time::timeout;
 
 use crate::{pair, run, settle, v4, v6};
 
@@ -41,14 +42,23 @@ fn accepted_streams_inherit_the_listeners_options() {
             interval: Duration::from_millis(1500),
             count: 3,
         };
-        let builder = TcpListener::builder().nodelay(false).keepalive(Some(odd));
-        let listener = builder.recv_buffer_bytes(20_000).send_buffer_bytes(30_000).bind(v4())?;
+        let listener = TcpListener::builder()
+            .nodelay(false)
+            .keepalive(Some(odd))
+            .recv_buffer_bytes(20_000)
+            .send_buffer_bytes(30_000)
+            .user_timeout(Duration::from_secs(20))
+            .notsent_lowat_bytes(4096)
+            .congestion("reno")
+            .bind(v4())?;
         let _near = TcpStream::connect(listener.local_addr()?).await?;
         let (far, _) = listener.accept().await?;
         assert!(!far.nodelay()?);
         let rounded = Keepalive { interval: Duration::from_secs(2), ..odd };
         assert_eq!(far.keepalive()?, Some(rounded));
         assert_eq!((far.recv_buffer_bytes()?, far.send_buffer_bytes()?), (40_000, 60_000));
+        assert_eq!(far.user_timeout()?, Some(Duration::from_secs(20)));
+        assert_eq!((far.notsent_lowat_bytes()?, far.congestion()?), (4096, "reno".to_owned()));
 
         let listener = TcpListener::builder().keepalive(None).bind(v4())?;
         let _near = TcpStream::connect(listener.local_addr()?).await?;
@@ -117,6 +127,87 @@ fn poll_accept_waits_and_is_woken() {
         assert_eq!(near.await.unwrap()?.local_addr()?, peer);
         let none = std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
         assert!(none.is_pending());
+        Ok(())
+    });
+}
+
+#[test]
+fn incoming_gives_one_connection_after_another() {
+    run(async {
+        let listener = TcpListener::bind(v4())?;
+        let mut incoming = listener.incoming();
+        for _ in 0..3 {
+            let near = TcpStream::connect(listener.local_addr()?).await?;
+            assert_eq!(incoming.next().await?.1, near.local_addr()?);
+        }
+        let waiting = timeout(Duration::ZERO, incoming.next()).await;
+        assert!(waiting.is_err(), "none is left, and a dropped future takes none");
+        let near = TcpStream::connect(listener.local_addr()?).await?;
+        assert_eq!(incoming.next().await?.1, near.local_addr()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_connection_aborted_in_the_queue_is_not_an_accept_error() {
+    run(async {
+        let listener = TcpListener::bind(v4())?;
+        let gone = TcpStream::connect(listener.local_addr()?).await?;
+        gone.set_linger(Some(Duration::ZERO))?;
+        drop(gone);
+        let near = TcpStream::connect(listener.local_addr()?).await?;
+        loop {
+            // Linux hands out the aborted one too, and then it is the stream that has the error.
+            let (far, peer) = listener.accept().await?;
+            if peer == near.local_addr()? {
+                return Ok(());
+            }
+            assert!(far.read(&mut [0; 8]).await.is_err());
+        }
+    });
+}
+
+#[test]
+fn a_deferred_accept_waits_for_data() {
+    run(async {
+        let patience = Duration::from_secs(30);
+        let listener = TcpListener::builder().defer_accept(patience).bind(v4())?;
+        let near = TcpStream::connect(listener.local_addr()?).await?;
+        settle().await;
+        assert_eq!(listener.try_accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        near.write_all(b"hello").await?;
+        let (far, _) = listener.accept().await?;
+        assert_eq!(far.try_read(&mut [0; 8])?, 5, "it is there already");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_port_whose_connections_linger_is_listened_on_again_unless_told_otherwise() {
+    run(async {
+        let listener = TcpListener::bind(v4())?;
+        let addr = listener.local_addr()?;
+        let near = TcpStream::connect(addr).await?;
+        let (far, _) = listener.accept().await?;
+        drop(listener);
+        // The side that closes first lingers in TIME_WAIT, on the listener's port.
+        drop(far);
+        assert_eq!(near.read(&mut [0; 8]).await?, 0);
+        drop(near);
+        let err = TcpListener::builder().reuse_addr(false).bind(addr).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::AddrInUse);
+        TcpListener::bind(addr)?;
+        Ok(())
+    });
+}
+
+#[test]
+fn control_speaks_to_the_listener_before_it_is_bound() {
+    run(async {
+        // TEST-NET-1 of RFC 5737 is nobody's; IP_FREEBIND binds it all the same.
+        let builder = TcpListener::builder()
+            .control(|fd, _addr| Ok(rustix::net::sockopt::set_ip_freebind(fd, true)?));
+        builder.bind("192.0.2.1:0".parse().unwrap())?;
         Ok(())
     });
 }

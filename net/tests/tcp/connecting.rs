@@ -15,15 +15,15 @@ use crate::{pair_on, run, run_virtual, settle, v4, v6};
 
 /// An address that refuses: nobody listens, and no one can take the port while `TcpStream` holds it
 /// as its own.
-async fn refusing() -> io::Result<(SocketAddr, TcpStream)> {
+pub(crate) async fn refusing() -> io::Result<(SocketAddr, TcpStream)> {
     let (near, _far) = pair_on(v4()).await?;
     Ok((near.local_addr()?, near))
 }
 
 /// A listener that takes no connection, and the tasks whose connections fill its queue: connecting
 /// to it neither succeeds nor fails.
-async fn unresponsive() -> io::Result<(TcpListener, Vec<Connecting>)> {
-    let listener = TcpListener::builder().backlog(0).bind(v4())?;
+pub(crate) async fn unresponsive(on: SocketAddr) -> io::Result<(TcpListener, Vec<Connecting>)> {
+    let listener = TcpListener::builder().backlog(0).bind(on)?;
     let addr = listener.local_addr()?;
     let first = TcpStream::connect(addr).await?;
     let mut filling = vec![spawn(async { Ok(first) })];
@@ -32,7 +32,7 @@ async fn unresponsive() -> io::Result<(TcpListener, Vec<Connecting>)> {
     Ok((listener, filling))
 }
 
-type Connecting = JoinHandle<io::Result<TcpStream>>;
+pub(crate) type Connecting = JoinHandle<io::Result<TcpStream>>;
 
 #[test]
 fn a_refused_connect_says_so_and_where() {
@@ -96,7 +96,7 @@ fn many_connects_at_once_all_succeed() {
 #[test]
 fn a_timeout_ends_a_connect_that_nobody_answers() {
     run_virtual(async {
-        let (listener, _filling) = unresponsive().await?;
+        let (listener, _filling) = unresponsive(v4()).await?;
         let connect = TcpStream::connect(listener.local_addr()?);
         assert!(timeout(Duration::from_secs(1), connect).await.is_err());
         Ok(())
@@ -106,7 +106,7 @@ fn a_timeout_ends_a_connect_that_nobody_answers() {
 #[test]
 fn a_connect_that_is_over_time_before_it_starts_is_cancelled() {
     run(async {
-        let (listener, _filling) = unresponsive().await?;
+        let (listener, _filling) = unresponsive(v4()).await?;
         let connect = TcpStream::connect(listener.local_addr()?);
         assert!(timeout(Duration::ZERO, connect).await.is_err());
         Ok(())

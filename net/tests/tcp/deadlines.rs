@@ -254,6 +254,22 @@ fn deadlines_that_race_with_io_lose_no_byte() {
 }
 
 #[test]
+fn deadlines_of_every_length_fire() {
+    run_virtual(async {
+        let (near, _far) = narrow_pair().await?;
+        fill(&near)?;
+        for length_ns in (0..=9).map(|power| 10_u64.pow(power)) {
+            let deadline = now() + Duration::from_nanos(length_ns);
+            near.set_deadline(Some(deadline));
+            assert!(is_timeout(&near.read(&mut [0; 8]).await.unwrap_err()));
+            assert!(is_timeout(&near.write(b"x").await.unwrap_err()));
+            assert_eq!(now(), deadline, "{length_ns} ns");
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn the_longest_deadline_does_not_overflow() {
     run(async {
         let (near, far) = pair().await?;

@@ -1,9 +1,13 @@
-//! Behaviours of TCP sockets, with real ones. Most are those of Go's own tests.
+//! Behaviours of TCP sockets, with real ones. Most are those of Go's own tests: `docs/sockets-tests.md`
+//! says which. Every test is also one of leaks: see [`run`].
 
 mod accepting;
+mod adopting;
 mod closing;
 mod connecting;
 mod deadlines;
+mod dialer;
+mod dialing;
 mod ending;
 mod errors;
 mod options;

@@ -4,6 +4,7 @@ use std::os::unix::net as std_unix;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
+use super::support::leaks::leaving_no_socket;
 use super::*;
 
 fn take_over(path: &Path) -> io::Result<UnixListener> {
@@ -127,25 +128,27 @@ fn nothing_is_taken_over_while_another_does_so_in_that_directory() {
 #[test]
 fn of_several_who_take_over_at_once_one_gets_the_path() {
     const TAKERS: usize = 4;
-    for _ in 0..20 {
-        let directory = Directory::new();
-        let path = directory.join("socket");
-        drop(std_unix::UnixListener::bind(&path).unwrap());
-        let all_have_tried = Arc::new(Barrier::new(TAKERS));
-        let takers: Vec<_> = (0..TAKERS)
-            .map(|_| {
-                let (path, all_have_tried) = (path.clone(), Arc::clone(&all_have_tried));
-                thread::spawn(move || {
-                    reactor::block_on(async {
-                        let taken = take_over(&path);
-                        all_have_tried.wait();
-                        taken.is_ok()
+    leaving_no_socket(|| {
+        for _ in 0..20 {
+            let directory = Directory::new();
+            let path = directory.join("socket");
+            drop(std_unix::UnixListener::bind(&path).unwrap());
+            let all_have_tried = Arc::new(Barrier::new(TAKERS));
+            let takers: Vec<_> = (0..TAKERS)
+                .map(|_| {
+                    let (path, all_have_tried) = (path.clone(), Arc::clone(&all_have_tried));
+                    thread::spawn(move || {
+                        reactor::block_on(async {
+                            let taken = take_over(&path);
+                            all_have_tried.wait();
+                            taken.is_ok()
+                        })
+                        .unwrap()
                     })
-                    .unwrap()
                 })
-            })
-            .collect();
-        let won = takers.into_iter().filter_map(|taker| taker.join().unwrap().then_some(()));
-        assert_eq!(won.count(), 1);
-    }
+                .collect();
+            let won = takers.into_iter().filter_map(|taker| taker.join().unwrap().then_some(()));
+            assert_eq!(won.count(), 1);
+        }
+    });
 }

@@ -1,0 +1,89 @@
+//! Names to addresses.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use reactor::spawn_blocking;
+
+/// The addresses of `host`, each with `port`, in the system's order of preference (RFC 6724).
+///
+/// getaddrinfo(3) blocks, so it runs on a thread of the runtime's pool
+/// ([`reactor::spawn_blocking`]), and no task waits for it but this one.
+///
+/// A call that has begun cannot be stopped. Dropping the future throws its answer away, when it
+/// comes; its thread is taken until then. Dropping the runtime does not wait for it, and neither does
+/// the end of the process. So when a name server is silent, as many lookups as the pool has threads
+/// hold up all other blocking work for as long as `resolv.conf` allows (10 s by default).
+///
+/// ```
+/// # reactor::block_on(async {
+/// let addrs = net::lookup_host("localhost", 80).await?;
+/// assert!(addrs.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 80));
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// What getaddrinfo says, such as "Name or service not known"; `InvalidInput` for a name with a zero
+/// byte; `ResourceBusy` when the pool's queue is full.
+///
+/// # Panics
+/// Outside a runtime.
+pub async fn lookup_host(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let host = host.to_owned();
+    let lookup = spawn_blocking(move || {
+        (host.as_str(), port).to_socket_addrs().map(|addrs| addrs.collect::<Vec<_>>())
+    });
+    lookup.await.unwrap_or_else(|err| {
+        let kind =
+            if err.is_rejected() { io::ErrorKind::ResourceBusy } else { io::ErrorKind::Other };
+        Err(io::Error::new(kind, err))
+    })
+}
+
+/// Who is asked.
+#[derive(Clone)]
+pub(super) struct Resolver(Rc<dyn Resolve>);
+
+type Answer<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 'a>>;
+
+/// An `AsyncFn` that can be kept.
+trait Resolve {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Answer<'a>;
+}
+
+impl<F: AsyncFn(&str, u16) -> io::Result<Vec<SocketAddr>>> Resolve for F {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Answer<'a> {
+        Box::pin(self(host, port))
+    }
+}
+
+impl Resolver {
+    pub(super) fn new(
+        resolver: impl AsyncFn(&str, u16) -> io::Result<Vec<SocketAddr>> + 'static,
+    ) -> Self {
+        Self(Rc::new(resolver))
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+/// Asks `resolver`, or else the system.
+pub(super) async fn by(
+    resolver: Option<&Resolver>,
+    host: &str,
+    port: u16,
+) -> io::Result<Vec<SocketAddr>> {
+    match resolver {
+        Some(Resolver(resolver)) => resolver.resolve(host, port).await,
+        None => lookup_host(host, port).await,
+    }
+}
