@@ -1,8 +1,8 @@
 //! User instructions and system calls per message: counts, which no neighbour on the machine changes.
 //!
-//! Both are the difference of two runs, of 104,000 and of 4,000 messages, so that starting, connecting
-//! and stopping cancel out. Both tools slow the server and not the load, so many events come with
-//! each wait, as at full speed.
+//! Both are the difference of two runs of the server, so that starting, connecting and stopping cancel
+//! out. Both tools slow the server and not the load, so many events come with each wait, as at full
+//! speed.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -12,8 +12,11 @@ use crate::lab::{Lab, Shape};
 use crate::programs::Program;
 use crate::table::Table;
 
-const FEW: u64 = 4_000;
-const MANY: u64 = 104_000;
+/// Messages of the shorter and of the longer run.
+type Runs = [u64; 2];
+const UNDER_CALLGRIND: Runs = [4_000, 104_000];
+/// Fewer: a system call takes strace some twenty times as long as the server.
+const UNDER_STRACE: Runs = [1_000, 21_000];
 const SIZE_BYTES: usize = 64;
 
 /// Prints the table.
@@ -22,15 +25,25 @@ pub(crate) fn measure(lab: &Lab, programs: &[Program]) -> io::Result<()> {
     let mut table = Table::new("What one message of 64 bytes costs the server", names);
     for connections in [64, 1] {
         let shape = Shape { connections, size_bytes: SIZE_BYTES, depth: 1, churn: false };
-        let mut instructions = Vec::new();
-        let mut calls = Vec::new();
+        let (mut instructions, mut calls) = (Vec::new(), Vec::new());
         for program in programs {
-            eprintln!("counting: {connections} connections, {}", program.name);
             instructions.push(match program.valgrind {
-                true => format!("{:.0}", per_message(lab, program, shape, callgrind)?),
+                true => format!(
+                    "{:.0}",
+                    per_message(UNDER_CALLGRIND, |messages| {
+                        callgrind(lab, program, shape, messages)
+                    })?
+                ),
                 false => "-".into(),
             });
-            calls.push(format!("{:.2}", per_message(lab, program, shape, strace)?));
+            let called =
+                per_message(UNDER_STRACE, |messages| strace(lab, program, shape, messages))?;
+            calls.push(format!("{called:.2}"));
+            let (name, last) = (&program.name, calls.len() - 1);
+            let (instructions, calls) = (&instructions[last], &calls[last]);
+            eprintln!(
+                "{connections} connections: {name}: {instructions} instructions, {calls} calls"
+            );
         }
         table.row(&format!("user instructions, {connections} connections"), instructions);
         table.row(&format!("system calls, {connections} connections"), calls);
@@ -39,15 +52,9 @@ pub(crate) fn measure(lab: &Lab, programs: &[Program]) -> io::Result<()> {
     Ok(())
 }
 
-fn per_message(
-    lab: &Lab,
-    program: &Program,
-    shape: Shape,
-    total: fn(&Lab, &Program, Shape, u64) -> io::Result<u64>,
-) -> io::Result<f64> {
-    let few = total(lab, program, shape, FEW)?;
-    let many = total(lab, program, shape, MANY)?;
-    Ok((many as f64 - few as f64) / (MANY - FEW) as f64)
+fn per_message(runs: Runs, total: impl Fn(u64) -> io::Result<u64>) -> io::Result<f64> {
+    let [few, many] = [total(runs[0])?, total(runs[1])?];
+    Ok((many as f64 - few as f64) / (runs[1] - runs[0]) as f64)
 }
 
 fn callgrind(lab: &Lab, program: &Program, shape: Shape, messages: u64) -> io::Result<u64> {

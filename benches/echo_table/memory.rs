@@ -17,8 +17,8 @@ pub(crate) fn measure(lab: &Lab, programs: &[Program], connections: usize) -> io
     let mut table = Table::new(&title, names);
     let (mut unused, mut used) = (Vec::new(), Vec::new());
     for program in programs {
-        eprintln!("idle connections: {}", program.name);
         let bytes = idle(lab, program, connections)?;
+        eprintln!("{connections} idle connections: {}: {bytes:.1?} bytes each", program.name);
         unused.push(format!("{:.1}", bytes[0]));
         used.push(format!("{:.1}", bytes[1]));
     }

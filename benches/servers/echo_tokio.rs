@@ -62,6 +62,7 @@ async fn echo_shared(mut stream: TcpStream) -> io::Result<()> {
         stream.readable().await?;
         match SHARED.with_borrow_mut(|buffer| echo_what_is_there(&stream, buffer)) {
             Ok(None) => return Ok(()),
+            Ok(Some(rest)) if rest.is_empty() => {}
             Ok(Some(rest)) => stream.write_all(&rest).await?,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
