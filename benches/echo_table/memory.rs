@@ -32,8 +32,10 @@ fn idle(lab: &Lab, program: &Program, connections: usize) -> io::Result<[f64; 2]
     let server = lab.server(program)?;
     let shape = Shape { connections: 1, size_bytes: 64, depth: 1, churn: false };
     // So that what is made once is there before.
-    let files = server.open_files()?;
-    lab.load(&server, shape)?.count(100)?;
+    let mut warm_up = lab.load(&server, shape)?;
+    warm_up.count(100)?;
+    let files = server.open_files()? - 1;
+    drop(warm_up);
     server.wait_for_open_files(files)?;
     let before = server.private_bytes()?;
     let mut load = lab.load(&server, Shape { connections, ..shape })?;

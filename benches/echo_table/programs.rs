@@ -49,8 +49,8 @@ pub(crate) fn build(bin: &Path, only: &[String]) -> io::Result<Vec<Program>> {
         let known = COLUMNS.map(|column| column.0).join("\", \"");
         return Err(io::Error::other(format!("there is no column \"{name}\", but \"{known}\"")));
     }
-    cargo(&["--package", "benches", "--examples"])?;
-    cargo(&["--package", "examples", "--example", "echo"])?;
+    cargo(bin, &["--package", "benches", "--examples"])?;
+    cargo(bin, &["--package", "examples", "--example", "echo"])?;
     let c = compile("C", "cc", &["-O2", "-Wall", "-o"], bin, "echo_c", "echo.c")?;
     let go = compile("Go", "go", &["build", "-o"], bin, "echo_go", "echo.go")?;
     if !c {
@@ -82,11 +82,13 @@ pub(crate) fn forwarders(bin: &Path, ours: Option<&Path>) -> Vec<Program> {
     std::iter::once(tokio).chain(ours.map(|path| program("ours", path.to_path_buf()))).collect()
 }
 
-fn cargo(what: &[&str]) -> io::Result<()> {
+fn cargo(bin: &Path, what: &[&str]) -> io::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // Where this program came from, whatever the environment says: TARGET/release/examples.
+    let target = bin.ancestors().nth(2).unwrap_or(bin);
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--release", "--locked"]).args(what);
-    succeed(command.current_dir(env!("CARGO_MANIFEST_DIR")))
+    command.args(["build", "--quiet", "--release", "--locked", "--target-dir"]).arg(target);
+    succeed(command.args(what).current_dir(env!("CARGO_MANIFEST_DIR")))
 }
 
 /// Whether the compiler is there.

@@ -182,8 +182,11 @@ fn compare(lab: &Lab, programs: [&Program; 2], shape: Shape, plan: &Plan) -> io:
             let side = (pair + turn) % 2;
             ns[side] = sides[side].slice(plan.slice)?;
         }
-        ratios.push(ns[1] / ns[0]);
-        reference_ns.push(ns[0]);
+        // Not so when a process was kept from running for a whole slice.
+        if (ns[1] / ns[0]).is_normal() {
+            ratios.push(ns[1] / ns[0]);
+            reference_ns.push(ns[0]);
+        }
     }
     let [reference, other] = &mut sides;
     let latency_ns = [reference.load.latency_ns()?, other.load.latency_ns()?];
