@@ -1,10 +1,10 @@
-//! Benchmarks: one file per question, run with `cargo bench -p benches`.
+//! Benchmarks: one file per question, run with `cargo bench -p benches`; `echo_table` is a program.
 //!
 //! | file | question |
 //! |---|---|
 //! | `scheduler.rs` | what do tasks, yields, wake-ups and timers cost, without any I/O? |
 //! | `threads.rs` | how long does a wake-up from another thread take, and how late is a sleep? |
-//! | `echo_costs` (a script) | what does one echoed message cost, in instructions and system calls? |
+//! | `echo_table` (an example) | what does one echoed message cost, beside C, mio, Go and the runtimes? |
 //!
 //! Peers do the same work in the same run: tokio (current_thread with a `LocalSet`), smol's parts
-//! (`LocalExecutor` and async-io) and monoio (its epoll driver).
+//! (`LocalExecutor` and async-io) and monoio (its epoll driver). `README.md` says how echo is measured.

@@ -1,0 +1,116 @@
+//! User instructions and system calls per message: counts, which no neighbour on the machine changes.
+//!
+//! Both are the difference of two runs of the server, so that starting, connecting and stopping cancel
+//! out. Both tools slow the server and not the load, so many events come with each wait, as at full
+//! speed.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::{fs, io};
+
+use crate::lab::{Lab, Shape};
+use crate::programs::Program;
+use crate::table::Table;
+
+/// Messages of the shorter and of the longer run.
+type Runs = [u64; 2];
+const UNDER_CALLGRIND: Runs = [4_000, 104_000];
+/// Fewer: a system call takes strace some twenty times as long as the server.
+const UNDER_STRACE: Runs = [1_000, 21_000];
+const SIZE_BYTES: usize = 64;
+
+/// Prints the table.
+pub(crate) fn measure(lab: &Lab, programs: &[Program]) -> io::Result<()> {
+    let names = programs.iter().map(|program| program.name.as_str());
+    let mut table = Table::new("What one message of 64 bytes costs the server", names);
+    for connections in [64, 1] {
+        let shape = Shape { connections, size_bytes: SIZE_BYTES, depth: 1, churn: false };
+        let (mut instructions, mut calls) = (Vec::new(), Vec::new());
+        for program in programs {
+            instructions.push(match program.valgrind {
+                true => format!(
+                    "{:.0}",
+                    per_message(UNDER_CALLGRIND, |messages| {
+                        callgrind(lab, program, shape, messages)
+                    })?
+                ),
+                false => "-".into(),
+            });
+            let called =
+                per_message(UNDER_STRACE, |messages| strace(lab, program, shape, messages))?;
+            calls.push(format!("{called:.2}"));
+            let (name, last) = (&program.name, calls.len() - 1);
+            let (instructions, calls) = (&instructions[last], &calls[last]);
+            eprintln!(
+                "{connections} connections: {name}: {instructions} instructions, {calls} calls"
+            );
+        }
+        table.row(&format!("user instructions, {connections} connections"), instructions);
+        table.row(&format!("system calls, {connections} connections"), calls);
+    }
+    table.print();
+    Ok(())
+}
+
+fn per_message(runs: Runs, total: impl Fn(u64) -> io::Result<u64>) -> io::Result<f64> {
+    let [few, many] = [total(runs[0])?, total(runs[1])?];
+    Ok((many as f64 - few as f64) / (runs[1] - runs[0]) as f64)
+}
+
+fn callgrind(lab: &Lab, program: &Program, shape: Shape, messages: u64) -> io::Result<u64> {
+    let log = lab.bin().join("echo_table.valgrind");
+    let mut log_option = std::ffi::OsString::from("--log-file=");
+    log_option.push(&log);
+    let options = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+    let mut tool = options.map(OsStr::new).to_vec();
+    tool.push(&log_option);
+    let text = run(lab, &tool, program, shape, messages, &log)?;
+    text.lines()
+        .find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
+        .ok_or_else(|| io::Error::other(format!("callgrind collected nothing: {text}")))
+}
+
+fn strace(lab: &Lab, program: &Program, shape: Shape, messages: u64) -> io::Result<u64> {
+    let log = lab.bin().join("echo_table.strace");
+    let tool = ["strace", "-f", "-c", "-o"].map(OsStr::new);
+    let tool = [&tool[..], &[log.as_os_str()]].concat();
+    let text = run(lab, &tool, program, shape, messages, &log)?;
+    total_calls(&text).ok_or_else(|| io::Error::other(format!("strace counted nothing: {text}")))
+}
+
+/// Runs the load against the program under a tool, and returns what the tool wrote into its log.
+fn run(
+    lab: &Lab,
+    tool: &[&OsStr],
+    program: &Program,
+    shape: Shape,
+    messages: u64,
+    log: &Path,
+) -> io::Result<String> {
+    let server = lab.server_under(tool, program)?;
+    let mut load = lab.load(&server, shape)?;
+    load.count(messages)?;
+    server.stop()?;
+    let text = fs::read_to_string(log)?;
+    fs::remove_file(log)?;
+    Ok(text)
+}
+
+/// The number of calls in the last line of `strace -c`: percent, seconds, us/call, calls, [errors,]
+/// total.
+fn total_calls(summary: &str) -> Option<u64> {
+    let total = summary.lines().find(|line| line.trim_end().ends_with(" total"))?;
+    total.split_whitespace().nth(3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_total_of_strace_is_its_fourth_column_with_and_without_errors() {
+        let with = "% time\n100.00    0.075417           3     20412        11 total\n";
+        assert_eq!(super::total_calls(with), Some(20_412));
+        let without = "100.00    0.075417           3     20412           total\n";
+        assert_eq!(super::total_calls(without), Some(20_412));
+        assert_eq!(super::total_calls("strace: no such process\n"), None);
+    }
+}

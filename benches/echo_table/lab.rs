@@ -1,0 +1,260 @@
+//! The processes of a measurement: a server and the load on it, each on a processor of its own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Signal};
+
+use crate::programs::Program;
+
+/// How long a server may take to accept or to close all connections.
+const ACCEPT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What the load does.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) connections: usize,
+    pub(crate) size_bytes: usize,
+    /// Messages in flight on each connection.
+    pub(crate) depth: usize,
+    /// A connection for each message.
+    pub(crate) churn: bool,
+}
+
+/// Where the programs lie and run.
+pub(crate) struct Lab {
+    bin: PathBuf,
+    server_cpu: usize,
+    load_cpu: usize,
+}
+
+impl Lab {
+    pub(crate) fn new(bin: PathBuf, server_cpu: usize, load_cpu: usize) -> Self {
+        Self { bin, server_cpu, load_cpu }
+    }
+
+    pub(crate) fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// Starts a server on the processor for servers.
+    pub(crate) fn server(&self, program: &Program) -> io::Result<Server> {
+        self.server_under(&[], program)
+    }
+
+    /// Starts a server under a tool such as strace.
+    pub(crate) fn server_under(&self, tool: &[&OsStr], program: &Program) -> io::Result<Server> {
+        Server::start(self.server_cpu, tool, program)
+    }
+
+    /// Starts a server on the processor of the load: one that is not measured.
+    pub(crate) fn helper(&self, program: &Program) -> io::Result<Server> {
+        Server::start(self.load_cpu, &[], program)
+    }
+
+    /// Opens the connections; the server may not have accepted them all yet.
+    pub(crate) fn load(&self, server: &Server, shape: Shape) -> io::Result<Load> {
+        Load::start(&self.bin.join("echo_load"), self.load_cpu, server, shape)
+    }
+}
+
+/// A server that runs until it is stopped or dropped.
+pub(crate) struct Server {
+    name: String,
+    address: String,
+    child: Child,
+    /// Open for as long as the server may write to it.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(cpu: usize, tool: &[&OsStr], program: &Program) -> io::Result<Self> {
+        let mut child = pinned(cpu)
+            .args(tool)
+            .arg(&program.path)
+            .arg("127.0.0.1:0")
+            .args(&program.words)
+            .env("GOMAXPROCS", "1")
+            // The signal that stops it shall reach the server and not only the tool around it.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let name = program.name.clone();
+        let address = line.trim().strip_prefix("listening on ").unwrap_or_default().to_owned();
+        let server = Self { name, address, child, _stdout: stdout };
+        if server.address.is_empty() {
+            let path = program.path.display();
+            return Err(io::Error::other(format!("{path} did not say where it listens")));
+        }
+        Ok(server)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The CPU time of all its threads. Exact only while it sleeps: for a thread that runs, the
+    /// kernel brings the number up to date some hundred times a second.
+    pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
+        let mut total_ns = 0;
+        for thread in fs::read_dir(self.proc("task"))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let ns = text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
+            total_ns += ns.ok_or_else(|| io::Error::other(format!("schedstat says {text:?}")))?;
+        }
+        Ok(Duration::from_nanos(total_ns))
+    }
+
+    /// The pages that are its alone.
+    pub(crate) fn private_bytes(&self) -> io::Result<u64> {
+        let text = fs::read_to_string(self.proc("smaps_rollup"))?;
+        private_bytes(&text).ok_or_else(|| io::Error::other("smaps_rollup has no Private_Dirty"))
+    }
+
+    pub(crate) fn open_files(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(self.proc("fd"))?.count())
+    }
+
+    /// Waits until it has accepted, and closed, so many connections that this many files are open.
+    pub(crate) fn wait_for_open_files(&self, files: usize) -> io::Result<()> {
+        let start = Instant::now();
+        while self.open_files()? != files {
+            if start.elapsed() > ACCEPT_TIME_MAX {
+                let open = self.open_files()?;
+                let text = format!("{} has {open} open files, expected {files}", self.name);
+                return Err(io::Error::other(text));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
+    }
+
+    /// Stops it, and a tool around it has written its results when this returns.
+    pub(crate) fn stop(mut self) -> io::Result<()> {
+        self.signal(Signal::TERM)?;
+        self.child.wait().map(drop)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(rustix::process::kill_process_group(Pid::from_child(&self.child), signal)?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            // It may have ended in between; then there is nothing to do.
+            let _ = self.signal(Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A process with connections to a server. It ends when this is dropped.
+pub(crate) struct Load {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Load {
+    fn start(path: &Path, cpu: usize, server: &Server, shape: Shape) -> io::Result<Self> {
+        let mut command = pinned(cpu);
+        command.arg(path).arg(&server.address);
+        command.args(["--connections", &shape.connections.to_string()]);
+        command.args(["--size", &shape.size_bytes.to_string()]);
+        command.args(["--depth", &shape.depth.to_string()]);
+        if shape.churn {
+            command.arg("--churn");
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut load = Self { child, answers };
+        load.answer()?;
+        Ok(load)
+    }
+
+    /// Sends messages for so long and says how many came back.
+    pub(crate) fn slice(&mut self, time: Duration) -> io::Result<u64> {
+        self.number(&format!("slice {}", time.as_micros()))
+    }
+
+    /// Sends so many messages.
+    pub(crate) fn count(&mut self, messages: u64) -> io::Result<()> {
+        self.number(&format!("count {messages}")).map(drop)
+    }
+
+    /// The quantiles 0.5, 0.99 and 0.999 of the latencies since this was last asked.
+    pub(crate) fn latency_ns(&mut self) -> io::Result<[f64; 3]> {
+        let answer = self.ask("latency")?;
+        let mut numbers = answer.split(' ').map(|number| number.parse().unwrap_or(f64::NAN));
+        Ok(std::array::from_fn(|_| numbers.next().unwrap_or(f64::NAN)))
+    }
+
+    fn number(&mut self, line: &str) -> io::Result<u64> {
+        let answer = self.ask(line)?;
+        answer.parse().map_err(|_| io::Error::other(format!("the load said {answer:?}")))
+    }
+
+    fn ask(&mut self, line: &str) -> io::Result<String> {
+        writeln!(self.child.stdin.as_mut().expect("it is piped"), "{line}")?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> io::Result<String> {
+        let mut answer = String::new();
+        if self.answers.read_line(&mut answer)? == 0 {
+            return Err(io::Error::other("the load gave up"));
+        }
+        Ok(answer.trim().to_owned())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A command that runs on one processor and ends with this process, however that ends.
+fn pinned(cpu: usize) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", &cpu.to_string(), "setpriv", "--pdeathsig", "KILL"]);
+    command
+}
+
+/// Lets this process and those it starts open as many files as the system allows them.
+pub(crate) fn raise_open_files() -> io::Result<()> {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
+}
+
+fn private_bytes(smaps_rollup: &str) -> Option<u64> {
+    let line = smaps_rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn private_bytes_are_found_among_the_lines_of_smaps_rollup() {
+        let text = "5-7 ---p 0 00:00 0    [rollup]\nRss:    9 kB\nPrivate_Dirty:      12 kB\n";
+        assert_eq!(super::private_bytes(text), Some(12 * 1024));
+        assert_eq!(super::private_bytes("Rss: 9 kB\n"), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! The servers that are compared, and how they are built.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A server: it takes the address to listen on and then `words`, and prints `listening on ADDRESS`.
+#[derive(Clone)]
+pub(crate) struct Program {
+    /// The name of its column.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) words: Vec<String>,
+    /// Whether it runs well under valgrind. Go does not.
+    pub(crate) valgrind: bool,
+}
+
+impl Program {
+    /// This forwarder with the address it forwards to.
+    pub(crate) fn to(&self, upstream: &str) -> Self {
+        Self { words: vec![upstream.into()], ..self.clone() }
+    }
+}
+
+/// Column, file, word after the address. The first is the reference.
+const COLUMNS: [(&str, &str, Option<&str>); 9] = [
+    ("C", "echo_c", None),
+    ("mio", "echo_mio", None),
+    ("tokio", "echo_tokio", None),
+    ("tokio (idle buffer)", "echo_tokio", Some("idle-buffer")),
+    ("smol", "echo_smol", None),
+    ("smol (idle buffer)", "echo_smol", Some("idle-buffer")),
+    ("monoio", "echo_monoio", None),
+    ("Go", "echo_go", None),
+    ("ours", "echo", None),
+];
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/servers");
+
+/// Where cargo puts this program and the others.
+pub(crate) fn directory() -> io::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    Ok(this.parent().expect("an executable lies in a directory").to_path_buf())
+}
+
+/// Builds all servers and the load into `bin`. `only` names columns; the reference is always there.
+pub(crate) fn build(bin: &Path, only: &[String]) -> io::Result<Vec<Program>> {
+    if let Some(name) = only.iter().find(|name| COLUMNS.iter().all(|column| column.0 != **name)) {
+        let known = COLUMNS.map(|column| column.0).join("\", \"");
+        return Err(io::Error::other(format!("there is no column \"{name}\", but \"{known}\"")));
+    }
+    cargo(bin, &["--package", "benches", "--examples"])?;
+    cargo(bin, &["--package", "examples", "--example", "echo"])?;
+    let c = compile("C", "cc", &["-O2", "-Wall", "-o"], bin, "echo_c", "echo.c")?;
+    let go = compile("Go", "go", &["build", "-o"], bin, "echo_go", "echo.go")?;
+    if !c {
+        let text = "without a C compiler there is no reference; on Debian: apt-get install gcc";
+        return Err(io::Error::other(text));
+    }
+    let wanted = |name: &str| name == "C" || only.is_empty() || only.iter().any(|o| o == name);
+    Ok(COLUMNS
+        .into_iter()
+        .filter(|(name, _, _)| wanted(name) && (*name != "Go" || go))
+        .map(|(name, file, word)| Program {
+            name: name.into(),
+            path: bin.join(file),
+            words: word.map(String::from).into_iter().collect(),
+            valgrind: name != "Go",
+        })
+        .collect())
+}
+
+/// The forwarders, without the address they forward to. The first is the reference.
+pub(crate) fn forwarders(bin: &Path, ours: Option<&Path>) -> Vec<Program> {
+    let program = |name: &str, path: PathBuf| Program {
+        name: name.into(),
+        path,
+        words: Vec::new(),
+        valgrind: true,
+    };
+    let tokio = program("tokio's copy_bidirectional", bin.join("forward_tokio"));
+    std::iter::once(tokio).chain(ours.map(|path| program("ours", path.to_path_buf()))).collect()
+}
+
+fn cargo(bin: &Path, what: &[&str]) -> io::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // Where this program came from, whatever the environment says: TARGET/release/examples.
+    let target = bin.ancestors().nth(2).unwrap_or(bin);
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--release", "--locked", "--target-dir"]).arg(target);
+    succeed(command.args(what).current_dir(env!("CARGO_MANIFEST_DIR")))
+}
+
+/// Whether the compiler is there.
+fn compile(
+    language: &str,
+    compiler: &str,
+    options: &[&str],
+    bin: &Path,
+    program: &str,
+    source: &str,
+) -> io::Result<bool> {
+    let source = Path::new(SOURCES).join(source);
+    let result = succeed(Command::new(compiler).args(options).arg(bin.join(program)).arg(source));
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let left_out = format!("SKIPPED: {language} (there is no `{compiler}` here)");
+            eprintln!("!!! {left_out}");
+            println!("**{left_out}**\n");
+            Ok(false)
+        }
+        result => result.map(|()| true),
+    }
+}
+
+fn succeed(command: &mut Command) -> io::Result<()> {
+    let status = command.status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{command:?}: {status}")))
+}
