@@ -6,9 +6,9 @@
 //!
 //! It prints the address it listens on (port 0 takes any free one) and runs until it is stopped.
 //!
-//! An idle connection holds no buffer: its task waits until there is something to read and only
-//! then borrows the buffer that all connections of the thread share. The borrow ends before the
-//! next `.await`, so no two tasks ever meet in it. When the peer takes less than was read, the rest
+//! An idle connection holds no buffer: what is called when there is something to read borrows the
+//! buffer that all connections of the thread share, and the borrow ends before the task waits again,
+//! so no two tasks ever meet in it. When the peer takes less than was read, the rest
 //! is kept in a small buffer of the connection's own and nothing more is read before it has left:
 //! what is held for a peer is never more than one read.
 #![allow(clippy::print_stdout)] // a program talks to its user
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use examples::{Arguments, Usage};
 use net::{TcpListener, TcpStream};
+use reactor::Direction;
 
 /// The most that is taken from one connection before the others have their turn.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -54,7 +55,7 @@ async fn serve(address: SocketAddr) -> io::Result<()> {
             Ok((stream, peer)) => {
                 let shared = Rc::clone(&shared);
                 reactor::spawn(async move {
-                    if let Err(error) = echo(&stream, &shared).await {
+                    if let Err(error) = echo(stream, shared).await {
                         log::info!("{peer}: {error}");
                     }
                 })
@@ -69,14 +70,10 @@ async fn serve(address: SocketAddr) -> io::Result<()> {
 }
 
 /// Echoes until the peer has said everything.
-async fn echo(stream: &TcpStream, shared: &RefCell<Vec<u8>>) -> io::Result<()> {
+async fn echo(stream: TcpStream, shared: Rc<RefCell<Vec<u8>>>) -> io::Result<()> {
     loop {
-        stream.readable().await?;
-        // A statement of its own: begun in the head of the match, the borrow would last through
-        // its arms and what they await.
-        let echoed = echo_what_is_there(stream, &mut shared.borrow_mut())?;
-        match echoed {
-            Echoed::Everything => continue,
+        let echo = || echo_what_is_there(&stream, &mut shared.borrow_mut());
+        match stream.while_ready(Direction::Read, echo).await? {
             Echoed::WholeBuffer => {}
             Echoed::AllBut(rest) => stream.write_all(&rest).await?,
             Echoed::End => return Ok(()),
@@ -86,10 +83,8 @@ async fn echo(stream: &TcpStream, shared: &RefCell<Vec<u8>>) -> io::Result<()> {
     }
 }
 
-/// What one read and one write came to.
+/// Why an echo stopped, other than for want of something to read.
 enum Echoed {
-    /// What was there went out, and nothing is left to read.
-    Everything,
     /// The buffer was full, so there may be more to read.
     WholeBuffer,
     /// The peer did not take these bytes yet.
@@ -98,21 +93,19 @@ enum Echoed {
     End,
 }
 
-fn echo_what_is_there(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Echoed> {
-    let length = match stream.try_read(buffer) {
-        Ok(0) => return Ok(Echoed::End),
-        Ok(length) => length,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Echoed::Everything),
-        Err(error) => return Err(error),
-    };
+fn echo_what_is_there(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<Echoed>> {
+    let length = stream.try_read(buffer)?;
+    if length == 0 {
+        return Ok(Some(Echoed::End));
+    }
     let sent = match stream.try_write(&buffer[..length]) {
         Ok(sent) => sent,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
         Err(error) => return Err(error),
     };
     Ok(match sent {
-        _ if sent < length => Echoed::AllBut(buffer[sent..length].to_vec()),
-        _ if length == buffer.len() => Echoed::WholeBuffer,
-        _ => Echoed::Everything,
+        _ if sent < length => Some(Echoed::AllBut(buffer[sent..length].to_vec())),
+        _ if length == buffer.len() => Some(Echoed::WholeBuffer),
+        _ => None,
     })
 }

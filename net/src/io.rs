@@ -6,11 +6,13 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use reactor::Direction;
 
 use crate::batch::{self, Batch};
+use crate::error::OpError;
 use crate::network::StreamNetwork;
 use crate::stream::Stream;
 use crate::sys::{self, Taken};
@@ -25,13 +27,14 @@ impl<N: StreamNetwork> Stream<N> {
     /// `ConnectionReset` and what else recv(2) says; `TimedOut` past the deadline; use after close
     /// ([`reactor::is_closed`]).
     #[inline]
-    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+    pub fn read<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + use<'a, N> {
         let buf = batch::capped_mut(buf);
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        let result = self.fd.io(Direction::Read, |fd| N::recv(fd, buf)).await;
-        self.received(buf.len(), result)
+        let asked = buf.len();
+        let reading = self.fd.io(Direction::Read, move |fd| N::recv(fd, buf));
+        Transfer::new(asked, reading, move |result| self.received(asked, result))
     }
 
     /// [`read`](Self::read) for poll functions. The task of the last call is woken, and of the last
@@ -129,13 +132,14 @@ impl<N: StreamNetwork> Stream<N> {
     /// `BrokenPipe`, `ConnectionReset` and what else send(2) says; `TimedOut` past the deadline; use
     /// after close ([`reactor::is_closed`]). A lost peer raises no `SIGPIPE`.
     #[inline]
-    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+    pub fn write<'a>(
+        &'a self,
+        buf: &'a [u8],
+    ) -> impl Future<Output = io::Result<usize>> + use<'a, N> {
         let buf = batch::capped(buf);
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        let result = self.fd.io(Direction::Write, |fd| sys::send(fd, buf)).await;
-        self.sent(buf.len(), result)
+        let asked = buf.len();
+        let writing = self.fd.io(Direction::Write, move |fd| sys::send(fd, buf));
+        Transfer::new(asked, writing, move |result| self.sent(asked, result))
     }
 
     /// [`write`](Self::write) for poll functions. The task of the last call is woken, and of the
@@ -253,14 +257,74 @@ impl<N: StreamNetwork> Stream<N> {
         Ok(())
     }
 
+    /// Calls `op` as long as the direction is ready, and waits whenever it is not, until `op` returns
+    /// something. `Ok(None)` is "go on".
+    ///
+    /// `op` makes its calls by [`try_read`](Self::try_read), [`try_write`](Self::try_write) and their
+    /// kin, which note what is not ready; when it returns their `WouldBlock`, that is "go on" too.
+    /// What it borrows is borrowed while it runs, and not while the task waits: thousands of idle
+    /// connections can share one buffer. Each call takes one operation from the task's budget.
+    ///
+    /// Cancel-safe: a future that is dropped while it waits has done what `op` did, and no more.
+    ///
+    /// ```
+    /// # reactor::block_on(async {
+    /// use net::{TcpListener, TcpStream};
+    /// use reactor::Direction;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// let near = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (far, _) = listener.accept().await?;
+    ///
+    /// // Counts what comes until the peer has said everything.
+    /// let buffer = std::cell::RefCell::new([0; 16]);
+    /// let mut count = 0;
+    /// let counting = far.while_ready(Direction::Read, || {
+    ///     match far.try_read(&mut *buffer.borrow_mut())? {
+    ///         0 => Ok(Some(count)),
+    ///         n => {
+    ///             count += n;
+    ///             Ok(None)
+    ///         }
+    ///     }
+    /// });
+    /// near.write_all(&[7; 100]).await?;
+    /// drop(near);
+    /// assert_eq!(counting.await?, 100);
+    /// # Ok::<_, std::io::Error>(())
+    /// # })??;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `op`; `TimedOut` past the deadline; use after close ([`reactor::is_closed`]).
+    #[inline]
+    pub fn while_ready<'a, T, Op>(
+        &'a self,
+        direction: Direction,
+        op: Op,
+    ) -> impl Future<Output = io::Result<T>> + use<'a, N, T, Op>
+    where
+        Op: FnMut() -> io::Result<Option<T>>,
+    {
+        let name = if direction == Direction::Read { "read" } else { "write" };
+        // What `op` says is explained already.
+        let explain = move |err| match OpError::of(&err) {
+            Some(_) => err,
+            None => self.error(name, err),
+        };
+        Explained { inner: self.fd.while_ready(direction, op), explain }
+    }
+
     /// Waits until a read would not block, or does not know better: it may block all the same.
     ///
     /// Cancel-safe.
     ///
     /// # Errors
     /// `TimedOut` past the deadline; use after close ([`reactor::is_closed`]).
-    pub async fn readable(&self) -> io::Result<()> {
-        self.fd.readable().await.map_err(|err| self.error("read", err))
+    #[inline]
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> + use<'_, N> {
+        Explained { inner: self.fd.readable(), explain: |err| self.error("read", err) }
     }
 
     /// Waits until a write would not block, or does not know better: it may block all the same.
@@ -269,8 +333,9 @@ impl<N: StreamNetwork> Stream<N> {
     ///
     /// # Errors
     /// `TimedOut` past the deadline; use after close ([`reactor::is_closed`]).
-    pub async fn writable(&self) -> io::Result<()> {
-        self.fd.writable().await.map_err(|err| self.error("write", err))
+    #[inline]
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> + use<'_, N> {
+        Explained { inner: self.fd.writable(), explain: |err| self.error("write", err) }
     }
 
     /// A read that took less than `asked` and did not stop at a mark emptied the socket, and the
@@ -284,7 +349,7 @@ impl<N: StreamNetwork> Stream<N> {
                 }
                 Ok(n)
             }
-            Err(err) => Err(self.error("read", err)),
+            Err(err) => Err(self.refused("read", err)),
         }
     }
 
@@ -298,8 +363,71 @@ impl<N: StreamNetwork> Stream<N> {
                 }
                 Ok(n)
             }
-            Err(err) => Err(self.error("write", err)),
+            Err(err) => Err(self.refused("write", err)),
         }
+    }
+
+    /// To be told "not now" is part of a try, and not worth the addresses.
+    #[cold]
+    fn refused(&self, operation: &'static str, err: io::Error) -> io::Error {
+        if err.kind() == io::ErrorKind::WouldBlock { err } else { self.error(operation, err) }
+    }
+}
+
+// By hand, as the reactor's: an `async fn` around each would be one more state machine to pass on the
+// way of every operation.
+
+/// Reads or writes, and notes what came of it. Of an empty buffer there is nothing to do.
+struct Transfer<F, M> {
+    inner: Option<F>,
+    note: M,
+}
+
+impl<F, M> Transfer<F, M> {
+    #[inline]
+    fn new(asked: usize, inner: F, note: M) -> Self {
+        Self { inner: (asked > 0).then_some(inner), note }
+    }
+}
+
+impl<F: Unpin, M> Unpin for Transfer<F, M> {}
+
+impl<F, M> Future for Transfer<F, M>
+where
+    F: Future + Unpin,
+    M: FnMut(F::Output) -> io::Result<usize>,
+{
+    type Output = io::Result<usize>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { inner, note } = self.get_mut();
+        match inner {
+            Some(inner) => Poll::Ready(note(ready!(Pin::new(inner).poll(cx)))),
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+}
+
+/// Does as the inner future, and says of its errors where they come from.
+struct Explained<F, M> {
+    inner: F,
+    explain: M,
+}
+
+impl<F: Unpin, M> Unpin for Explained<F, M> {}
+
+impl<T, F, M> Future for Explained<F, M>
+where
+    F: Future<Output = io::Result<T>> + Unpin,
+    M: FnMut(io::Error) -> io::Error,
+{
+    type Output = io::Result<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { inner, explain } = self.get_mut();
+        Poll::Ready(ready!(Pin::new(inner).poll(cx)).map_err(explain))
     }
 }
 

@@ -156,6 +156,25 @@ impl PollFd {
         }
     }
 
+    /// Calls `op` as long as the direction is ready, and waits whenever it is not, until `op` returns
+    /// something. `Ok(None)` is "go on".
+    ///
+    /// `op` makes its calls through [`try_io`](Self::try_io), which notes what is not ready; when it
+    /// returns the [`WouldBlock`](io::ErrorKind::WouldBlock) of one, that is "go on" too. What it
+    /// borrows is borrowed while it runs and not while the task waits, which is how many idle
+    /// connections share one buffer. Each call takes one operation from the task's budget, so an `op`
+    /// that never gets on starves nobody. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of `op`, and as [`io`](Self::io).
+    #[inline]
+    pub fn while_ready<T, Op>(&self, dir: Direction, op: Op) -> WhileReady<'_, Op>
+    where
+        Op: FnMut() -> io::Result<Option<T>>,
+    {
+        WhileReady { parked: Parked { fd: self, dir, place: 0 }, op }
+    }
+
     /// Waits until the direction is ready.
     ///
     /// Ready means that a try is worth its while, no more: the call may still say `EAGAIN`, so make
@@ -301,6 +320,7 @@ impl PollFd {
         }
     }
 
+    #[inline]
     fn poll_in_place<T>(
         &self,
         cx: &mut Context<'_>,
@@ -338,7 +358,7 @@ impl PollFd {
         Poll::Pending
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready_in_place(
         &self,
         cx: &mut Context<'_>,
@@ -445,8 +465,18 @@ pub struct Io<'a, Op> {
     op: Op,
 }
 
+/// Makes operations on a [`PollFd`] whenever it is ready. Made by [`PollFd::while_ready`].
+#[must_use = "a future does nothing unless awaited"]
+pub struct WhileReady<'a, Op> {
+    parked: Parked<'a>,
+    op: Op,
+}
+
 /// The operation is called, never pinned.
 impl<Op> Unpin for Io<'_, Op> {}
+
+/// The operation is called, never pinned.
+impl<Op> Unpin for WhileReady<'_, Op> {}
 
 impl Future for Ready<'_> {
     type Output = io::Result<()>;
@@ -472,6 +502,31 @@ where
         let result = parked.fd.poll_in_place(cx, parked.dir, &mut parked.place, op);
         parked.leave_if(&result);
         result
+    }
+}
+
+impl<T, Op> Future for WhileReady<'_, Op>
+where
+    Op: FnMut() -> io::Result<Option<T>>,
+{
+    type Output = io::Result<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let WhileReady { parked, op } = self.get_mut();
+        loop {
+            std::task::ready!(parked.fd.poll_ready_within_budget(
+                cx,
+                parked.dir,
+                &mut parked.place
+            ))?;
+            match op() {
+                Ok(Some(result)) => return Poll::Ready(Ok(result)),
+                Ok(None) => {}
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+                Err(err) => return Poll::Ready(Err(err)),
+            }
+        }
     }
 }
 

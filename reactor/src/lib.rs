@@ -106,7 +106,7 @@ mod waiters;
 mod workers;
 
 pub use blocking::{BLOCKING_QUEUE_MAX, BLOCKING_THREADS_MAX, spawn_blocking};
-pub use fd::{Io, PollFd, Ready, is_closed};
+pub use fd::{Io, PollFd, Ready, WhileReady, is_closed};
 pub use handle::{Handle, RemoteJoinHandle, SpawnError, handle};
 pub use metrics::{Metrics, metrics};
 pub use polldesc::Direction;

@@ -169,3 +169,78 @@ fn a_large_message_passes_whole_through_small_buffers() {
         assert!(received == message);
     });
 }
+
+/// Reads one byte, from within an operation of [`PollFd::while_ready`].
+fn read_one(fd: &PollFd) -> io::Result<u8> {
+    let mut byte = [0];
+    let read = |fd: BorrowedFd<'_>| UnixStream::from(fd.try_clone_to_owned()?).read(&mut byte);
+    fd.try_io(Direction::Read, read)?;
+    Ok(byte[0])
+}
+
+#[test]
+fn while_ready_goes_on_through_waits_until_it_is_given_something() {
+    block_on(async {
+        let (fd, mut peer) = pair();
+        let calls = Rc::new(Cell::new(0));
+        let (reader, counted) = (Rc::clone(&fd), Rc::clone(&calls));
+        let reading = parked(async move {
+            let until_z = || {
+                counted.set(counted.get() + 1);
+                let byte = read_one(&reader)?;
+                Ok((byte == b'z').then_some(byte))
+            };
+            reader.while_ready(Direction::Read, until_z).await
+        })
+        .await;
+        for bytes in [&b"ab"[..], b"c", b"dz!"] {
+            peer.write_all(bytes).unwrap();
+            yield_now().await;
+            yield_now().await;
+        }
+        assert_eq!(reading.await.unwrap().unwrap(), b'z');
+        assert!(calls.get() >= 5, "a call for each byte: {}", calls.get());
+        assert_eq!(read_one(&fd).unwrap(), b'!');
+    });
+}
+
+#[test]
+fn while_ready_with_an_operation_that_never_gets_on_lets_others_run() {
+    block_on(async {
+        let (fd, _peer) = pair();
+        let idle = spawn(async move {
+            fd.while_ready(Direction::Read, || Ok::<_, io::Error>(None::<()>)).await
+        });
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        idle.abort();
+        assert!(idle.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn while_ready_ends_by_deadline_by_close_and_by_the_error_of_its_operation() {
+    virtually(async {
+        let wait = |fd: &Rc<PollFd>| {
+            let fd = Rc::clone(fd);
+            parked(async move {
+                fd.while_ready(Direction::Read, || read_one(&fd).map(|_| None::<()>)).await
+            })
+        };
+        let (fd, _peer) = pair();
+        let waiting = wait(&fd).await;
+        fd.set_read_deadline(Some(reactor::time::now() + HOUR));
+        assert_timed_out(waiting.await.unwrap());
+        fd.set_read_deadline(None);
+        let waiting = wait(&fd).await;
+        fd.close();
+        assert_closed(waiting.await.unwrap());
+
+        let (fd, _) = pair();
+        let failing = fd.while_ready(Direction::Read, || {
+            Err::<Option<()>, _>(io::Error::from(ErrorKind::InvalidData))
+        });
+        assert_eq!(failing.await.unwrap_err().kind(), ErrorKind::InvalidData);
+    });
+}
