@@ -52,15 +52,7 @@ async fn serve(address: SocketAddr) -> io::Result<()> {
     let shared = Rc::new(RefCell::new(vec![0; READ_BYTES_MAX]));
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                let shared = Rc::clone(&shared);
-                reactor::spawn(async move {
-                    if let Err(error) = echo(stream, shared).await {
-                        log::info!("{peer}: {error}");
-                    }
-                })
-                .detach();
-            }
+            Ok((stream, _peer)) => reactor::spawn(echo(stream, Rc::clone(&shared))).detach(),
             Err(error) => {
                 log::warn!("accept: {error}");
                 reactor::time::sleep(ACCEPT_PAUSE).await;
@@ -69,17 +61,24 @@ async fn serve(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Echoes until the peer has said everything.
-async fn echo(stream: TcpStream, shared: Rc<RefCell<Vec<u8>>>) -> io::Result<()> {
-    loop {
-        let echo = || echo_what_is_there(&stream, &mut shared.borrow_mut());
-        match stream.while_ready(Direction::Read, echo).await? {
-            Echoed::WholeBuffer => {}
-            Echoed::AllBut(rest) => stream.write_all(&rest).await?,
-            Echoed::End => return Ok(()),
+/// Echoes until the peer has said everything. (An `async` block holds what it captures once; an
+/// `async fn` would hold its arguments twice.)
+fn echo(stream: TcpStream, shared: Rc<RefCell<Vec<u8>>>) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            let echo = || echo_what_is_there(&stream, &mut shared.borrow_mut());
+            let echoed = match stream.while_ready(Direction::Read, echo).await {
+                Ok(Echoed::End) => return,
+                Ok(Echoed::AllBut(rest)) => stream.write_all(&rest).await,
+                Ok(Echoed::WholeBuffer) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = echoed {
+                return log::info!("{error}");
+            }
+            // There may be more: let the other connections go first.
+            reactor::yield_now().await;
         }
-        // There may be more: let the other connections go first.
-        reactor::yield_now().await;
     }
 }
 

@@ -56,7 +56,7 @@ impl<N: StreamNetwork> Stream<N> {
     ///
     /// # Errors
     /// `WouldBlock` when there is nothing, else as [`read`](Self::read).
-    #[inline]
+    #[inline(always)]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let buf = batch::capped_mut(buf);
         if buf.is_empty() {
@@ -161,7 +161,7 @@ impl<N: StreamNetwork> Stream<N> {
     ///
     /// # Errors
     /// `WouldBlock` when there is no room, else as [`write`](Self::write).
-    #[inline]
+    #[inline(always)]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         let buf = batch::capped(buf);
         if buf.is_empty() {
@@ -233,12 +233,16 @@ impl<N: StreamNetwork> Stream<N> {
     ///
     /// # Errors
     /// As [`write`](Self::write), after any part was sent.
-    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            let n = self.write(buf).await?;
-            buf = &buf[n..];
-        }
-        Ok(())
+    pub fn write_all<'a>(
+        &'a self,
+        mut buf: &'a [u8],
+    ) -> impl Future<Output = io::Result<()>> + use<'a, N> {
+        let asked = buf.len();
+        let write_some = move || {
+            buf = &buf[self.try_write(buf)?..];
+            Ok(buf.is_empty().then_some(()))
+        };
+        Transfer::new(asked, self.while_ready(Direction::Write, write_some), |result| result)
     }
 
     /// Writes all that is in the buffers, which are used up: what they hold afterwards is not
@@ -303,7 +307,7 @@ impl<N: StreamNetwork> Stream<N> {
         &'a self,
         direction: Direction,
         op: Op,
-    ) -> impl Future<Output = io::Result<T>> + use<'a, N, T, Op>
+    ) -> impl Future<Output = io::Result<T>> + Unpin + use<'a, N, T, Op>
     where
         Op: FnMut() -> io::Result<Option<T>>,
     {
@@ -392,19 +396,20 @@ impl<F, M> Transfer<F, M> {
 
 impl<F: Unpin, M> Unpin for Transfer<F, M> {}
 
-impl<F, M> Future for Transfer<F, M>
+impl<F, M, T> Future for Transfer<F, M>
 where
     F: Future + Unpin,
-    M: FnMut(F::Output) -> io::Result<usize>,
+    M: FnMut(F::Output) -> io::Result<T>,
+    T: Default,
 {
-    type Output = io::Result<usize>;
+    type Output = io::Result<T>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { inner, note } = self.get_mut();
         match inner {
             Some(inner) => Poll::Ready(note(ready!(Pin::new(inner).poll(cx)))),
-            None => Poll::Ready(Ok(0)),
+            None => Poll::Ready(Ok(T::default())),
         }
     }
 }

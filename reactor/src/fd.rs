@@ -343,7 +343,7 @@ impl PollFd {
     }
 
     /// Being told "ready" counts as an operation: who loops over it and `try_io` is to let others run.
-    #[inline]
+    #[inline(always)]
     fn poll_ready_within_budget(
         &self,
         cx: &mut Context<'_>,
