@@ -80,5 +80,5 @@ async fn serve_echo(session: Session) {
 fn assert_reset(outcome: io::Result<()>, by: Initiator) {
     let err = outcome.unwrap_err();
     assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
-    assert!(matches!(Error::of(&err), Some(Error::Reset { by: b }) if *b == by), "{err}");
+    assert!(matches!(Error::of(&err), Some(Error::Reset { by: b, .. }) if *b == by), "{err}");
 }

@@ -128,7 +128,7 @@ fn apply(session: &mut Session, handles: &mut Vec<Key>, now: &mut Instant, step:
             }
         }
         Step::Shutdown(i) => drop(handle(i).map(|key| session.shutdown(key))),
-        Step::Reset(i) => drop(handle(i).map(|key| session.reset(key))),
+        Step::Reset(i) => drop(handle(i).map(|key| session.reset(key, ResetCode::NONE))),
         Step::Release(i) => {
             if let Some(key) = handle(i) {
                 handles.retain(|held| *held != key);

@@ -21,7 +21,7 @@ fn stop_writing(session: &mut Session) {
 fn a_stream_beyond_the_backlog_is_reset_and_the_session_lives() {
     let mut session = server_with(Config { accept_backlog_max: 2, ..Config::default() });
     session.feed(&syns([1, 3, 5]));
-    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 5 length 0"]);
+    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 5 length 4098"]);
     ready(session.accept());
     session.feed(&syns([7]));
     assert_eq!(take_text(&mut session), ["WindowUpdate ACK stream 1 length 0"]);
@@ -36,7 +36,7 @@ fn a_stream_beyond_the_stream_limit_is_reset_until_a_handle_is_dropped() {
     take(&mut session);
     // Rapid resets do not help: the slot is free when the handler is gone.
     session.feed(&[flag(Flags::RST, 1), flag(Flags::SYN, 3)].concat());
-    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 3 length 0"]);
+    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 3 length 4098"]);
     session.release(key);
     session.feed(&syns([5]));
     assert_eq!(ready(session.accept()).id, 5);
@@ -48,11 +48,11 @@ fn opening_waits_at_the_limits_of_this_side() {
         Config { unacked_opens_max: 2, ..Config::default() },
         Config { outbound_streams_max: 2, ..Config::default() },
     ] {
-        let mut session = Session::new(Role::Client, config, Instant::now());
+        let mut session = client_with(config);
         let (first, _) = (ready(session.open()), ready(session.open()));
         assert!(session.open().is_pending());
         session.take_signals();
-        session.reset(first);
+        session.reset(first, ResetCode::NONE);
         session.release(first);
         assert!(session.take_signals().open);
         assert_eq!(ready(session.open()).id, 5);
@@ -163,7 +163,7 @@ fn frames_that_do_nothing_have_a_budget_that_payload_fills_up() {
 #[test]
 fn writing_waits_at_the_limit_of_the_send_queue() {
     let config = Config { send_queue_bytes_max: 10, ..Config::default() };
-    let mut session = Session::new(Role::Client, config, Instant::now());
+    let mut session = client_with(config);
     let key = ready(session.open());
     assert_eq!(ready(session.poll_room(key)), 10);
     session.write(key, &[0; 10]);
@@ -270,6 +270,6 @@ fn a_dropped_stream_whose_peer_never_finishes_is_reset_in_time() {
     near.feed(&data(NONE, 99, b"alive"));
     assert_eq!(near.stream_counts(), (0, 1));
     near.tick(start + Duration::from_secs(300));
-    assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 1 length 0"]);
+    assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 1 length 4102"]);
     assert_empty(&near);
 }

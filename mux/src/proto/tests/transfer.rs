@@ -76,7 +76,7 @@ fn no_credit_is_sent_after_the_fin() {
 #[test]
 fn a_larger_window_is_announced_with_the_syn_and_the_ack() {
     let config = Config { window_bytes: WINDOW_BYTES_INITIAL + 1000, ..Config::default() };
-    let mut near = Session::new(Role::Client, config.clone(), Instant::now());
+    let mut near = client_with(config.clone());
     let mut far = server_with(config);
     let opened = ready(near.open());
     let syn = take(&mut near);
@@ -134,7 +134,7 @@ fn a_chunk_is_sent_without_a_copy() {
     let mut session = client();
     let key = ready(session.open());
     let chunk = bytes::Bytes::from(vec![9; 10_000]);
-    session.write_bytes(key, chunk.clone());
+    session.write_bytes(key, &mut chunk.clone());
     session.fill();
     let mut slices = [IoSlice::new(&[]); 4];
     assert_eq!(session.outbox.slices(&mut slices), 2);
