@@ -1,9 +1,13 @@
 //! Two sessions, their drivers and a pipe between them.
 
+mod deadlines;
 mod ending;
 mod flow;
+mod halves;
 mod inside;
+mod link;
 mod opening;
+mod path;
 mod raw;
 #[path = "../support/mod.rs"]
 mod support;
