@@ -1,5 +1,6 @@
 //! Two sessions, their drivers and a pipe between them.
 
+mod churn;
 mod deadlines;
 mod ending;
 mod flow;
