@@ -11,7 +11,7 @@ use super::outbox::Outbox;
 use super::parse::Parser;
 use super::ping::Pings;
 use super::stats::SessionStats;
-use super::stream::{Events, Key, Stream};
+use super::stream::{Events, Key, Owner, Stream};
 use super::timing::Timing;
 use super::trash::Trash;
 use crate::{Config, Error, Initiator};
@@ -169,9 +169,12 @@ impl Session {
         self.trash.push(trash);
     }
 
-    /// Notes events of a stream, for the next `take_events`.
+    /// Notes events of a stream, for the next `take_events`. Nobody waits for a stream without a
+    /// handle; so the queue holds what handles there are, whatever a peer opens and resets.
     pub(super) fn changed(&mut self, key: Key, note: impl FnOnce(&mut Events)) {
-        let Some(stream) = self.get(key) else { return };
+        let Some(stream) = self.get(key).filter(|stream| stream.owner == Owner::Handle) else {
+            return;
+        };
         let known = stream.events != Events::default();
         note(&mut stream.events);
         if !known {

@@ -1,6 +1,7 @@
 //! The protocol core at the level of bytes, in virtual time.
 
 mod anything;
+mod attacks;
 mod hostile;
 mod life;
 mod limits;
