@@ -60,8 +60,7 @@ fn an_idle_stream_costs_at_most_200_bytes() {
     let _alone = alone();
     run(async {
         let (client, server) = sessions(&Config::default());
-        drop(open(&client, &server, 100).await);
-        client.ping().await.unwrap();
+        join_all([client.ping(), server.ping()]).await;
         let before = ALLOCATOR.current_usage();
         let (opened, accepted) = open(&client, &server, 1000).await;
         let handles = 2 * 1000 * size_of::<Stream>();
@@ -76,8 +75,7 @@ fn a_stream_that_has_been_used_costs_no_more_than_a_new_one() {
     let _alone = alone();
     run(async {
         let (client, server) = sessions(&Config::default());
-        drop(open(&client, &server, 100).await);
-        client.ping().await.unwrap();
+        join_all([client.ping(), server.ping()]).await;
         let before = ALLOCATOR.current_usage();
         let (opened, accepted) = open(&client, &server, 1000).await;
         for (near, far) in opened.iter().zip(&accepted) {

@@ -61,6 +61,11 @@ impl Clock {
         [alarm, open].into_iter().flatten().min()
     }
 
+    #[cfg(test)]
+    pub(super) fn opens(&self) -> usize {
+        self.opens.len()
+    }
+
     fn pop_due(&mut self, now: Instant) -> Option<(Key, Alarm)> {
         self.set.first().filter(|(when, ..)| *when <= now)?;
         self.set.pop_first().map(|(_, key, alarm)| (key, alarm))

@@ -220,7 +220,8 @@ fn four_hundred_sessions_end_in_the_middle_of_things() {
     for seed in 1..=400 {
         run(async move {
             let mut random = Random(0x9E37_79B9u32.wrapping_mul(seed));
-            let (client, server) = sessions_over(1 + random.below(4000) as usize, Config::default());
+            let (client, server) =
+                sessions_over(1 + random.below(4000) as usize, Config::default());
             for session in [&client, &server] {
                 drop(reactor::spawn(serve_some(session.clone(), random.below(8))));
             }

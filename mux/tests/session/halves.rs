@@ -44,7 +44,10 @@ fn a_write_half_that_is_dropped_unfinished_does_not_look_complete() {
         assert_eq!(bytes, b"half of it");
         assert_reset(end, Initiator::Remote);
         assert_eq!(reader.read_bytes().await.unwrap().unwrap(), "before");
-        assert!(matches!(reader.read_bytes().await, Err(Error::Reset { by: Initiator::Local, .. })));
+        assert!(matches!(
+            reader.read_bytes().await,
+            Err(Error::Reset { by: Initiator::Local, .. })
+        ));
     });
 }
 
@@ -200,10 +203,7 @@ fn drain_does_not_wait_for_ever() {
         let outcome = server.drain(Duration::from_secs(3)).await;
         assert!(matches!(outcome, Err(Error::DrainTimeout { .. })), "{outcome:?}");
         assert_eq!(time::now() - start, Duration::from_secs(3));
-        assert!(matches!(
-            near.read_bytes().await,
-            Err(Error::Closed { by: Initiator::Remote })
-        ));
+        assert!(matches!(near.read_bytes().await, Err(Error::Closed { by: Initiator::Remote })));
         client.closed().await.unwrap();
     });
 }

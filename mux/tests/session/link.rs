@@ -23,11 +23,8 @@ pub(crate) struct Path {
 }
 
 /// 1 Gbit/s, 60 ms there and back, a socket buffer of 1 MiB.
-pub(crate) const LONG: Path = Path {
-    bytes_per_second: 125_000_000,
-    delay: Duration::from_millis(30),
-    buffer_bytes: 1 << 20,
-};
+pub(crate) const LONG: Path =
+    Path { bytes_per_second: 125_000_000, delay: Duration::from_millis(30), buffer_bytes: 1 << 20 };
 
 struct Direction {
     path: Path,
@@ -51,7 +48,13 @@ pub(crate) fn link(path: Path) -> (LinkEnd, LinkEnd) {
     let new = || {
         let under_way = VecDeque::new();
         let busy_until = time::now();
-        Rc::new(RefCell::new(Direction { path, under_way, busy_until, closed: false, reader: None }))
+        Rc::new(RefCell::new(Direction {
+            path,
+            under_way,
+            busy_until,
+            closed: false,
+            reader: None,
+        }))
     };
     let (a, b) = (new(), new());
     let end = |incoming, outgoing| {

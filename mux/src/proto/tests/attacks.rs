@@ -61,7 +61,8 @@ fn rapid_resets_are_counted_and_hold_nothing() {
 /// The other way round (CVE-2025-8671): the peer makes us reset, by data after its FIN.
 #[test]
 fn resets_that_the_peer_provokes_are_counted_too() {
-    let config = Config { inbound_streams_max: 10, resets_per_second_max: 100, ..Config::default() };
+    let config =
+        Config { inbound_streams_max: 10, resets_per_second_max: 100, ..Config::default() };
     let mut session = server_with(config);
     for id in (1..).step_by(2) {
         session.feed(&[data(SYN | FIN, id, b"all"), data(NONE, id, b"more")].concat());

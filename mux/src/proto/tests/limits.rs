@@ -273,3 +273,104 @@ fn a_dropped_stream_whose_peer_never_finishes_is_reset_in_time() {
     assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 1 length 4102"]);
     assert_empty(&near);
 }
+
+#[test]
+fn a_stream_that_nobody_accepts_is_reset_in_time() {
+    let mut session = client_with(untuned());
+    let (lost, kept) = (ready(session.open()), ready(session.open()));
+    let start = session.timing.now;
+    take(&mut session);
+    session.tick(start + Duration::from_secs(30));
+    session.feed(&flag(Flags::ACK, 3));
+    session.tick(start + Duration::from_secs(70));
+    session.feed(&frame(Kind::Ping, Flags::SYN, 0, 1));
+    take(&mut session);
+    assert_eq!(session.next_timeout(), Some(start + Duration::from_secs(75)));
+    session.tick(start + Duration::from_secs(75));
+    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 1 length 4102"]);
+    let waited = Duration::from_secs(75);
+    for err in [error(session.read(lost, &mut [0])), error(session.poll_room(lost))] {
+        assert!(matches!(err, Error::OpenTimeout { waited: w } if w == waited), "{err:?}");
+    }
+    assert!(ready(session.poll_room(kept)) > 0);
+    assert_eq!(session.unacked, 0);
+}
+
+#[test]
+fn streams_that_are_accepted_in_time_are_forgotten_by_the_clock_of_opens() {
+    let config = Config { unacked_opens_max: 4, ..untuned() };
+    let mut session = client_with(config);
+    let stuck = ready(session.open());
+    for id in (3..2000).step_by(2) {
+        let key = ready(session.open());
+        take(&mut session);
+        session.feed(&flag(Flags::ACK, id));
+        session.reset(key, ResetCode::NONE);
+        session.release(key);
+        take(&mut session);
+        assert!(session.timing.alarms.opens() <= 8);
+    }
+    session.tick(session.timing.now + Duration::from_secs(29));
+    session.feed(&frame(Kind::Ping, Flags::SYN, 0, 1));
+    session.tick(session.timing.now + Duration::from_secs(29));
+    session.feed(&frame(Kind::Ping, Flags::SYN, 0, 1));
+    session.tick(session.timing.now + Duration::from_secs(29));
+    assert!(matches!(error(session.poll_room(stuck)), Error::OpenTimeout { .. }));
+}
+
+#[test]
+fn streams_closed_before_the_ack_hold_no_slot() {
+    let mut session = client_with(Config { unacked_opens_max: 1, ..untuned() });
+    for id in (1..200).step_by(2) {
+        let key = ready(session.open());
+        session.write(key, b"ask");
+        session.shutdown(key).unwrap();
+        take(&mut session);
+        session.feed(&data(Flags::FIN, id, b"an answer without an ACK"));
+        session.release(key);
+    }
+    take(&mut session);
+    assert_eq!(session.unacked, 0);
+}
+
+#[test]
+fn a_window_beyond_the_memory_of_the_session_is_announced_as_far_as_it_goes() {
+    let full = WINDOW_BYTES_INITIAL;
+    let config = Config { window_bytes: 2 * full, receive_bytes_max: 300_000, ..untuned() };
+    let mut session = client_with(config);
+    let first = ready(session.open());
+    ready(session.open());
+    let said: Vec<_> = take_frames(&mut session).iter().map(|(header, _)| header.length).collect();
+    assert_eq!(said, [full, 300_000 - full]);
+    session.reset(first, ResetCode::NONE);
+    session.release(first);
+    take(&mut session);
+    ready(session.open());
+    assert_eq!(take_frames(&mut session)[0].0.length, full, "given back");
+}
+
+#[test]
+fn values_that_are_too_small_to_work_are_raised() {
+    let config = Config {
+        window_bytes: 1,
+        window_bytes_max: 0,
+        send_queue_bytes_max: 0,
+        frame_bytes_max: 0,
+        ..Config::default()
+    };
+    let raised = config.in_range();
+    assert_eq!(raised.window_bytes, WINDOW_BYTES_INITIAL);
+    assert_eq!(raised.window_bytes_max, WINDOW_BYTES_INITIAL);
+    assert_eq!((raised.send_queue_bytes_max, raised.frame_bytes_max), (1, 1));
+}
+
+/// Every field of `Config` and its default, so that neither changes unseen; and where its test is.
+#[test]
+fn the_defaults_are_those_of_the_book() {
+    let book = include_str!("../../../../docs/mux-attacks.md");
+    let shown = format!("{:?}", Config::default());
+    let fields = shown.trim_start_matches("Config { ").trim_end_matches(" }").split(", ");
+    for (name, _) in fields.filter_map(|field| field.split_once(": ")) {
+        assert!(book.contains(&format!("`{name}`")), "docs/mux-attacks.md lacks {name}");
+    }
+}
