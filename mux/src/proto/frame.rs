@@ -33,7 +33,7 @@ pub enum Kind {
     WindowUpdate,
     /// A sign of life that is sent back with [`Flags::ACK`] and the same opaque value.
     Ping,
-    /// The end of the session is near: its length is a [`GoAwayCode`].
+    /// The end of the session is near: its length is a [`GoAwayCode`](super::GoAwayCode).
     GoAway,
 }
 

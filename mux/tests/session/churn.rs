@@ -290,7 +290,10 @@ async fn meddle(session: Session, seed: u32) {
                 .await
                 .map_or(Ok(()), |read| read.map(drop)),
             3 => (&stream).flush().await.map_err(|err| Error::of(&err).unwrap().clone()),
-            _ => Ok(reactor::yield_now().await),
+            _ => {
+                reactor::yield_now().await;
+                Ok(())
+            }
         };
         if done.is_err() {
             break;

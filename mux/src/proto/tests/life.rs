@@ -39,6 +39,16 @@ fn ids_count_up_by_two_from_one_and_two() {
 }
 
 #[test]
+fn the_last_id_is_used_and_then_there_are_none() {
+    let mut session = client();
+    session.next_id = Some(u32::MAX);
+    assert_eq!(ready(session.open()).id, u32::MAX);
+    assert!(matches!(error(session.open()), Error::IdsExhausted));
+    session.feed(&flag(Flags::SYN, 2));
+    assert_eq!(ready(session.accept()).id, 2, "the session goes on");
+}
+
+#[test]
 fn a_fin_may_come_with_payload_or_with_the_syn() {
     let mut session = server();
     session.feed(&data(Flags::SYN | Flags::FIN, 1, b"once"));
