@@ -1,7 +1,7 @@
 //! The handle of a stream.
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -242,6 +242,15 @@ impl AsyncRead for &Stream {
         let read = self.poll(cx, Side::Reader, |proto, key| proto.read(key, buf));
         read.map_err(io::Error::from)
     }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let read = self.poll(cx, Side::Reader, |proto, key| proto.read_vectored(key, bufs));
+        read.map_err(io::Error::from)
+    }
 }
 
 impl AsyncWrite for &Stream {
@@ -280,6 +289,14 @@ impl AsyncRead for Stream {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut &*self).poll_read(cx, buf)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
     }
 }
 

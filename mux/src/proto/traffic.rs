@@ -1,5 +1,6 @@
 //! What the application reads and writes.
 
+use std::io::IoSliceMut;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -25,6 +26,24 @@ impl Session {
                 Poll::Ready(Ok(read))
             }
         }
+    }
+
+    /// The same into several buffers, one after the other.
+    pub(crate) fn read_vectored(
+        &mut self,
+        key: Key,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<Result<usize, Error>> {
+        let mut total = 0;
+        for buf in bufs.iter_mut().filter(|buf| !buf.is_empty()) {
+            match self.read(key, buf) {
+                Poll::Ready(Ok(read)) if read > 0 => total += read,
+                // The end and errors come alone, when all that has arrived is read.
+                nothing if total == 0 => return nothing,
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(total))
     }
 
     /// Takes the next chunk as it is; `None` at the end.

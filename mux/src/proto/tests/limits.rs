@@ -364,13 +364,30 @@ fn values_that_are_too_small_to_work_are_raised() {
     assert_eq!((raised.send_queue_bytes_max, raised.frame_bytes_max), (1, 1));
 }
 
-/// Every field of `Config` and its default, so that neither changes unseen; and where its test is.
 #[test]
-fn the_defaults_are_those_of_the_book() {
+fn every_limit_is_in_the_book_with_its_default() {
     let book = include_str!("../../../../docs/mux-attacks.md");
     let shown = format!("{:?}", Config::default());
     let fields = shown.trim_start_matches("Config { ").trim_end_matches(" }").split(", ");
     for (name, _) in fields.filter_map(|field| field.split_once(": ")) {
         assert!(book.contains(&format!("`{name}`")), "docs/mux-attacks.md lacks {name}");
+    }
+    let d = Config::default();
+    let seconds = |time: Option<Duration>| format!("{} s", time.unwrap().as_secs());
+    for (name, default) in [
+        ("window_bytes", format!("{} KiB", d.window_bytes >> 10)),
+        ("window_bytes_max", format!("{} MiB", d.window_bytes_max >> 20)),
+        ("receive_bytes_max", format!("{} MiB", d.receive_bytes_max >> 20)),
+        ("send_queue_bytes_max", format!("{} KiB", d.send_queue_bytes_max >> 10)),
+        ("frame_bytes_max", format!("{} KiB", d.frame_bytes_max >> 10)),
+        ("accept_backlog_max", d.accept_backlog_max.to_string()),
+        ("unacked_opens_max", d.unacked_opens_max.to_string()),
+        ("pongs_queued_max", d.pongs_queued_max.to_string()),
+        ("open_timeout", seconds(d.open_timeout)),
+        ("write_stall_timeout", seconds(Some(d.write_stall_timeout))),
+        ("close_timeout", seconds(Some(d.close_timeout))),
+    ] {
+        let row = format!("| `{name}` | {default} |");
+        assert!(book.contains(&row), "docs/mux-attacks.md lacks {row}");
     }
 }
