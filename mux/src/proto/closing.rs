@@ -73,7 +73,7 @@ impl Session {
     pub(crate) fn end(&mut self, fate: Error) {
         self.conclude(fate);
         let outbox = std::mem::take(&mut self.outbox);
-        self.discard(Trash::Outbox(outbox));
+        self.discard(Trash::Outbox(Box::new(outbox)));
         self.phase = Phase::Over;
     }
 

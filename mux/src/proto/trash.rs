@@ -17,6 +17,6 @@ use crate::Error;
 pub(crate) enum Trash {
     Chunk(Bytes),
     Queue(ByteQueue),
-    Outbox(Outbox),
+    Outbox(Box<Outbox>),
     Error(Error),
 }
