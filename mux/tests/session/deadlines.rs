@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use futures_util::AsyncWriteExt;
 use futures_util::future::join;
+use futures_util::{AsyncReadExt, AsyncWriteExt};
 use mux::{Error, Stream};
 use reactor::time;
 
@@ -38,6 +38,8 @@ fn a_read_that_waits_ends_at_its_deadline() {
         far.write_bytes("late".into()).await.unwrap();
         time::sleep(SECOND).await;
         assert_expired(near.read_bytes().await);
+        let err = (&near).read(&mut [0; 9]).await.unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::TimedOut);
         near.set_read_deadline(None);
         assert_eq!(near.read_bytes().await.unwrap().unwrap(), "late");
     });

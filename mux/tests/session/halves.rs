@@ -52,6 +52,20 @@ fn a_write_half_that_is_dropped_unfinished_does_not_look_complete() {
 }
 
 #[test]
+fn a_write_half_that_is_dropped_leaves_what_has_arrived_to_the_read_half() {
+    run(async {
+        let (client, near, _server, far) = streams().await;
+        far.write_bytes("arrived".into()).await.unwrap();
+        client.ping().await.unwrap();
+        let (reader, writer) = near.into_split();
+        drop(writer);
+        assert_reset(read_to_end(&far).await.1, Initiator::Remote);
+        assert_eq!(reader.read_bytes().await.unwrap().unwrap(), "arrived");
+        assert!(reader.read_bytes().await.is_err());
+    });
+}
+
+#[test]
 fn a_write_half_that_is_dropped_after_the_peers_fin_is_clean() {
     run(async {
         let (client, near, _server, far) = streams().await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::proto::Alarm;
 
 const NONE: Flags = Flags::NONE;
 
@@ -316,6 +317,27 @@ fn streams_that_are_accepted_in_time_are_forgotten_by_the_clock_of_opens() {
     session.feed(&frame(Kind::Ping, Flags::SYN, 0, 1));
     session.tick(session.timing.now + Duration::from_secs(29));
     assert!(matches!(error(session.poll_room(stuck)), Error::OpenTimeout { .. }));
+}
+
+#[test]
+fn a_stream_that_is_gone_takes_its_alarms_along() {
+    let (mut near, opened, ..) = connected();
+    let now = near.timing.now;
+    let in_seconds = |seconds| Some(now + Duration::from_secs(seconds));
+    near.tick(now);
+    let idle = near.next_timeout();
+    near.set_deadline(opened, Alarm::Read, in_seconds(1), now);
+    near.set_deadline(opened, Alarm::Write, in_seconds(2), now);
+    assert_eq!(near.next_timeout(), in_seconds(1));
+    near.shutdown(opened).unwrap();
+    take(&mut near);
+    near.config.stream_close_timeout = Duration::from_secs(3);
+    near.release(opened);
+    near.tick(now);
+    assert_eq!(near.next_timeout(), in_seconds(3), "deadlines go with the handle");
+    near.feed(&flag(Flags::FIN, 1));
+    assert_empty(&near);
+    assert_eq!(near.next_timeout(), idle);
 }
 
 #[test]
