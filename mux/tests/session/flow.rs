@@ -108,8 +108,7 @@ fn vectored_reads_fill_one_buffer_after_the_other() {
         far.shutdown().unwrap();
         client.ping().await.unwrap();
         let (mut first, mut second) = ([0; 4], [0; 100]);
-        let mut parts =
-            [&mut [], &mut first[..], &mut second[..]].map(|part| io::IoSliceMut::new(part));
+        let mut parts = [&mut [], &mut first[..], &mut second[..]].map(io::IoSliceMut::new);
         assert_eq!(near.read_vectored(&mut parts).await.unwrap(), 13);
         assert_eq!((&first, &second[..9]), (b"one ", &b"two three"[..]));
         let mut parts = [io::IoSliceMut::new(&mut first)];

@@ -9,7 +9,7 @@
 //! | ping time-out, then recovery | time: `a_ping_that_is_late_is_answered_in_the_end`, raw: `a_ping_that_was_lost_does_not_hold_up_the_next` |
 //! | closes before the ACK leak no slot | proto/tests/limits: `streams_closed_before_the_ack_hold_no_slot` |
 //! | ids 1 and 2, stream count | proto/tests/life: `ids_count_up_by_two_from_one_and_two`, `the_last_id_is_used_and_then_there_are_none` |
-//! | open time-out | proto/tests/limits: `a_stream_that_nobody_accepts_is_reset_in_time` |
+//! | open time-out | proto/tests/timeouts: `a_stream_that_nobody_accepts_is_reset_in_time` |
 //! | close time-out sends RST, both maps are empty | churn: `a_dropped_stream_that_the_peer_leaves_open_is_reset_on_both_sides` |
 //! | typed errors after close | churn: `every_call_after_close_says_so` |
 //! | small data on many streams | flow: `many_streams_echo_at_once` |

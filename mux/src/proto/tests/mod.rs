@@ -5,6 +5,7 @@ mod attacks;
 mod hostile;
 mod life;
 mod limits;
+mod timeouts;
 mod transfer;
 
 use std::io::IoSlice;
