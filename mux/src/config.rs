@@ -6,9 +6,10 @@ use crate::proto::WINDOW_BYTES_INITIAL;
 
 /// Limits and time-outs of one session. Both sides have their own and need not agree.
 ///
-/// What a peer can make a session hold, at worst: `inbound_streams_max` (and the streams this side
-/// opened) times `window_bytes` in receive buffers that nobody reads; with the defaults 256 MiB for
-/// 1,024 inbound streams. Beside it stand queues of a few KiB.
+/// What a peer can make a session hold, at worst: `receive_bytes_max` of payload that nobody reads,
+/// about 200 bytes for each of `inbound_streams_max` streams, and control frames: 12 bytes for each of
+/// the streams and of `resets_queued_max` and `pongs_queued_max`. With the defaults 64.3 MiB. What the
+/// application writes comes to it: `send_queue_bytes_max` for each stream that it writes to.
 ///
 /// ```
 /// use mux::Config;
@@ -18,9 +19,22 @@ use crate::proto::WINDOW_BYTES_INITIAL;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Receive window of a stream in bytes: what a peer may send before we read. At least 256 KiB,
-    /// which the protocol gives every stream; less counts as that. Default: 256 KiB.
+    /// Receive window of a new stream in bytes: what a peer may send before we read. At least
+    /// 256 KiB, which the protocol gives every stream; less counts as that. Default: 256 KiB.
     pub window_bytes: u32,
+    /// Receive window up to which a stream grows when its reader is fast and the path is long, in
+    /// bytes. At least `window_bytes`; the same: windows do not grow, and no round trip is measured.
+    /// A stream can take half of it in each round trip: 16 MiB is 1.1 Gbit/s at 60 ms.
+    /// Default: 16 MiB.
+    pub window_bytes_max: u32,
+    /// Memory of the session for what it receives, in bytes. What all windows have beyond 256 KiB is
+    /// no more than this, so windows stop growing. And what has arrived and waits to be read is no
+    /// more than this: beyond it the stream that holds most is reset, with
+    /// [`ResetCode::RESOURCE_LIMIT_EXCEEDED`](crate::ResetCode), and what it holds is dropped. The
+    /// protocol lets a peer send 256 KiB on every stream unasked, so with many streams this can
+    /// happen to peers that do nothing wrong: choose it, or `inbound_streams_max`, by what readers
+    /// leave unread. Default: 64 MiB.
+    pub receive_bytes_max: usize,
     /// Bytes written to a stream that wait to be sent. At this limit a write waits. At least 1.
     /// Default: 64 KiB.
     pub send_queue_bytes_max: usize,
@@ -49,10 +63,23 @@ pub struct Config {
     /// sends data beyond it does not read, and the session ends with a protocol error.
     /// Default: 1,024.
     pub resets_queued_max: usize,
+    /// Resets in a second that the peer may cause: by an RST for a stream that it opened, or by data
+    /// after its own FIN. Beyond it, and beyond `inbound_streams_max` of them at once, the session
+    /// ends with a protocol error. A stream's place is free only when its handle is dropped, so resets
+    /// bring a peer no second handler for the place of the first; this bounds the work of starting
+    /// and stopping them. Default: 1,000.
+    pub resets_per_second_max: u32,
     /// Budget for frames that do nothing (Data and window updates of length 0 without a flag). Each
     /// frame with payload gives one back; when none is left the session ends with a protocol error.
     /// Default: 1,024.
     pub empty_frames_max: u32,
+    /// How long the peer may take to accept a stream, from the moment the SYN is sent. Then the
+    /// stream is reset, and gives [`Error::OpenTimeout`](crate::Error::OpenTimeout); the session goes
+    /// on. `None`: for ever. hashicorp/yamux and mux say ACK when the application accepts;
+    /// rust-yamux says it with the first thing that it sends on the stream, so to such a peer a stream
+    /// that is only read for so long looks like one that nobody has accepted. Default: 75 s, as in
+    /// hashicorp/yamux.
+    pub open_timeout: Option<Duration>,
     /// Silence of the peer after which it is pinged; `None`: never. Default: 30 s.
     pub keepalive: Option<Duration>,
     /// Silence after that ping until the session is given up. Default: 10 s.
@@ -72,6 +99,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             window_bytes: WINDOW_BYTES_INITIAL,
+            window_bytes_max: 16 * 1024 * 1024,
+            receive_bytes_max: 64 * 1024 * 1024,
             send_queue_bytes_max: 64 * 1024,
             frame_bytes_max: 16 * 1024,
             accept_backlog_max: 256,
@@ -80,7 +109,9 @@ impl Default for Config {
             unacked_opens_max: 256,
             pongs_queued_max: 32,
             resets_queued_max: 1024,
+            resets_per_second_max: 1000,
             empty_frames_max: 1024,
+            open_timeout: Some(Duration::from_secs(75)),
             keepalive: Some(Duration::from_secs(30)),
             keepalive_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(30),
@@ -94,6 +125,7 @@ impl Config {
     /// With the values raised that would be too small to work.
     pub(crate) fn in_range(mut self) -> Self {
         self.window_bytes = self.window_bytes.max(WINDOW_BYTES_INITIAL);
+        self.window_bytes_max = self.window_bytes_max.max(self.window_bytes);
         self.send_queue_bytes_max = self.send_queue_bytes_max.max(1);
         self.frame_bytes_max = self.frame_bytes_max.max(1);
         self

@@ -13,8 +13,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time::{self, Sleep};
 
 use crate::Error;
-use crate::proto::{Outbox, Phase};
-use crate::shared::Shared;
+use crate::proto::{Outbox, Phase, Trash};
+use crate::shared::{Inner, Shared};
 
 /// Bytes of one read. The buffer is shared by all sessions of the thread; an idle one holds none.
 const READ_BYTES: usize = 64 * 1024;
@@ -46,8 +46,9 @@ pub struct Driver<T> {
     timer: Option<Sleep>,
     unflushed: bool,
     io_closed: bool,
-    /// Kept for its capacity.
+    /// Kept for their capacity.
     wakers: Vec<Waker>,
+    trash: Vec<Trash>,
 }
 
 /// What one step of the driver came to.
@@ -61,12 +62,23 @@ enum Progress {
 
 impl<T> Driver<T> {
     pub(crate) fn new(io: T, shared: Rc<Shared>) -> Self {
-        let wakers = Vec::new();
-        Self { io: Some(io), shared, timer: None, unflushed: false, io_closed: false, wakers }
+        Self {
+            io: Some(io),
+            shared,
+            timer: None,
+            unflushed: false,
+            io_closed: false,
+            wakers: Vec::new(),
+            trash: Vec::new(),
+        }
     }
 
-    fn end(&self, err: Error) {
-        self.shared.inner.borrow_mut().proto.end(err);
+    fn with<R>(&mut self, act: impl FnOnce(&mut Inner) -> R) -> R {
+        self.shared.with_trash(&mut self.trash, act)
+    }
+
+    fn end(&mut self, err: Error) {
+        self.with(|inner| inner.proto.end(err));
     }
 
     fn phase(&self) -> Phase {
@@ -80,14 +92,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let now = time::now();
-        this.shared.inner.borrow_mut().proto.wind(now);
+        this.with(|inner| inner.proto.wind(now));
         let rested = (0..ROUNDS_MAX).any(|_| this.round(cx) == Progress::None);
         // After the rounds: what the peer has said and taken counts, however late we come to see it.
-        let acted = this.shared.inner.borrow_mut().proto.tick(now);
+        let acted = this.with(|inner| inner.proto.tick(now));
         // Before anyone is woken: a waker may run code that asks for more.
         this.shared.park_driver(cx);
         this.shared.wake(&mut this.wakers);
-        let outcome = this.shared.inner.borrow_mut().proto.poll_over();
+        let outcome = this.with(|inner| inner.proto.poll_over());
         if outcome.is_ready() {
             this.shared.unpark_driver();
             this.io = None;
@@ -124,18 +136,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let progress = match read {
             Poll::Pending => Progress::None,
             Poll::Ready(outcome) => {
-                let proto = &mut self.shared.inner.borrow_mut().proto;
-                match outcome {
-                    Ok(0) => proto.feed_end(),
-                    Ok(n) => proto.feed(&buffer[..n]),
-                    Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                    Err(err) => proto.end(Error::Io(Arc::new(err))),
-                }
+                self.take_in(outcome, &buffer);
                 Progress::Some
             }
         };
         READ_BUFFER.set(buffer);
         progress
+    }
+
+    fn take_in(&mut self, outcome: io::Result<usize>, buffer: &[u8]) {
+        match outcome {
+            Ok(0) => self.with(|inner| inner.proto.feed_end()),
+            Ok(n) => self.with(|inner| inner.proto.feed(&buffer[..n])),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => self.end(Error::Io(Arc::new(err))),
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Progress {
@@ -155,12 +170,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     /// The connection is polled while nothing of the session is borrowed: it may use the session.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Progress>> {
+        let (outbox, phase) = self.with(|inner| {
+            inner.proto.fill();
+            (inner.proto.lend_outbox(), inner.proto.phase())
+        });
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(Progress::None)) };
         let mut io = Pin::new(io);
-        let mut inner = self.shared.inner.borrow_mut();
-        inner.proto.fill();
-        let (outbox, phase) = (inner.proto.lend_outbox(), inner.proto.phase());
-        drop(inner);
         if !outbox.is_empty() {
             return self.poll_write_outbox(outbox, cx);
         }
@@ -186,7 +201,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let written = Pin::new(io).poll_write_vectored(cx, &slices[..count]);
         let bytes = if let Poll::Ready(Ok(bytes)) = &written { *bytes } else { 0 };
         outbox.advance(bytes);
-        self.shared.inner.borrow_mut().proto.return_outbox(outbox, bytes > 0);
+        self.with(|inner| inner.proto.return_outbox(outbox, bytes > 0));
         match std::task::ready!(written)? {
             0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             _ => {

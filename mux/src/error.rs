@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::proto::{GoAwayCode, Violation};
+use crate::proto::{GoAwayCode, ResetCode, Violation};
 
 /// What an error ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +32,22 @@ pub enum Initiator {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The stream was reset: by a call or a drop on the side named, or by this side because the
-    /// peer sent data after its FIN.
+    /// The stream was reset: by a call or a drop on the side named, or by this side because of a
+    /// rule or a limit that the code names.
     Reset {
         /// Who reset it.
         by: Initiator,
+        /// Why, as that side has put it.
+        code: ResetCode,
     },
+    /// The peer did not accept the stream within [`Config::open_timeout`](crate::Config).
+    OpenTimeout {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The deadline of reads, or of writes, has passed. The stream lives: another deadline, or none,
+    /// and it goes on.
+    DeadlineExceeded,
     /// A write after this side's own `shutdown`.
     WriteAfterShutdown,
     /// Every stream id of this side has been used. A new session has new ones.
@@ -72,6 +82,12 @@ pub enum Error {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// Streams were left when [`Session::drain`](crate::Session::drain) had waited as long as it was
+    /// told to. They have ended with [`Error::Closed`].
+    DrainTimeout {
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The session was closed, in order.
     Closed {
         /// Who closed it.
@@ -92,7 +108,10 @@ impl Error {
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
-            Self::Reset { .. } | Self::WriteAfterShutdown => Scope::Stream,
+            Self::Reset { .. }
+            | Self::OpenTimeout { .. }
+            | Self::DeadlineExceeded
+            | Self::WriteAfterShutdown => Scope::Stream,
             _ => Scope::Session,
         }
     }
@@ -101,12 +120,15 @@ impl Error {
     #[must_use]
     pub fn initiator(&self) -> Option<Initiator> {
         match self {
-            Self::Reset { by } | Self::GoAway { by, .. } | Self::Closed { by } => Some(*by),
+            Self::Reset { by, .. } | Self::GoAway { by, .. } | Self::Closed { by } => Some(*by),
             Self::Protocol(_) => Some(Initiator::Remote),
-            Self::WriteAfterShutdown | Self::IdsExhausted | Self::DriverGone => {
-                Some(Initiator::Local)
-            }
+            Self::WriteAfterShutdown
+            | Self::DeadlineExceeded
+            | Self::DrainTimeout { .. }
+            | Self::IdsExhausted
+            | Self::DriverGone => Some(Initiator::Local),
             Self::Io(_)
+            | Self::OpenTimeout { .. }
             | Self::KeepaliveTimeout { .. }
             | Self::WriteStall { .. }
             | Self::CloseTimeout { .. } => None,
@@ -124,9 +146,12 @@ impl Error {
             Self::WriteAfterShutdown => io::ErrorKind::BrokenPipe,
             Self::Protocol(_) => io::ErrorKind::InvalidData,
             Self::Io(err) => err.kind(),
-            Self::KeepaliveTimeout { .. } | Self::WriteStall { .. } | Self::CloseTimeout { .. } => {
-                io::ErrorKind::TimedOut
-            }
+            Self::OpenTimeout { .. }
+            | Self::DeadlineExceeded
+            | Self::KeepaliveTimeout { .. }
+            | Self::WriteStall { .. }
+            | Self::CloseTimeout { .. }
+            | Self::DrainTimeout { .. } => io::ErrorKind::TimedOut,
             Self::GoAway { .. } | Self::Closed { .. } | Self::IdsExhausted | Self::DriverGone => {
                 io::ErrorKind::ConnectionAborted
             }
@@ -146,7 +171,9 @@ impl fmt::Display for Initiator {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Reset { by } => write!(f, "stream reset by {by}"),
+            Self::Reset { by, code } => write!(f, "stream reset by {by}: {code:?}"),
+            Self::OpenTimeout { waited } => write!(f, "the peer did not accept for {waited:?}"),
+            Self::DeadlineExceeded => f.write_str("the deadline has passed"),
             Self::WriteAfterShutdown => f.write_str("write after shutdown of the stream"),
             Self::IdsExhausted => f.write_str("no stream ids left in the session"),
             Self::GoAway { by, code } => write!(f, "{by} goes away: {code:?}"),
@@ -155,6 +182,7 @@ impl fmt::Display for Error {
             Self::KeepaliveTimeout { waited } => write!(f, "no sign of life for {waited:?}"),
             Self::WriteStall { waited } => write!(f, "the peer read nothing for {waited:?}"),
             Self::CloseTimeout { waited } => write!(f, "closing took longer than {waited:?}"),
+            Self::DrainTimeout { waited } => write!(f, "streams were left after {waited:?}"),
             Self::Closed { by } => write!(f, "session closed by {by}"),
             Self::DriverGone => f.write_str("the session's driver was dropped"),
         }
@@ -182,12 +210,13 @@ mod tests {
 
     #[test]
     fn errors_say_scope_initiator_kind_and_source() {
-        let reset = Error::Reset { by: Initiator::Remote };
+        let reset = Error::Reset { by: Initiator::Remote, code: ResetCode::of(7) };
+        assert_eq!(reset.to_string(), "stream reset by the peer: 0x7");
         assert_eq!(reset.scope(), Scope::Stream);
         assert_eq!(reset.initiator(), Some(Initiator::Remote));
         let err = io::Error::from(reset);
         assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
-        assert!(matches!(Error::of(&err), Some(Error::Reset { by: Initiator::Remote })));
+        assert!(matches!(Error::of(&err), Some(Error::Reset { by: Initiator::Remote, .. })));
 
         let failed = Error::Io(Arc::new(io::ErrorKind::UnexpectedEof.into()));
         assert_eq!((failed.scope(), failed.initiator()), (Scope::Session, None));

@@ -7,7 +7,7 @@
 //! The protocol itself is a core without I/O, clock or wakers: bytes, calls and the time go in;
 //! bytes, events and the next time-out come out. Around it stands the shape of grpc-go's transport:
 //! a reader that fills one buffer for each stream, a control queue, and a writer that serves the
-//! control queue first and then the streams in turn. `docs/mux.md` walks through it.
+//! control queue first and then the streams in turn. `docs/mux.md` and the chapters after it walk through it.
 //!
 //! ```
 //! # #[path = "../tests/support/mod.rs"] mod support;
@@ -36,6 +36,7 @@ mod error;
 mod proto;
 mod session;
 mod shared;
+mod split;
 mod stream;
 mod wait;
 
@@ -43,11 +44,12 @@ pub use config::Config;
 pub use driver::Driver;
 pub use error::{Error, Initiator, Scope};
 pub use proto::{
-    Flags, GoAwayCode, HEADER_BYTES, Header, Kind, Rule, Violation, WINDOW_BYTES_INITIAL,
+    Flags, GoAwayCode, HEADER_BYTES, Header, Kind, ResetCode, Rule, SessionStats, StreamStats,
+    Violation, WINDOW_BYTES_INITIAL,
 };
 pub use session::Session;
+pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::Stream;
 
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/mux.md")]
-struct Book;
+mod book;

@@ -11,7 +11,7 @@ use crate::proto::{self, Role};
 use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::wait::{Wait, Wanted};
-use crate::{Config, Error};
+use crate::{Config, Error, SessionStats};
 
 /// A yamux session: many streams over one connection.
 ///
@@ -58,7 +58,7 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.inner.borrow_mut().proto.orphan();
+        self.shared.with(|inner| inner.proto.orphan());
         self.shared.kick();
     }
 }
@@ -112,10 +112,25 @@ impl Session {
     /// # Errors
     /// What ended the session.
     pub async fn ping(&self) -> Result<Duration, Error> {
-        let ticket = self.shared().inner.borrow_mut().proto.ping(reactor::time::now())?;
+        let now = reactor::time::now();
+        let ticket = self.shared().with(|inner| inner.proto.ping(now))?;
         self.shared().kick();
         Wait::new(self.shared(), Wanted::Pong, |proto: &mut proto::Session| proto.pong(ticket))
             .await
+    }
+
+    /// The round trip of the connection, or `None` while nobody has measured it: the least of late.
+    /// Every [`ping`](Self::ping) measures it, and the session does so itself where the size of a
+    /// window depends on it.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.shared().inner.borrow().proto.rtt()
+    }
+
+    /// What the session has done, and what it holds now.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        self.shared().inner.borrow().proto.stats()
     }
 
     /// Says that this side takes no new streams and opens none. Streams that are open go on.
@@ -123,8 +138,33 @@ impl Session {
     /// rust-yamux and go-yamux end all streams when they read this; hashicorp/yamux goes on, as we
     /// do. [`close`](Self::close) says it last.
     pub fn go_away(&self) {
-        self.shared().inner.borrow_mut().proto.go_away();
+        self.shared().with(|inner| inner.proto.go_away());
         self.shared().kick();
+    }
+
+    /// Lets the streams finish, then closes: nothing can be opened any more, what the peer opens is
+    /// refused with [`ResetCode::SHUTDOWN`](crate::ResetCode), and what waits to be accepted still can
+    /// be. After the last stream, or after `timeout`, comes [`close`](Self::close).
+    ///
+    /// The GoAway comes last, as some peers end all streams when they read it. Where the peer is
+    /// known not to (hashicorp/yamux, mux), call [`go_away`](Self::go_away) before: then it opens no
+    /// stream in vain. Dropping the future does not stop the draining, but takes its time-out away.
+    ///
+    /// # Errors
+    /// [`Error::DrainTimeout`] when streams were left; the session is closed then too. And what
+    /// [`close`](Self::close) says.
+    pub async fn drain(&self, timeout: Duration) -> Result<(), Error> {
+        self.shared().with(|inner| inner.proto.drain());
+        self.shared().kick();
+        match reactor::time::timeout(timeout, self.closed()).await {
+            Ok(outcome) => outcome,
+            // After the last stream; the peer has not hung up yet.
+            Err(_) if self.is_closed() => self.closed().await,
+            Err(_) => {
+                self.close().await?;
+                Err(Error::DrainTimeout { waited: timeout })
+            }
+        }
     }
 
     /// Closes the session: nothing can be opened, accepted or written any more; what was written is
@@ -136,7 +176,7 @@ impl Session {
     /// [`Error::CloseTimeout`], and what else ended the session before all was sent. Closing a
     /// session that the peer has closed is no error.
     pub async fn close(&self) -> Result<(), Error> {
-        self.shared().inner.borrow_mut().proto.close();
+        self.shared().with(|inner| inner.proto.close());
         self.shared().kick();
         self.closed().await
     }

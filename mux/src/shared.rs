@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::task::{Context, Waker};
 
-use crate::proto::{self, Key};
+use crate::proto::{self, Key, Trash};
 use crate::wait::{WaitQueue, Wanted};
 
 #[derive(Debug)]
@@ -28,14 +28,23 @@ pub(crate) struct Inner {
 /// Reader and writer of a stream wait apart: they may be two tasks.
 #[derive(Debug, Default)]
 pub(crate) struct StreamWakers {
-    pub(crate) reader: Place,
-    pub(crate) writer: Place,
+    reader: Place,
+    writer: Place,
+    /// Who waits for the peer to stop reading. Few do.
+    watcher: Option<Box<Place>>,
+}
+
+impl StreamWakers {
+    fn take_watcher(&mut self) -> Option<Waker> {
+        self.watcher.as_mut()?.waker.take()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
     Reader,
     Writer,
+    Watcher,
 }
 
 /// Where one future waits. The next one to come takes its place.
@@ -43,19 +52,19 @@ pub(crate) enum Side {
 pub(crate) struct Place {
     waker: Option<Waker>,
     /// Counts who came.
-    turn: u64,
+    turn: u32,
 }
 
 impl Place {
     /// Puts the task's waker here, and says which turn this is. Whoever calls it drops the waker
     /// that comes back when nothing is borrowed: that may run code of others.
-    pub(crate) fn park(&mut self, cx: &Context<'_>) -> (u64, Option<Waker>) {
-        self.turn += 1;
+    pub(crate) fn park(&mut self, cx: &Context<'_>) -> (u32, Option<Waker>) {
+        self.turn = self.turn.wrapping_add(1);
         (self.turn, park(&mut self.waker, cx))
     }
 
     /// Takes out the waker, if nobody came since that turn.
-    pub(crate) fn leave(&mut self, turn: u64) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, turn: u32) -> Option<Waker> {
         if self.turn == turn { self.waker.take() } else { None }
     }
 }
@@ -72,6 +81,27 @@ impl Shared {
             driver: None,
         };
         Self { inner: RefCell::new(inner) }
+    }
+
+    /// Runs `act` on what is shared. What the core lets go of meanwhile is dropped when the borrow
+    /// is over: that may run code of the application, which may use this session.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut trash = Vec::new();
+        self.with_trash(&mut trash, act)
+    }
+
+    /// The same; `trash` is empty before and after, and kept for its capacity.
+    pub(crate) fn with_trash<T>(
+        &self,
+        trash: &mut Vec<Trash>,
+        act: impl FnOnce(&mut Inner) -> T,
+    ) -> T {
+        let mut inner = self.inner.borrow_mut();
+        let result = act(&mut inner);
+        inner.proto.swap_trash(trash);
+        drop(inner);
+        trash.clear();
+        result
     }
 
     /// The driver waits from now on for what a handle asks for.
@@ -115,7 +145,7 @@ impl Inner {
         }
     }
 
-    pub(crate) fn wakers(&mut self, key: Key) -> &mut StreamWakers {
+    fn wakers(&mut self, key: Key) -> &mut StreamWakers {
         let index = key.index as usize;
         if self.streams.len() <= index {
             self.streams.resize_with(index + 1, StreamWakers::default);
@@ -128,7 +158,13 @@ impl Inner {
         match side {
             Side::Reader => &mut stream.reader,
             Side::Writer => &mut stream.writer,
+            Side::Watcher => stream.watcher.get_or_insert_default(),
         }
+    }
+
+    /// Takes out the wakers of a stream whose handle is dropped.
+    pub(crate) fn take_wakers(&mut self, key: Key) -> StreamWakers {
+        std::mem::take(self.wakers(key))
     }
 
     fn collect(&mut self, wakers: &mut Vec<Waker>) {
@@ -136,6 +172,7 @@ impl Inner {
             let stream = self.wakers(key);
             wakers.extend(events.readable.then(|| stream.reader.waker.take()).flatten());
             wakers.extend(events.writable.then(|| stream.writer.waker.take()).flatten());
+            wakers.extend(events.over.then(|| stream.take_watcher()).flatten());
         }
         let signals = self.proto.take_signals();
         if signals.all {
@@ -156,6 +193,7 @@ impl Inner {
         for stream in &mut self.streams {
             wakers.extend(stream.reader.waker.take());
             wakers.extend(stream.writer.waker.take());
+            wakers.extend(stream.take_watcher());
         }
         for queue in [&mut self.accepts, &mut self.opens, &mut self.pongs, &mut self.ends] {
             queue.tell_all(wakers);

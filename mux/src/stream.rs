@@ -1,17 +1,19 @@
 //! The handle of a stream.
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::Error;
-use crate::proto::{self, Key};
+use crate::proto::{self, Alarm, Key};
 use crate::shared::{Shared, Side};
+use crate::split::{self, OwnedReadHalf, OwnedWriteHalf};
+use crate::{Error, ResetCode, StreamStats};
 
 /// One stream of a [`Session`](crate::Session): an ordered pipe of bytes each way.
 ///
@@ -21,7 +23,12 @@ use crate::shared::{Shared, Side};
 ///
 /// `AsyncRead` and `AsyncWrite` are there for `&Stream` too, so that two futures of a task can read
 /// and write at the same time. One reader and one writer can wait; a second of a kind takes the
-/// place of the first.
+/// place of the first. [`into_split`](Self::into_split) gives halves for two tasks.
+///
+/// # Deadlines
+/// A deadline holds for all operations of its direction, those that wait already included, until
+/// another is set. Past it they give [`Error::DeadlineExceeded`], even when they could proceed. What
+/// was written before is still sent.
 ///
 /// # Dropping
 /// What was written is still sent. Behind it goes a FIN if both directions are clean: the peer's
@@ -48,7 +55,8 @@ impl Stream {
     /// end of the stream. A chunk is never empty, and at most as large as the window. Cancel-safe.
     ///
     /// # Errors
-    /// [`Error::Reset`], and what ended the session; after everything that arrived before.
+    /// [`Error::DeadlineExceeded`] at once; after everything that arrived before, [`Error::Reset`],
+    /// [`Error::OpenTimeout`], and what ended the session.
     pub async fn read_bytes(&self) -> Result<Option<Bytes>, Error> {
         Attempt::new(self, Side::Reader, proto::Session::read_bytes).await
     }
@@ -58,10 +66,11 @@ impl Stream {
     /// Cancel-safe: until it returns nothing is queued.
     ///
     /// # Errors
-    /// [`Error::WriteAfterShutdown`], [`Error::Reset`], and what ended the session.
-    pub async fn write_bytes(&self, data: Bytes) -> Result<(), Error> {
+    /// [`Error::WriteAfterShutdown`], [`Error::DeadlineExceeded`], [`Error::Reset`],
+    /// [`Error::OpenTimeout`], and what ended the session.
+    pub async fn write_bytes(&self, mut data: Bytes) -> Result<(), Error> {
         Attempt::new(self, Side::Writer, proto::Session::poll_room).await?;
-        self.shared.inner.borrow_mut().proto.write_bytes(self.key, data);
+        self.shared.with(|inner| inner.proto.write_bytes(self.key, &mut data));
         self.shared.kick();
         Ok(())
     }
@@ -73,15 +82,69 @@ impl Stream {
     /// # Errors
     /// [`Error::Reset`], and what ended the session.
     pub fn shutdown(&self) -> Result<(), Error> {
-        let done = self.shared.inner.borrow_mut().proto.shutdown(self.key);
+        let done = self.shared.with(|inner| inner.proto.shutdown(self.key));
         self.shared.kick();
         done
     }
 
     /// Ends both directions at once. What is queued or unread is dropped, and the peer reads an
-    /// error after what it has received. Without effect on a stream that is over.
-    pub fn reset(&self) {
-        self.shared.inner.borrow_mut().proto.reset(self.key);
+    /// error after what it has received, with the code if it knows of codes ([`ResetCode`]). Without
+    /// effect on a stream that is over.
+    pub fn reset(&self, code: impl Into<ResetCode>) {
+        let code = code.into();
+        self.shared.with(|inner| inner.proto.reset(self.key, code));
+        self.shared.kick();
+    }
+
+    /// Waits until nobody will read what is written: for a writer that has nothing to write yet and
+    /// wants to stop its work when the reader is gone. `Ok` when both directions have ended in
+    /// order. Cancel-safe; one can wait.
+    ///
+    /// yamux has no frame for a reader alone, so this is the end of the stream as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Reset`], [`Error::OpenTimeout`], and what ended the session: why nobody reads.
+    pub async fn stopped(&self) -> Result<(), Error> {
+        Attempt::new(self, Side::Watcher, proto::Session::poll_stopped).await
+    }
+
+    /// Two halves, for two tasks. The stream is dropped with the second of them.
+    #[must_use]
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        split::owned(self)
+    }
+
+    /// Sets the deadline of reads and writes both; `None` clears them.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.set_read_deadline(deadline);
+        self.set_write_deadline(deadline);
+    }
+
+    /// Sets the deadline of reads; `None` clears it.
+    pub fn set_read_deadline(&self, deadline: Option<Instant>) {
+        self.set_alarm(Alarm::Read, deadline);
+    }
+
+    /// Sets the deadline of writes and flushes; `None` clears it.
+    pub fn set_write_deadline(&self, deadline: Option<Instant>) {
+        self.set_alarm(Alarm::Write, deadline);
+    }
+
+    fn set_alarm(&self, alarm: Alarm, at: Option<Instant>) {
+        let now = reactor::time::now();
+        self.shared.with(|inner| inner.proto.set_deadline(self.key, alarm, at, now));
+        self.shared.kick();
+    }
+
+    /// What the stream has done, and what it holds now.
+    #[must_use]
+    pub fn stats(&self) -> StreamStats {
+        self.shared.with(|inner| inner.proto.stream_stats(self.key))
+    }
+
+    /// Nobody will write any more, though somebody may read.
+    pub(crate) fn finish_writing(&self) {
+        self.shared.with(|inner| inner.proto.finish_writing(self.key));
         self.shared.kick();
     }
 
@@ -99,20 +162,19 @@ impl Stream {
         &self,
         cx: &Context<'_>,
         side: Side,
-        parked: &mut Option<u64>,
+        parked: &mut Option<u32>,
         attempt: impl FnOnce(&mut proto::Session, Key) -> Poll<Result<T, Error>>,
     ) -> Poll<Result<T, Error>> {
-        let mut inner = self.shared.inner.borrow_mut();
-        let outcome = attempt(&mut inner.proto, self.key);
-        if outcome.is_pending() {
+        let (outcome, old, work) = self.shared.with(|inner| {
+            let outcome = attempt(&mut inner.proto, self.key);
+            if outcome.is_ready() {
+                return (outcome, None, inner.proto.has_work());
+            }
             let (turn, old) = inner.place(self.key, side).park(cx);
-            drop(inner);
-            drop(old);
             *parked = Some(turn);
-            return Poll::Pending;
-        }
-        let work = inner.proto.has_work();
-        drop(inner);
+            (Poll::Pending, old, false)
+        });
+        drop(old);
         if work {
             self.shared.kick();
         }
@@ -122,14 +184,14 @@ impl Stream {
     fn poll_write_slices(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let mut room = ready!(self.poll(cx, Side::Writer, proto::Session::poll_room))?;
         let mut written = 0;
-        let mut inner = self.shared.inner.borrow_mut();
-        for buf in bufs {
-            let part = &buf[..buf.len().min(room)];
-            inner.proto.write(self.key, part);
-            written += part.len();
-            room -= part.len();
-        }
-        drop(inner);
+        self.shared.with(|inner| {
+            for buf in bufs {
+                let part = &buf[..buf.len().min(room)];
+                inner.proto.write(self.key, part);
+                written += part.len();
+                room -= part.len();
+            }
+        });
         self.shared.kick();
         Poll::Ready(Ok(written))
     }
@@ -139,7 +201,7 @@ impl Stream {
 struct Attempt<'s, F> {
     stream: &'s Stream,
     side: Side,
-    parked: Option<u64>,
+    parked: Option<u32>,
     attempt: F,
 }
 
@@ -178,6 +240,15 @@ impl AsyncRead for &Stream {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = self.poll(cx, Side::Reader, |proto, key| proto.read(key, buf));
+        read.map_err(io::Error::from)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let read = self.poll(cx, Side::Reader, |proto, key| proto.read_vectored(key, bufs));
         read.map_err(io::Error::from)
     }
 }
@@ -219,6 +290,14 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut &*self).poll_read(cx, buf)
     }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
+    }
 }
 
 impl AsyncWrite for Stream {
@@ -249,11 +328,10 @@ impl AsyncWrite for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let wakers = {
-            let mut inner = self.shared.inner.borrow_mut();
+        let wakers = self.shared.with(|inner| {
             inner.proto.release(self.key);
-            std::mem::take(inner.wakers(self.key))
-        };
+            inner.take_wakers(self.key)
+        });
         drop(wakers);
         self.shared.kick();
     }

@@ -87,14 +87,12 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
-        let mut inner = this.shared.inner.borrow_mut();
-        let Poll::Ready(output) = (this.attempt)(&mut inner.proto) else {
-            let old = inner.queue(this.wanted).enter(&mut this.ticket, cx);
-            drop(inner);
-            drop(old);
-            return Poll::Pending;
-        };
-        drop(inner);
+        let (outcome, old) = this.shared.with(|inner| match (this.attempt)(&mut inner.proto) {
+            Poll::Ready(output) => (Poll::Ready(output), None),
+            Poll::Pending => (Poll::Pending, inner.queue(this.wanted).enter(&mut this.ticket, cx)),
+        });
+        drop(old);
+        let Poll::Ready(output) = outcome else { return Poll::Pending };
         this.leave();
         this.shared.kick();
         Poll::Ready(output)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::frame::GoAwayCode;
+use super::code::{GoAwayCode, ResetCode};
 use super::stream::Key;
 
 /// A frame to be sent ahead of all data.
@@ -11,7 +11,7 @@ pub(crate) enum Control {
     /// The SYN, the ACK and the credit that the stream owes when its turn comes: one frame for all.
     Update(Key),
     /// RST for a stream that may be gone.
-    Reset(u32),
+    Reset(u32, ResetCode),
     Pong(u32),
     /// The ping under way; its value is put in when it leaves.
     Ping,
@@ -33,7 +33,7 @@ impl ControlQueue {
     pub(crate) fn push(&mut self, item: Control) {
         match item {
             Control::Pong(_) => self.pongs += 1,
-            Control::Reset(_) => self.resets += 1,
+            Control::Reset(..) => self.resets += 1,
             _ => {}
         }
         self.items.push_back(item);
@@ -43,7 +43,7 @@ impl ControlQueue {
         let item = self.items.pop_front()?;
         match item {
             Control::Pong(_) => self.pongs -= 1,
-            Control::Reset(_) => self.resets -= 1,
+            Control::Reset(..) => self.resets -= 1,
             _ => {}
         }
         if self.items.is_empty() {
@@ -65,7 +65,6 @@ impl ControlQueue {
         self.resets
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }

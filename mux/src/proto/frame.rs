@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `length` is the payload of Data, the credit of a WindowUpdate, the opaque value of a Ping and
-//! the code of a GoAway.
+//! the code of a GoAway. On a window update with RST it is the
+//! [`ResetCode`](super::ResetCode).
 
 use std::fmt;
 use std::ops::BitOr;
@@ -32,7 +33,7 @@ pub enum Kind {
     WindowUpdate,
     /// A sign of life that is sent back with [`Flags::ACK`] and the same opaque value.
     Ping,
-    /// The end of the session is near: its length is a [`GoAwayCode`].
+    /// The end of the session is near: its length is a [`GoAwayCode`](super::GoAwayCode).
     GoAway,
 }
 
@@ -108,41 +109,6 @@ impl fmt::Debug for Flags {
             write!(f, "{separator}{rest:#x}")?;
         }
         Ok(())
-    }
-}
-
-/// Why a session goes away: the length field of a GoAway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GoAwayCode {
-    /// 0: it is done.
-    Normal,
-    /// 1: the other side broke the protocol.
-    ProtocolError,
-    /// 2: something went wrong on the side that says so.
-    InternalError,
-    /// A code that the protocol does not know.
-    Other(u32),
-}
-
-impl GoAwayCode {
-    /// The code of a length field.
-    pub const fn of(code: u32) -> Self {
-        match code {
-            0 => Self::Normal,
-            1 => Self::ProtocolError,
-            2 => Self::InternalError,
-            other => Self::Other(other),
-        }
-    }
-
-    /// The length field for a code.
-    pub const fn value(self) -> u32 {
-        match self {
-            Self::Normal => 0,
-            Self::ProtocolError => 1,
-            Self::InternalError => 2,
-            Self::Other(code) => code,
-        }
     }
 }
 
@@ -251,12 +217,5 @@ mod tests {
         assert_eq!(format!("{:?}", Flags::SYN | Flags::FIN), "SYN|FIN");
         assert_eq!(format!("{:?}", Flags::of(0x10 | 2)), "ACK|0x10");
         assert_eq!(format!("{:?}", Flags::NONE), "0x0");
-    }
-
-    #[test]
-    fn codes_keep_their_values() {
-        for code in [0, 1, 2, 3, u32::MAX] {
-            assert_eq!(GoAwayCode::of(code).value(), code);
-        }
     }
 }

@@ -32,13 +32,16 @@ impl Outbox {
         self.copy(&header.encode());
     }
 
-    pub(crate) fn payload(&mut self, data: Bytes) {
+    /// Gives back what it has copied: not to be dropped under a borrow.
+    pub(crate) fn payload(&mut self, data: Bytes) -> Option<Bytes> {
         if data.len() <= COPY_BYTES_MAX {
-            return self.copy(&data);
+            self.copy(&data);
+            return Some(data);
         }
         self.seal();
         self.len += data.len();
         self.chunks.push_back(data);
+        None
     }
 
     /// Makes everything visible to [`slices`](Self::slices).
@@ -59,7 +62,7 @@ impl Outbox {
         count
     }
 
-    /// Forgets the first `written` bytes.
+    /// Drops the first `written` bytes, which may run code of the application.
     pub(crate) fn advance(&mut self, written: usize) {
         let mut rest = written.min(self.len);
         self.len -= rest;

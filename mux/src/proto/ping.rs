@@ -10,7 +10,8 @@ use crate::Error;
 /// Names a ping; later ones are larger.
 pub(crate) type Ticket = u64;
 
-/// A ping that nobody has answered for so long does not hold up the next one.
+/// A ping that nobody has answered for so long does not hold up the next one, and a round trip that
+/// was measured so long ago is measured again when a window depends on it.
 const STALE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
@@ -19,6 +20,15 @@ pub(crate) struct Pings {
     /// The one under way, and when it left; `None` while it is queued.
     pending: Option<(Ticket, Option<Instant>)>,
     answer: Option<(Ticket, Duration)>,
+    rtt: Option<Rtt>,
+}
+
+/// The round trip of the path. A ping can wait behind data, so the smallest measure is the truest;
+/// but paths change, so each larger one moves it up by an eighth of itself.
+#[derive(Clone, Copy, Debug)]
+struct Rtt {
+    least: Duration,
+    measured: Instant,
 }
 
 impl Pings {
@@ -47,7 +57,10 @@ impl Pings {
         match self.pending {
             Some((ticket, Some(sent))) if opaque(ticket) == value => {
                 self.pending = None;
-                self.answer = Some((ticket, now.duration_since(sent)));
+                let took = now.duration_since(sent);
+                self.answer = Some((ticket, took));
+                let least = self.rtt.map_or(took, |rtt| took.min(rtt.least + rtt.least / 8));
+                self.rtt = Some(Rtt { least, measured: now });
                 true
             }
             _ => false,
@@ -57,6 +70,14 @@ impl Pings {
     /// The round trip of that ping, or of a later one.
     pub(crate) fn answer(&self, ticket: Ticket) -> Option<Duration> {
         self.answer.filter(|(answered, _)| *answered >= ticket).map(|(_, rtt)| rtt)
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.rtt.map(|rtt| rtt.least)
+    }
+
+    fn is_rtt_stale(&self, now: Instant) -> bool {
+        self.rtt.is_none_or(|rtt| now.duration_since(rtt.measured) >= STALE)
     }
 }
 
@@ -80,6 +101,18 @@ impl Session {
         ticket
     }
 
+    /// The round trip, for a window that depends on it; measured anew when it is old.
+    pub(super) fn measured_rtt(&mut self) -> Option<Duration> {
+        if self.pings.is_rtt_stale(self.timing.now) {
+            self.ask_ping();
+        }
+        self.pings.rtt()
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.pings.rtt()
+    }
+
     /// The answer to a ping.
     pub(crate) fn pong(&self, ticket: Ticket) -> Poll<Result<Duration, Error>> {
         match (self.pings.answer(ticket), &self.fate) {
@@ -93,4 +126,28 @@ impl Session {
 /// The low half of the ticket: unique among 2^32 pings in a row.
 fn opaque(ticket: Ticket) -> u32 {
     (ticket & u64::from(u32::MAX)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_round_trip_is_the_least_of_late_and_follows_the_path_upwards() {
+        let (mut pings, mut now) = (Pings::default(), Instant::now());
+        let mut measure = |ms: u64| {
+            pings.ask(now);
+            let value = pings.sent(now).unwrap();
+            now += Duration::from_millis(ms);
+            assert!(pings.answered(value, now));
+            pings.rtt().unwrap()
+        };
+        assert_eq!(measure(80), Duration::from_millis(80));
+        assert_eq!(measure(16), Duration::from_millis(16));
+        assert_eq!(measure(900), Duration::from_millis(18), "queued behind data");
+        for _ in 0..40 {
+            measure(60);
+        }
+        assert_eq!(measure(60), Duration::from_millis(60), "another path");
+    }
 }

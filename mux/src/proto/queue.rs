@@ -15,9 +15,16 @@ const COPY_BYTES_MAX: usize = 256;
 ///
 /// Pieces that arrive as slices are packed: a chunk is filled before the next one is made, and none
 /// is larger than the piece that asked for it or [`CHUNK_BYTES_MAX`]. So a peer that sends single
-/// bytes makes us hold those bytes, not a chunk for each. An empty queue holds no memory.
+/// bytes makes us hold those bytes, not a chunk for each. An empty queue is one pointer and holds no
+/// memory: an idle stream has two of them.
 #[derive(Debug, Default)]
 pub(crate) struct ByteQueue {
+    /// Never empty.
+    filled: Option<Box<Chunks>>,
+}
+
+#[derive(Debug, Default)]
+struct Chunks {
     chunks: VecDeque<Bytes>,
     /// Comes after `chunks`; its spare capacity takes the next slice.
     tail: BytesMut,
@@ -26,15 +33,76 @@ pub(crate) struct ByteQueue {
 
 impl ByteQueue {
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.filled.as_ref().map_or(0, |filled| filled.len)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.filled.is_none()
     }
 
     /// Appends by copying.
     pub(crate) fn push_slice(&mut self, data: &[u8]) {
+        if !data.is_empty() {
+            self.filled.get_or_insert_default().push_slice(data);
+        }
+    }
+
+    /// Appends without copying, unless the chunk is small. What is left in `data` is for the caller
+    /// to drop, where that may run code of others.
+    pub(crate) fn push_bytes(&mut self, data: &mut Bytes) {
+        if data.len() <= COPY_BYTES_MAX {
+            return self.push_slice(data);
+        }
+        let filled = self.filled.get_or_insert_default();
+        filled.seal();
+        filled.len += data.len();
+        filled.chunks.push_back(std::mem::take(data));
+    }
+
+    /// Takes the next chunk, or as much of it as `max` allows. `None` when empty, or `max` is 0.
+    pub(crate) fn pop(&mut self, max: usize) -> Option<Bytes> {
+        let filled = self.filled.as_mut().filter(|_| max > 0)?;
+        let chunk = match filled.chunks.front_mut() {
+            Some(front) if front.len() > max => front.split_to(max),
+            Some(_) => filled.chunks.pop_front()?,
+            None if filled.tail.len() <= max => std::mem::take(&mut filled.tail).freeze(),
+            None => filled.tail.split_to(max).freeze(),
+        };
+        self.took(chunk.len());
+        Some(chunk)
+    }
+
+    /// Copies out as much as is there and fits. Only for queues that were filled by
+    /// [`push_slice`](Self::push_slice): it drops the chunks that it has emptied.
+    pub(crate) fn read(&mut self, mut buf: &mut [u8]) -> usize {
+        let Some(filled) = &mut self.filled else { return 0 };
+        let wanted = buf.len().min(filled.len);
+        let mut missing = wanted;
+        while missing > 0 {
+            let done = match filled.chunks.front_mut() {
+                Some(front) => copy_out(front, &mut buf),
+                None => copy_out(&mut filled.tail, &mut buf),
+            };
+            missing -= done;
+            if filled.chunks.front().is_some_and(Bytes::is_empty) {
+                filled.chunks.pop_front();
+            }
+        }
+        self.took(wanted);
+        wanted
+    }
+
+    fn took(&mut self, bytes: usize) {
+        let Some(filled) = &mut self.filled else { return };
+        filled.len -= bytes;
+        if filled.len == 0 {
+            self.filled = None;
+        }
+    }
+}
+
+impl Chunks {
+    fn push_slice(&mut self, data: &[u8]) {
         let room = self.tail.capacity() - self.tail.len();
         let (head, rest) = data.split_at(room.min(data.len()));
         self.tail.extend_from_slice(head);
@@ -47,63 +115,9 @@ impl ByteQueue {
         self.len += data.len();
     }
 
-    /// Appends without copying, unless the chunk is small.
-    pub(crate) fn push_bytes(&mut self, data: Bytes) {
-        if data.len() <= COPY_BYTES_MAX {
-            return self.push_slice(&data);
-        }
-        self.seal();
-        self.len += data.len();
-        self.chunks.push_back(data);
-    }
-
-    /// Takes the next chunk, or as much of it as `max` allows. `None` when empty, or `max` is 0.
-    pub(crate) fn pop(&mut self, max: usize) -> Option<Bytes> {
-        if max == 0 || self.is_empty() {
-            return None;
-        }
-        let chunk = match self.chunks.front_mut() {
-            Some(front) if front.len() > max => front.split_to(max),
-            Some(_) => self.chunks.pop_front()?,
-            None => self.tail.split_to(self.tail.len().min(max)).freeze(),
-        };
-        self.took(chunk.len());
-        Some(chunk)
-    }
-
-    /// Copies out as much as is there and fits.
-    pub(crate) fn read(&mut self, mut buf: &mut [u8]) -> usize {
-        let wanted = buf.len().min(self.len);
-        let mut missing = wanted;
-        while missing > 0 {
-            let done = match self.chunks.front_mut() {
-                Some(front) => copy_out(front, &mut buf),
-                None => copy_out(&mut self.tail, &mut buf),
-            };
-            missing -= done;
-            if self.chunks.front().is_some_and(Bytes::is_empty) {
-                self.chunks.pop_front();
-            }
-        }
-        self.took(wanted);
-        wanted
-    }
-
-    /// Drops everything.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     fn seal(&mut self) {
         if !self.tail.is_empty() {
             self.chunks.push_back(std::mem::take(&mut self.tail).freeze());
-        }
-    }
-
-    fn took(&mut self, bytes: usize) {
-        self.len -= bytes;
-        if self.len == 0 {
-            self.clear();
         }
     }
 }
@@ -120,8 +134,10 @@ fn copy_out(from: &mut impl Buf, buf: &mut &mut [u8]) -> usize {
 impl ByteQueue {
     /// Bytes that the queue holds on to, its own structures included.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let chunks: usize = self.chunks.iter().map(Bytes::len).sum();
-        chunks + self.tail.capacity() + self.chunks.capacity() * size_of::<Bytes>()
+        let Some(filled) = &self.filled else { return 0 };
+        let chunks: usize = filled.chunks.iter().map(Bytes::len).sum();
+        let spine = filled.chunks.capacity() * size_of::<Bytes>();
+        size_of::<Chunks>() + chunks + filled.tail.capacity() + spine
     }
 }
 
@@ -144,7 +160,7 @@ mod tests {
     fn an_emptied_queue_holds_no_memory() {
         let mut queue = ByteQueue::default();
         queue.push_slice(&[7; 5000]);
-        queue.push_bytes(Bytes::from(vec![8; 5000]));
+        queue.push_bytes(&mut Bytes::from(vec![8; 5000]));
         while queue.pop(3000).is_some() {}
         assert_eq!((queue.len(), queue.memory_bytes()), (0, 0));
     }
@@ -154,7 +170,7 @@ mod tests {
         let data = Bytes::from(vec![1; 10_000]);
         let mut queue = ByteQueue::default();
         queue.push_slice(b"before");
-        queue.push_bytes(data.clone());
+        queue.push_bytes(&mut data.clone());
         assert_eq!(queue.pop(100).unwrap(), "before");
         let first = queue.pop(4000).unwrap();
         assert_eq!((first.as_ptr(), first.len()), (data.as_ptr(), 4000));
@@ -185,7 +201,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Slice(data) => { queue.push_slice(&data); model.extend(data); }
-                    Step::Chunk(data) => { model.extend(&data); queue.push_bytes(data.into()); }
+                    Step::Chunk(data) => { model.extend(&data); queue.push_bytes(&mut data.into()); }
                     Step::Pop(max) => match queue.pop(max) {
                         None => prop_assert!(max == 0 || model.is_empty()),
                         Some(chunk) => {

@@ -1,20 +1,19 @@
-//! The session: its tables, and what the application asks of it.
+//! The session: its tables.
 
 use std::collections::{HashMap, VecDeque};
-use std::task::Poll;
 use std::time::Instant;
 
-use bytes::Bytes;
 use slab::Slab;
 
-use super::control::{Control, ControlQueue, remove_last};
-use super::frame::GoAwayCode;
+use super::budget::Rate;
+use super::control::{ControlQueue, remove_last};
 use super::outbox::Outbox;
+use super::parse::Parser;
 use super::ping::Pings;
-use super::receive::Parser;
-use super::state::Step;
-use super::stream::{End, Events, Key, Owner, Stream};
+use super::stats::SessionStats;
+use super::stream::{Events, Key, Owner, Stream};
 use super::timing::Timing;
+use super::trash::Trash;
 use crate::{Config, Error, Initiator};
 
 /// Which side of the connection this is. It decides the parity of the ids.
@@ -62,17 +61,23 @@ pub(crate) struct Session {
     pub(super) streams: Slab<Stream>,
     /// Streams that frames may still belong to. Keyed by SipHash: the peer chooses ids.
     pub(super) ids: HashMap<u32, u32>,
-    next_id: Option<u32>,
+    pub(super) next_id: Option<u32>,
     pub(super) backlog: VecDeque<Key>,
     pub(super) inbound: usize,
-    outbound: usize,
-    unacked: usize,
+    pub(super) outbound: usize,
+    pub(super) unacked: usize,
+    /// Bytes that have arrived and that nobody has read, of all streams.
+    pub(super) unread: usize,
+    /// What windows hold beyond the initial one, of all streams.
+    pub(super) reserved: usize,
     pub(super) control: ControlQueue,
     /// Streams that wait for their turn, once each; gone with the stream.
     pub(super) active: VecDeque<Key>,
     pub(super) outbox: Outbox,
     pub(super) parser: Parser,
     pub(super) empty_frames: u32,
+    /// Resets that the peer has caused.
+    pub(super) resets: Rate,
     /// Streams with events.
     pub(super) changed: VecDeque<Key>,
     pub(super) signals: Signals,
@@ -80,7 +85,12 @@ pub(crate) struct Session {
     pub(super) timing: Timing,
     pub(super) went_away: bool,
     pub(super) peer_went_away: bool,
+    /// No stream is opened any more, or taken from the peer. The session closes after its last one.
+    pub(super) retiring: bool,
+    /// Nobody is left who could accept.
     pub(super) orphaned: bool,
+    pub(super) counts: SessionStats,
+    trash: Vec<Trash>,
 }
 
 impl Session {
@@ -100,18 +110,24 @@ impl Session {
             inbound: 0,
             outbound: 0,
             unacked: 0,
+            unread: 0,
+            reserved: 0,
             control: ControlQueue::default(),
             active: VecDeque::new(),
             outbox: Outbox::default(),
             parser: Parser::default(),
             empty_frames: 0,
+            resets: Rate::default(),
             changed: VecDeque::new(),
             signals: Signals::default(),
             pings: Pings::default(),
             timing: Timing::new(now),
             went_away: false,
             peer_went_away: false,
+            retiring: false,
             orphaned: false,
+            counts: SessionStats::default(),
+            trash: Vec::new(),
         }
     }
 
@@ -124,199 +140,9 @@ impl Session {
         (self.inbound, self.outbound)
     }
 
-    /// Opens a stream. Pending at one of the limits.
-    pub(crate) fn open(&mut self) -> Poll<Result<Key, Error>> {
-        if let Some(err) = self.why_no_open() {
-            return Poll::Ready(Err(err));
-        }
-        let config = &self.config;
-        if self.unacked >= config.unacked_opens_max || self.outbound >= config.outbound_streams_max
-        {
-            return Poll::Pending;
-        }
-        let Some(id) = self.next_id else {
-            return Poll::Ready(Err(Error::IdsExhausted));
-        };
-        self.next_id = id.checked_add(2);
-        self.outbound += 1;
-        self.unacked += 1;
-        let key = self.insert(Stream::outbound(id, self.config.window_bytes));
-        self.update_later(key);
-        Poll::Ready(Ok(key))
-    }
-
-    fn why_no_open(&self) -> Option<Error> {
-        if let Some(err) = self.why_ended() {
-            return Some(err);
-        }
-        let by = match (self.went_away, self.peer_went_away) {
-            (true, _) => Initiator::Local,
-            (_, true) => Initiator::Remote,
-            _ => return None,
-        };
-        Some(Error::GoAway { by, code: GoAwayCode::Normal })
-    }
-
     pub(super) fn why_ended(&self) -> Option<Error> {
         let draining = self.phase == Phase::Draining;
         self.fate.clone().or(draining.then_some(Error::Closed { by: Initiator::Local }))
-    }
-
-    /// Takes the oldest stream of the backlog and acknowledges it.
-    pub(crate) fn accept(&mut self) -> Poll<Result<Key, Error>> {
-        if let Some(key) = self.backlog.pop_front() {
-            let stream = &mut self.streams[key.index as usize];
-            stream.owner = Owner::Handle;
-            stream.state = stream.state.after(Step::Accepted);
-            stream.ack_due = true;
-            self.update_later(key);
-            return Poll::Ready(Ok(key));
-        }
-        if let Some(err) = self.why_ended() {
-            return Poll::Ready(Err(err));
-        }
-        if self.went_away {
-            let code = GoAwayCode::Normal;
-            return Poll::Ready(Err(Error::GoAway { by: Initiator::Local, code }));
-        }
-        Poll::Pending
-    }
-
-    /// Reads what is there; `Ok(0)` at the end. Buffered data comes before any error.
-    pub(crate) fn read(&mut self, key: Key, buf: &mut [u8]) -> Poll<Result<usize, Error>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let read = self.stream(key).recv.read(buf);
-        match read {
-            0 => self.why_empty(key).map_ok(|()| 0),
-            _ => {
-                self.consumed(key, read);
-                Poll::Ready(Ok(read))
-            }
-        }
-    }
-
-    /// Takes the next chunk as it is; `None` at the end.
-    pub(crate) fn read_bytes(&mut self, key: Key) -> Poll<Result<Option<Bytes>, Error>> {
-        match self.stream(key).recv.pop(usize::MAX) {
-            None => self.why_empty(key).map_ok(|()| None),
-            Some(chunk) => {
-                self.consumed(key, chunk.len());
-                Poll::Ready(Ok(Some(chunk)))
-            }
-        }
-    }
-
-    /// `Ok` at the end of the stream.
-    fn why_empty(&mut self, key: Key) -> Poll<Result<(), Error>> {
-        let stream = self.stream(key);
-        if stream.reset_by == Some(Initiator::Local) && !stream.fin_received {
-            return Poll::Ready(Err(Error::Reset { by: Initiator::Local }));
-        }
-        if stream.fin_received {
-            return Poll::Ready(Ok(()));
-        }
-        if let Some(by) = stream.reset_by {
-            return Poll::Ready(Err(Error::Reset { by }));
-        }
-        match &self.fate {
-            Some(err) => Poll::Ready(Err(err.clone())),
-            None => Poll::Pending,
-        }
-    }
-
-    fn consumed(&mut self, key: Key, bytes: usize) {
-        let stream = self.stream(key);
-        // At most the window, which is 32 bits wide.
-        stream.window.consume(bytes as u32);
-        self.update_later(key);
-    }
-
-    /// Bytes that can be written now, at least 1.
-    pub(crate) fn poll_room(&mut self, key: Key) -> Poll<Result<usize, Error>> {
-        if let Some(err) = self.why_no_write(key) {
-            return Poll::Ready(Err(err));
-        }
-        let max = self.config.send_queue_bytes_max;
-        match max.saturating_sub(self.stream(key).send.len()) {
-            0 => Poll::Pending,
-            room => Poll::Ready(Ok(room)),
-        }
-    }
-
-    fn why_no_write(&mut self, key: Key) -> Option<Error> {
-        let ended = self.why_ended();
-        let stream = self.stream(key);
-        if let Some(by) = stream.reset_by {
-            return Some(Error::Reset { by });
-        }
-        ended.or((stream.end != End::Open).then_some(Error::WriteAfterShutdown))
-    }
-
-    /// Queues a copy. Only after [`poll_room`](Self::poll_room), and not more than that.
-    pub(crate) fn write(&mut self, key: Key, data: &[u8]) {
-        self.stream(key).send.push_slice(data);
-        self.activate(key);
-    }
-
-    /// Queues a chunk of any size. Only after [`poll_room`](Self::poll_room).
-    pub(crate) fn write_bytes(&mut self, key: Key, data: Bytes) {
-        self.stream(key).send.push_bytes(data);
-        self.activate(key);
-    }
-
-    /// Whether everything written, and the FIN behind it, has been taken to be sent.
-    pub(crate) fn poll_flushed(&mut self, key: Key) -> Poll<Result<(), Error>> {
-        let stream = self.stream(key);
-        if let Some(by) = stream.reset_by {
-            return Poll::Ready(Err(Error::Reset { by }));
-        }
-        if !stream.cut && !stream.is_unsent() {
-            return Poll::Ready(Ok(()));
-        }
-        match &self.fate {
-            Some(err) => Poll::Ready(Err(err.clone())),
-            None => Poll::Pending,
-        }
-    }
-
-    /// Queues the FIN behind what was written. Doing so again is no error.
-    pub(crate) fn shutdown(&mut self, key: Key) -> Result<(), Error> {
-        match self.why_no_write(key) {
-            None => {
-                self.stream(key).end = End::Fin;
-                self.activate(key);
-                Ok(())
-            }
-            Some(Error::WriteAfterShutdown) => Ok(()),
-            Some(err) => Err(err),
-        }
-    }
-
-    /// Says GoAway now: the streams there are go on, new ones are refused.
-    pub(crate) fn go_away(&mut self) {
-        if self.phase == Phase::Open && !self.went_away {
-            self.went_away = true;
-            self.control.push(Control::GoAway(GoAwayCode::Normal));
-            self.signals.all = true;
-        }
-    }
-
-    /// Begins to close: sends what was written, then GoAway, then hangs up.
-    pub(crate) fn close(&mut self) {
-        if self.phase == Phase::Open {
-            self.phase = Phase::Draining;
-            self.refuse_backlog();
-            self.signals.all = true;
-        }
-    }
-
-    /// Nobody is left who could open or accept: refuses what comes, and closes after the last
-    /// stream.
-    pub(crate) fn orphan(&mut self) {
-        self.orphaned = true;
-        self.refuse_backlog();
     }
 
     /// The next stream with events, and what they are.
@@ -331,6 +157,29 @@ impl Session {
 
     pub(crate) fn take_signals(&mut self) -> Signals {
         std::mem::take(&mut self.signals)
+    }
+
+    /// What is to be dropped when nothing is borrowed. `trash` is empty before, and keeps its
+    /// capacity.
+    pub(crate) fn swap_trash(&mut self, trash: &mut Vec<Trash>) {
+        std::mem::swap(&mut self.trash, trash);
+    }
+
+    pub(super) fn discard(&mut self, trash: Trash) {
+        self.trash.push(trash);
+    }
+
+    /// Notes events of a stream, for the next `take_events`. Nobody waits for a stream without a
+    /// handle; so the queue holds what handles there are, whatever a peer opens and resets.
+    pub(super) fn changed(&mut self, key: Key, note: impl FnOnce(&mut Events)) {
+        let Some(stream) = self.get(key).filter(|stream| stream.owner == Owner::Handle) else {
+            return;
+        };
+        let known = stream.events != Events::default();
+        note(&mut stream.events);
+        if !known {
+            self.changed.push_back(key);
+        }
     }
 
     pub(super) fn insert(&mut self, stream: Stream) -> Key {
@@ -360,13 +209,34 @@ impl Session {
         }
     }
 
+    /// Lets go of what waits to be sent.
+    pub(super) fn drop_unsent(&mut self, key: Key) {
+        let Some(stream) = self.get(key) else { return };
+        let queue = std::mem::take(&mut stream.send);
+        if !queue.is_empty() {
+            self.discard(Trash::Queue(queue));
+        }
+    }
+
+    /// Lets go of what waits to be read; true if there was any.
+    pub(super) fn drop_unread(&mut self, key: Key) -> bool {
+        let Some(stream) = self.get(key) else { return false };
+        // Its chunks are our own.
+        let bytes = std::mem::take(&mut stream.recv).len();
+        self.unread -= bytes;
+        bytes > 0
+    }
+
     /// Forgets a stream that is over and that nobody holds.
     pub(super) fn forget(&mut self, key: Key) {
         if self.get(key).is_none() {
             return;
         }
+        self.drop_unsent(key);
+        self.drop_unread(key);
         let stream = self.streams.remove(key.index as usize);
-        self.timing.stop_lingering(stream.linger_until, key);
+        self.reserved -= stream.window.extra() as usize;
+        self.timing.forget(stream.alarms.as_deref(), key);
         if stream.in_control {
             self.control.remove_update(key);
         }

@@ -87,7 +87,7 @@ mod tests {
         Closed, Established, Init, LocalClosed, RemoteClosed, Reset, SynReceived, SynSent,
     };
 
-    /// The table of docs/mux.md, row by row.
+    /// The table of docs/mux-stream.md, row by row.
     #[rustfmt::skip]
     const TABLE: [(State, [State; 6]); 8] = [
         //             SynSent       AckReceived   Accepted      FinSent       FinReceived   Rst
@@ -120,14 +120,14 @@ mod tests {
 
     #[test]
     fn the_table_in_the_book_is_this_table() {
-        let book = include_str!("../../../docs/mux.md");
+        let book = include_str!("../../../docs/mux-stream.md");
         for (state, row) in TABLE {
             let cells: Vec<_> = row
                 .iter()
                 .map(|next| if *next == state { "·".to_owned() } else { format!("{next:?}") })
                 .collect();
             let line = format!("| {state:?} | {} |", cells.join(" | "));
-            assert!(book.lines().any(|l| l == line), "docs/mux.md lacks the row {line}");
+            assert!(book.lines().any(|l| l == line), "docs/mux-stream.md lacks the row {line}");
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use super::frame::Flags;
+use super::code::ResetCode;
 use super::queue::ByteQueue;
 use super::state::State;
+use super::stats::StreamStats;
 use super::violation::Rule;
 use super::window::{RecvWindow, SendCredit};
-use crate::Initiator;
+use crate::{Config, Error, Initiator};
 
 /// Names a stream: its place in the slab and, against a place that was given anew, its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) index: u32,
     pub(crate) id: u32,
@@ -38,6 +39,33 @@ pub(crate) enum End {
     Rst,
 }
 
+/// Why a stream ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Reset {
+        by: Initiator,
+        code: ResetCode,
+    },
+    /// The peer did not accept it in time. The peer was told so by an RST.
+    OpenTimeout,
+}
+
+impl Cause {
+    pub(crate) fn is_local(self) -> bool {
+        !matches!(self, Self::Reset { by: Initiator::Remote, .. })
+    }
+
+    pub(crate) fn error(self, config: &Config) -> Error {
+        match self {
+            Self::Reset { by, code } => Error::Reset { by, code },
+            Self::OpenTimeout => {
+                Error::OpenTimeout { waited: config.open_timeout.unwrap_or_default() }
+            }
+        }
+    }
+}
+
+/// An idle stream is this, a place for wakers and an entry in the map of ids: at most 200 bytes.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) id: u32,
@@ -53,7 +81,7 @@ pub(crate) struct Stream {
     pub(crate) send: ByteQueue,
     pub(crate) credit: SendCredit,
     pub(crate) end: End,
-    pub(crate) reset_by: Option<Initiator>,
+    pub(crate) cause: Option<Cause>,
     /// The session ended before everything written was taken to be sent.
     pub(crate) cut: bool,
     /// An update of this stream waits in the control queue.
@@ -61,8 +89,22 @@ pub(crate) struct Stream {
     /// The stream waits for its turn to send.
     pub(crate) in_active: bool,
     pub(crate) events: Events,
+    /// The deadline of reads, or of writes, has passed.
+    pub(crate) read_expired: bool,
+    pub(crate) write_expired: bool,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    /// Most streams have none.
+    pub(crate) alarms: Option<Box<Alarms>>,
+}
+
+/// When something is to be done to a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Alarms {
+    pub(crate) read: Option<Instant>,
+    pub(crate) write: Option<Instant>,
     /// When it is reset unless it is over; only without an owner.
-    pub(crate) linger_until: Option<Instant>,
+    pub(crate) linger: Option<Instant>,
 }
 
 /// What has happened to a stream since its events were last taken.
@@ -70,10 +112,12 @@ pub(crate) struct Stream {
 pub(crate) struct Events {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    /// Nothing passes any more.
+    pub(crate) over: bool,
 }
 
 impl Stream {
-    fn new(id: u32, opened_by: Initiator, state: State, owner: Owner, window_bytes: u32) -> Self {
+    fn new(id: u32, opened_by: Initiator, state: State, owner: Owner) -> Self {
         Self {
             id,
             opened_by,
@@ -82,30 +126,33 @@ impl Stream {
             unacked: false,
             ack_due: false,
             recv: ByteQueue::default(),
-            window: RecvWindow::new(window_bytes),
+            window: RecvWindow::new(),
             fin_received: false,
             send: ByteQueue::default(),
             credit: SendCredit::new(),
             end: End::Open,
-            reset_by: None,
+            cause: None,
             cut: false,
             in_control: false,
             in_active: false,
             events: Events::default(),
-            linger_until: None,
+            read_expired: false,
+            write_expired: false,
+            received: 0,
+            sent: 0,
+            alarms: None,
         }
     }
 
     /// A stream that this side opens.
-    pub(crate) fn outbound(id: u32, window_bytes: u32) -> Self {
-        let new = Self::new(id, Initiator::Local, State::Init, Owner::Handle, window_bytes);
+    pub(crate) fn outbound(id: u32) -> Self {
+        let new = Self::new(id, Initiator::Local, State::Init, Owner::Handle);
         Self { unacked: true, ..new }
     }
 
     /// A stream that the peer opened, with what it lets us send beyond the initial window.
-    pub(crate) fn inbound(id: u32, window_bytes: u32, credit: u32) -> Result<Self, Rule> {
-        let owner = Owner::Backlog;
-        let mut new = Self::new(id, Initiator::Remote, State::SynReceived, owner, window_bytes);
+    pub(crate) fn inbound(id: u32, credit: u32) -> Result<Self, Rule> {
+        let mut new = Self::new(id, Initiator::Remote, State::SynReceived, Owner::Backlog);
         new.credit.grant(credit)?;
         Ok(new)
     }
@@ -123,27 +170,28 @@ impl Stream {
         unsent && (self.state.sends() || self.state == State::Init)
     }
 
-    /// Whether the SYN, an ACK or credit waits to be sent.
-    pub(crate) fn needs_update(&self) -> bool {
-        let opens = self.state == State::Init || self.ack_due;
-        !self.state.is_over() && (opens || self.owes_credit())
+    /// Whether the SYN or the ACK is what the next update says: it announces the window.
+    pub(crate) fn opens(&self) -> bool {
+        self.state == State::Init || self.ack_due
     }
 
-    fn owes_credit(&self) -> bool {
+    /// Whether the SYN, an ACK or credit waits to be sent.
+    pub(crate) fn needs_update(&self) -> bool {
+        !self.state.is_over() && (self.opens() || self.owes_credit())
+    }
+
+    pub(crate) fn owes_credit(&self) -> bool {
         self.window.is_due() && self.state.receives()
     }
 
-    /// The flags and the credit of the window update that goes out now.
-    pub(crate) fn take_update(&mut self) -> (Flags, u32) {
-        let mut credit = if self.owes_credit() { self.window.take_credit() } else { 0 };
-        let mut flags = Flags::NONE;
-        if self.state == State::Init {
-            flags = Flags::SYN;
-            credit += self.window.announce();
-        } else if std::mem::take(&mut self.ack_due) {
-            flags = Flags::ACK;
-            credit += self.window.announce();
+    pub(crate) fn stats(&self) -> StreamStats {
+        StreamStats {
+            bytes_received: self.received,
+            bytes_sent: self.sent,
+            unread_bytes: self.recv.len(),
+            unsent_bytes: self.send.len(),
+            recv_window_bytes: self.window.max(),
+            send_credit_bytes: self.credit.available(),
         }
-        (flags, credit)
     }
 }

@@ -1,15 +1,15 @@
-//! Everything that happens because time passes: keepalive, stalled writes, slow closing, lingering
-//! streams.
+//! What happens to a session because time passes: keepalive, stalled writes, slow closing.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::alarms::Clock;
 use super::session::{Phase, Session};
-use super::stream::Key;
+use super::stream::{Alarms, Key};
 use crate::{Error, Initiator};
 
 #[derive(Debug)]
 pub(crate) struct Timing {
+    start: Instant,
     /// The time of the last call that brought one.
     pub(super) now: Instant,
     last_receive: Instant,
@@ -19,22 +19,19 @@ pub(crate) struct Timing {
     pub(super) stalled_since: Option<Instant>,
     /// Since when the session is being closed.
     closing_since: Option<Instant>,
-    /// Streams without a handle, by the time they are reset. One entry for each stream.
-    lingering: BTreeSet<(Instant, u32, u32)>,
-    /// Streams that have lost their handle since the last tick.
-    abandoned: Vec<Key>,
+    pub(super) alarms: Clock,
 }
 
 impl Timing {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
+            start: now,
             now,
             last_receive: now,
             asked: None,
             stalled_since: None,
             closing_since: None,
-            lingering: BTreeSet::new(),
-            abandoned: Vec::new(),
+            alarms: Clock::default(),
         }
     }
 
@@ -44,14 +41,14 @@ impl Timing {
         self.asked = None;
     }
 
-    pub(super) fn linger(&mut self, key: Key) {
-        self.abandoned.push(key);
+    /// Nanoseconds since the session began: what streams keep instead of an `Instant`, which is
+    /// twice as large.
+    pub(super) fn now_ns(&self) -> u64 {
+        u64::try_from(self.now.duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn stop_lingering(&mut self, until: Option<Instant>, key: Key) {
-        if let Some(until) = until {
-            self.lingering.remove(&(until, key.index, key.id));
-        }
+    pub(super) fn forget(&mut self, alarms: Option<&Alarms>, key: Key) {
+        self.alarms.forget(alarms, key);
     }
 }
 
@@ -74,8 +71,8 @@ impl Session {
         let asked = self.check_keepalive();
         self.check_stall();
         self.check_close();
-        let reset = self.check_lingering();
-        asked || reset
+        let alarmed = self.check_alarms();
+        asked || alarmed
     }
 
     /// When `tick` has something to do, if nothing else happens before.
@@ -83,8 +80,8 @@ impl Session {
         if self.phase == Phase::Over {
             return None;
         }
-        let linger = self.timing.lingering.first().map(|(until, ..)| *until);
-        [self.keepalive_due(), self.stall_due(), self.close_due(), linger]
+        let alarm = self.timing.alarms.next();
+        [self.keepalive_due(), self.stall_due(), self.close_due(), alarm]
             .into_iter()
             .flatten()
             .min()
@@ -150,28 +147,5 @@ impl Session {
             Phase::HangUp => self.end(Error::Closed { by: Initiator::Local }),
             _ => self.end(Error::CloseTimeout { waited: self.config.close_timeout }),
         }
-    }
-
-    fn start_lingering(&mut self) {
-        for key in std::mem::take(&mut self.timing.abandoned) {
-            let until = self.timing.now.checked_add(self.config.stream_close_timeout);
-            let (Some(stream), Some(until)) = (self.get(key), until) else { continue };
-            stream.linger_until = Some(until);
-            self.timing.lingering.insert((until, key.index, key.id));
-        }
-    }
-
-    /// True if a stream was reset.
-    fn check_lingering(&mut self) -> bool {
-        let mut any = false;
-        while let Some(&(until, index, id)) = self.timing.lingering.first() {
-            if until > self.timing.now {
-                break;
-            }
-            self.timing.lingering.pop_first();
-            self.reset(Key { index, id });
-            any = true;
-        }
-        any
     }
 }

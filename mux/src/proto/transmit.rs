@@ -1,11 +1,13 @@
 //! The loopy writer: control frames first, then the streams in turn.
 
+use super::code::{GoAwayCode, ResetCode};
 use super::control::Control;
-use super::frame::{Flags, GoAwayCode, Header, Kind};
+use super::frame::{Flags, Header, Kind};
 use super::outbox::Outbox;
 use super::session::{Phase, Session};
-use super::state::Step;
-use super::stream::{End, Events, Key};
+use super::state::{State, Step};
+use super::stream::{Cause, End, Key};
+use super::trash::Trash;
 use crate::{Error, Initiator};
 
 /// Bytes gathered for one write. Beyond it nothing is taken until these are gone, so that a control
@@ -18,7 +20,7 @@ impl Session {
         if !self.outbox.is_empty() {
             return;
         }
-        if self.orphaned && self.streams.is_empty() {
+        if self.retiring && self.streams.is_empty() {
             self.close();
         }
         self.take_frames();
@@ -67,7 +69,7 @@ impl Session {
     fn take_control(&mut self, item: Control) {
         let (kind, flags, stream_id, length) = match item {
             Control::Update(key) => return self.take_update(key),
-            Control::Reset(id) => (Kind::WindowUpdate, Flags::RST, id, 0),
+            Control::Reset(id, code) => (Kind::WindowUpdate, Flags::RST, id, code.value()),
             Control::Pong(value) => (Kind::Ping, Flags::ACK, 0, value),
             Control::Ping => match self.pings.sent(self.timing.now) {
                 Some(value) => (Kind::Ping, Flags::SYN, 0, value),
@@ -75,7 +77,12 @@ impl Session {
             },
             Control::GoAway(code) => (Kind::GoAway, Flags::NONE, 0, code.value()),
         };
-        self.outbox.header(&Header { kind, flags, stream_id, length });
+        self.put_header(Header { kind, flags, stream_id, length });
+    }
+
+    fn put_header(&mut self, header: Header) {
+        self.counts.frames_sent += 1;
+        self.outbox.header(&header);
     }
 
     /// The SYN, the ACK and the credit of a stream, as one frame.
@@ -85,11 +92,50 @@ impl Session {
         if !stream.needs_update() {
             return;
         }
-        let (flags, length) = stream.take_update();
+        let flags = match stream.state {
+            State::Init => Flags::SYN,
+            _ if stream.ack_due => Flags::ACK,
+            _ => Flags::NONE,
+        };
+        let length = self.take_credit(key);
+        let stream = self.stream(key);
+        stream.ack_due = false;
         stream.state = stream.state.after(Step::SynSent);
+        if flags == Flags::SYN {
+            self.note_open(key);
+        }
         let kind = Kind::WindowUpdate;
-        self.outbox.header(&Header { kind, flags, stream_id: key.id, length });
+        self.put_header(Header { kind, flags, stream_id: key.id, length });
         self.activate(key);
+    }
+
+    /// What the peer may send beyond what it knows of: credit for what was read, the part of the
+    /// window that a SYN or an ACK announces, and what the window has grown by.
+    fn take_credit(&mut self, key: Key) -> u32 {
+        let now_ns = self.timing.now_ns();
+        let stream = self.stream(key);
+        let (opens, owes) = (stream.opens(), stream.owes_credit());
+        let mut wanted = if opens { self.config.window_bytes } else { 0 };
+        if owes && self.stream(key).window.max() < self.config.window_bytes_max {
+            let rtt = self.measured_rtt();
+            let window = &self.stream(key).window;
+            wanted = wanted.max(rtt.map_or(0, |rtt| window.wanted(rtt, now_ns)));
+        }
+        let grown = self.grow_window(key, wanted);
+        let window = &mut self.stream(key).window;
+        grown + if owes { window.take_credit(now_ns) } else { 0 }
+    }
+
+    /// Makes a window larger, as far as the limits of the stream and of the session allow.
+    fn grow_window(&mut self, key: Key, wanted: u32) -> u32 {
+        let free = self.config.receive_bytes_max.saturating_sub(self.reserved);
+        let wanted = wanted.min(self.config.window_bytes_max);
+        let window = &mut self.stream(key).window;
+        let extra = wanted.saturating_sub(window.max());
+        let extra = u32::try_from(free).map_or(extra, |free| extra.min(free));
+        window.grow(extra);
+        self.reserved += extra as usize;
+        extra
     }
 
     /// At most one frame of data, and the end of the stream if that is all.
@@ -111,13 +157,17 @@ impl Session {
 
     fn take_data(&mut self, key: Key, length: u32) {
         let header = Header { kind: Kind::Data, flags: Flags::NONE, stream_id: key.id, length };
-        self.outbox.header(&header);
-        let stream = &mut self.streams[key.index as usize];
+        self.put_header(header);
+        self.counts.bytes_sent += u64::from(length);
+        let stream = self.stream(key);
         stream.credit.spend(length);
+        stream.sent += u64::from(length);
         let mut left = length as usize;
-        while let Some(chunk) = stream.send.pop(left) {
+        while let Some(chunk) = self.stream(key).send.pop(left) {
             left -= chunk.len();
-            self.outbox.payload(chunk);
+            if let Some(copied) = self.outbox.payload(chunk) {
+                self.discard(Trash::Chunk(copied));
+            }
         }
         self.changed(key, |events| events.writable = true);
     }
@@ -133,14 +183,17 @@ impl Session {
             End::Rst => Flags::RST,
         };
         let kind = Kind::WindowUpdate;
-        self.outbox.header(&Header { kind, flags, stream_id: key.id, length: 0 });
+        self.put_header(Header { kind, flags, stream_id: key.id, length: 0 });
         if flags == Flags::RST {
-            return self.end_stream(key, Initiator::Local);
+            self.counts.resets_sent += 1;
+            let (by, code) = (Initiator::Local, ResetCode::NONE);
+            return self.end_stream(key, Cause::Reset { by, code });
         }
         let stream = self.stream(key);
         stream.state = stream.state.after(Step::FinSent);
+        let over = stream.state.is_over();
         // A flush may wait for it.
-        self.changed(key, |events| events.writable = true);
+        self.changed(key, |events| (events.writable, events.over) = (true, over));
         self.retire_if_over(key);
     }
 
@@ -165,16 +218,6 @@ impl Session {
         if stream.needs_update() && !stream.in_control {
             stream.in_control = true;
             self.control.push(Control::Update(key));
-        }
-    }
-
-    /// Notes events of a stream, for the next `take_events`.
-    pub(super) fn changed(&mut self, key: Key, note: impl FnOnce(&mut Events)) {
-        let Some(stream) = self.get(key) else { return };
-        let known = stream.events != Events::default();
-        note(&mut stream.events);
-        if !known {
-            self.changed.push_back(key);
         }
     }
 }

@@ -28,6 +28,9 @@ pub enum Rule {
     /// Answers that the peer makes us queue, and does not read, stay within
     /// [`Config::resets_queued_max`](crate::Config::resets_queued_max).
     RepliesUnread,
+    /// Resets that the peer causes stay within
+    /// [`Config::resets_per_second_max`](crate::Config::resets_per_second_max).
+    Resets,
 }
 
 impl fmt::Display for Rule {
@@ -42,6 +45,7 @@ impl fmt::Display for Rule {
             Self::CreditOverflow => "credit beyond 32 bits",
             Self::EmptyFrames => "too many empty frames",
             Self::RepliesUnread => "too many replies left unread",
+            Self::Resets => "too many resets",
         })
     }
 }

@@ -39,7 +39,7 @@ fn a_reset_reaches_reader_and_writer_of_the_peer_while_they_wait() {
         };
         let resetter = async {
             time::sleep(Duration::from_secs(1)).await;
-            near.reset();
+            near.reset(7);
         };
         let (((bytes, read), written), ()) = join(far_reader, resetter).await;
         assert!(bytes.is_empty());
@@ -90,7 +90,7 @@ fn buffered_data_is_readable_after_the_session_died() {
         let far = server.accept().await.unwrap();
         near.write_all(b"buffered").await.unwrap();
         client.ping().await.unwrap();
-        near.reset();
+        near.reset(7);
         client.ping().await.unwrap();
         server_driver.abort();
         drop(server_driver.await);

@@ -101,6 +101,22 @@ fn vectored_writes_take_all_that_fits() {
 }
 
 #[test]
+fn vectored_reads_fill_one_buffer_after_the_other() {
+    run(async {
+        let (client, mut near, _server, far) = streams().await;
+        far.write_bytes("one two three".into()).await.unwrap();
+        far.shutdown().unwrap();
+        client.ping().await.unwrap();
+        let (mut first, mut second) = ([0; 4], [0; 100]);
+        let mut parts = [&mut [], &mut first[..], &mut second[..]].map(io::IoSliceMut::new);
+        assert_eq!(near.read_vectored(&mut parts).await.unwrap(), 13);
+        assert_eq!((&first, &second[..9]), (b"one ", &b"two three"[..]));
+        let mut parts = [io::IoSliceMut::new(&mut first)];
+        assert_eq!(near.read_vectored(&mut parts).await.unwrap(), 0);
+    });
+}
+
+#[test]
 fn many_streams_echo_at_once() {
     run(async {
         let config = Config { unacked_opens_max: 200, ..Config::default() };

@@ -1,7 +1,7 @@
 //! Code of others that runs in the middle of ours: connections that use the session they carry,
 //! wakers that use it when they are woken or dropped, and wakers that nobody needs any more.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{AsyncReadExt, AsyncWriteExt, FutureExt, poll};
-use mux::{Config, Driver, Flags, Header, Kind, Session, Stream};
+use mux::{Config, Driver, Error, Flags, Header, Kind, Session, Stream};
 
 use crate::support::{End, pipe};
 use crate::{run, streams};
@@ -92,6 +93,7 @@ thread_local! {
 }
 
 /// Runs `WOKEN` when it is woken and `DROPPED` when it goes.
+#[derive(Debug)]
 struct Inline;
 
 impl Wake for Inline {
@@ -179,6 +181,111 @@ fn a_waker_may_use_the_session_when_it_is_dropped() {
         assert!(poll_with(accept.as_mut(), &inline()).is_pending());
         drop(driver);
         drop(accept);
+        DROPPED.take();
+    });
+}
+
+/// A chunk that runs `DROPPED` when its last part goes.
+fn owned_chunk(bytes: usize) -> Bytes {
+    struct Chunk(Vec<u8>, Inline);
+    impl AsRef<[u8]> for Chunk {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    Bytes::from_owner(Chunk(vec![7; bytes], Inline))
+}
+
+/// Whatever lets go of a chunk of the application runs the application's code, which may use the
+/// session that lets go.
+#[test]
+fn a_chunk_may_use_the_session_when_it_is_dropped() {
+    type End = fn(Session, Stream, Driver<crate::support::End>);
+    let ends: [End; 5] = [
+        |_, stream, _| stream.reset(1),
+        |_, stream, _| drop(stream),
+        |_, _stream, driver| drop(driver),
+        |session, _stream, mut driver| {
+            assert!(pin!(session.close()).as_mut().now_or_never().is_none());
+            drop((&mut driver).now_or_never());
+        },
+        |_, _stream, mut driver| drop((&mut driver).now_or_never()),
+    ];
+    for bytes in [1, 300, 100_000] {
+        for end in ends {
+            run(async move {
+                let (near, mut far) = pipe(1 << 20);
+                let (session, driver) = Session::client(near, Config::default());
+                let stream = session.open().await.unwrap();
+                let (used, count) = (session.clone(), Rc::new(Cell::new(0)));
+                let dropped = Rc::clone(&count);
+                DROPPED.set(Some(Box::new(move || {
+                    used.go_away();
+                    dropped.set(dropped.get() + 1);
+                })));
+                stream.write_bytes(owned_chunk(bytes)).await.unwrap();
+                end(session, stream, driver);
+                let mut said = Vec::new();
+                let _ = far.read_to_end(&mut said).now_or_never();
+                drop(far);
+                assert_eq!(count.get(), 1, "{bytes} bytes are let go of once");
+                DROPPED.take();
+            });
+        }
+    }
+}
+
+#[test]
+fn an_error_of_the_connection_may_use_the_session_when_it_is_dropped() {
+    #[derive(Debug)]
+    struct Failure(#[expect(dead_code, reason = "for its drop")] Arc<Inline>);
+    impl std::fmt::Display for Failure {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("failed")
+        }
+    }
+    impl std::error::Error for Failure {}
+    /// Says what ends the session, and then fails.
+    struct Failing(Vec<u8>);
+    impl AsyncRead for Failing {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let said = std::mem::take(&mut self.0);
+            if said.is_empty() {
+                return Poll::Ready(Err(io::Error::other(Failure(Arc::new(Inline)))));
+            }
+            buf[..said.len()].copy_from_slice(&said);
+            Poll::Ready(Ok(said.len()))
+        }
+    }
+    impl AsyncWrite for Failing {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+    run(async {
+        let header = Header { kind: Kind::Data, flags: Flags::NONE, stream_id: 0, length: 1 };
+        let io = Failing(header.encode().to_vec());
+        let (session, driver) = Session::client(io, Config::default());
+        let used = session.clone();
+        DROPPED.set(Some(Box::new(move || used.go_away())));
+        // The end was a broken rule; the failure after it is dropped.
+        assert!(matches!(driver.await, Err(Error::Protocol(_))));
         DROPPED.take();
     });
 }

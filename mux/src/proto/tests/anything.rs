@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::proto::Alarm;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -24,9 +25,12 @@ enum Step {
     Shutdown(usize),
     Reset(usize),
     Release(usize),
+    FinishWriting(usize),
+    Deadline(usize, bool, Option<u64>),
     Ping,
     GoAway,
     Close,
+    Drain,
     Orphan,
 }
 
@@ -64,21 +68,31 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (n.clone(), 0usize..200_000).prop_map(|(i, bytes)| Step::Send(i, bytes)),
         3 => n.clone().prop_map(Step::Shutdown),
         2 => n.clone().prop_map(Step::Reset),
-        6 => n.prop_map(Step::Release),
+        6 => n.clone().prop_map(Step::Release),
+        2 => n.clone().prop_map(Step::FinishWriting),
+        2 => (n, any::<bool>(), proptest::option::of(0u64..20))
+            .prop_map(|(i, read, at)| Step::Deadline(i, read, at)),
         1 => Just(Step::Ping),
         1 => prop_oneof![
             10 => Just(Step::Fill),
             1 => Just(Step::GoAway),
             1 => Just(Step::Close),
+            1 => Just(Step::Drain),
             1 => Just(Step::Orphan),
             1 => Just(Step::FeedEnd),
         ],
     ]
 }
 
+const RECEIVE_BYTES_MAX: usize = 2 * WINDOW_BYTES_INITIAL as usize;
+
 fn config() -> Config {
     Config {
         window_bytes: WINDOW_BYTES_INITIAL + 1000,
+        window_bytes_max: 3 * WINDOW_BYTES_INITIAL,
+        receive_bytes_max: RECEIVE_BYTES_MAX,
+        resets_per_second_max: 20,
+        open_timeout: Some(Duration::from_secs(20)),
         accept_backlog_max: 2,
         inbound_streams_max: 3,
         outbound_streams_max: 3,
@@ -128,16 +142,25 @@ fn apply(session: &mut Session, handles: &mut Vec<Key>, now: &mut Instant, step:
             }
         }
         Step::Shutdown(i) => drop(handle(i).map(|key| session.shutdown(key))),
-        Step::Reset(i) => drop(handle(i).map(|key| session.reset(key))),
+        Step::Reset(i) => drop(handle(i).map(|key| session.reset(key, ResetCode::NONE))),
         Step::Release(i) => {
             if let Some(key) = handle(i) {
                 handles.retain(|held| *held != key);
                 session.release(key);
             }
         }
+        Step::FinishWriting(i) => drop(handle(i).map(|key| session.finish_writing(key))),
+        Step::Deadline(i, read, at) => {
+            let alarm = if read { Alarm::Read } else { Alarm::Write };
+            let at = at.map(|seconds| *now + Duration::from_secs(seconds) - Duration::from_secs(5));
+            if let Some(key) = handle(i) {
+                session.set_deadline(key, alarm, at, *now);
+            }
+        }
         Step::Ping => drop(session.ping(*now)),
         Step::GoAway => session.go_away(),
         Step::Close => session.close(),
+        Step::Drain => session.drain(),
         Step::Orphan => session.orphan(),
     }
 }
@@ -152,12 +175,18 @@ fn check(session: &Session, handles: &[Key]) {
     assert!(active.iter().all(|key| session.streams[key.index as usize].id == key.id));
     // Updates and resets of 6 streams, 2 + 2 replies beside, a ping and a GoAway.
     assert!(session.control.len() <= 3 * 6 + 2 + 2 + 2, "{:?}", session.control);
+    let (mut unread, mut reserved) = (0, 0);
     for (index, stream) in &session.streams {
-        assert!(stream.recv.len() <= WINDOW_BYTES_INITIAL as usize + 1000);
+        assert!(stream.window.max() <= 3 * WINDOW_BYTES_INITIAL);
+        assert!(stream.recv.len() <= stream.window.max() as usize);
         assert!(stream.send.len() <= 64 * 1024);
         let held = handles.contains(&Key { index: index as u32, id: stream.id });
         assert_eq!(held, stream.owner == crate::proto::stream::Owner::Handle);
+        unread += stream.recv.len();
+        reserved += stream.window.extra() as usize;
     }
+    assert_eq!((unread, reserved), (session.unread, session.reserved));
+    assert!(unread <= RECEIVE_BYTES_MAX && reserved <= RECEIVE_BYTES_MAX);
 }
 
 proptest! {

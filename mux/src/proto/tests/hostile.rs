@@ -93,11 +93,11 @@ fn data_after_the_fin_resets_the_stream_alone() {
     let mut session = server();
     session
         .feed(&[flag(SYN, 1), flag(SYN, 3), data(FIN, 1, b"all"), data(NONE, 1, b"more")].concat());
-    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 1 length 0"]);
+    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 1 length 4100"]);
     let key = ready(session.accept());
     assert_eq!(read_all(&mut session, key), (b"all".to_vec(), true));
     let err = error(session.poll_room(key));
-    assert!(matches!(err, Error::Reset { by: Initiator::Local }));
+    assert!(matches!(err, Error::Reset { by: Initiator::Local, .. }));
     let other = ready(session.accept());
     session.feed(&data(NONE, 3, b"unharmed"));
     assert_eq!(read_all(&mut session, other).0, b"unharmed");

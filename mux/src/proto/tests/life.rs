@@ -39,6 +39,16 @@ fn ids_count_up_by_two_from_one_and_two() {
 }
 
 #[test]
+fn the_last_id_is_used_and_then_there_are_none() {
+    let mut session = client();
+    session.next_id = Some(u32::MAX);
+    assert_eq!(ready(session.open()).id, u32::MAX);
+    assert!(matches!(error(session.open()), Error::IdsExhausted));
+    session.feed(&flag(Flags::SYN, 2));
+    assert_eq!(ready(session.accept()).id, 2, "the session goes on");
+}
+
+#[test]
 fn a_fin_may_come_with_payload_or_with_the_syn() {
     let mut session = server();
     session.feed(&data(Flags::SYN | Flags::FIN, 1, b"once"));
@@ -53,17 +63,17 @@ fn a_reset_discards_what_is_queued_and_is_read_after_what_has_arrived() {
     near.write(opened, b"arrives");
     exchange(&mut near, &mut far);
     near.write(opened, b"never sent");
-    near.reset(opened);
+    near.reset(opened, ResetCode::NONE);
     assert!(near.stream(opened).send.is_empty(), "purged");
     assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 1 length 0"]);
     far.feed(&flag(Flags::RST, 1));
     let mut buf = [0; 16];
     assert_eq!(ready(far.read(accepted, &mut buf)), 7);
     let err = error(far.read(accepted, &mut buf));
-    assert!(matches!(err, Error::Reset { by: Initiator::Remote }));
-    assert!(matches!(error(far.poll_room(accepted)), Error::Reset { by: Initiator::Remote }));
+    assert!(matches!(err, Error::Reset { by: Initiator::Remote, .. }));
+    assert!(matches!(error(far.poll_room(accepted)), Error::Reset { by: Initiator::Remote, .. }));
     let err = error(near.read(opened, &mut buf));
-    assert!(matches!(err, Error::Reset { by: Initiator::Local }));
+    assert!(matches!(err, Error::Reset { by: Initiator::Local, .. }));
     near.release(opened);
     far.release(accepted);
     assert_empty(&near);
@@ -74,7 +84,7 @@ fn a_reset_discards_what_is_queued_and_is_read_after_what_has_arrived() {
 fn a_stream_reset_or_dropped_before_its_syn_was_sent_is_never_mentioned() {
     let mut session = client();
     let reset = ready(session.open());
-    session.reset(reset);
+    session.reset(reset, ResetCode::NONE);
     session.release(reset);
     let dropped = ready(session.open());
     session.release(dropped);
@@ -164,7 +174,7 @@ fn a_normal_go_away_refuses_new_streams_and_leaves_the_others() {
     exchange(&mut near, &mut far);
     assert_eq!(read_all(&mut far, accepted).0, b"goes on");
     far.feed(&flag(Flags::SYN, 9));
-    assert_eq!(take_text(&mut far), ["WindowUpdate RST stream 9 length 0"]);
+    assert_eq!(take_text(&mut far), ["WindowUpdate RST stream 9 length 4103"]);
 }
 
 #[test]
@@ -228,8 +238,8 @@ fn a_session_without_handles_closes_after_its_last_stream() {
     near.orphan();
     assert_eq!(take(&mut near), b"");
     near.feed(&flag(Flags::SYN, 2));
-    assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 2 length 0"]);
-    near.reset(opened);
+    assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 2 length 4103"]);
+    near.reset(opened, ResetCode::NONE);
     near.release(opened);
     let said = take(&mut near);
     assert_eq!(said, [flag(Flags::RST, 1), frame(Kind::GoAway, NONE, 0, 0)].concat());

@@ -1,4 +1,4 @@
-//! Every limit, and every time-out.
+//! Every limit; time-outs are in `timeouts.rs`.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn stop_writing(session: &mut Session) {
 fn a_stream_beyond_the_backlog_is_reset_and_the_session_lives() {
     let mut session = server_with(Config { accept_backlog_max: 2, ..Config::default() });
     session.feed(&syns([1, 3, 5]));
-    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 5 length 0"]);
+    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 5 length 4098"]);
     ready(session.accept());
     session.feed(&syns([7]));
     assert_eq!(take_text(&mut session), ["WindowUpdate ACK stream 1 length 0"]);
@@ -36,7 +36,7 @@ fn a_stream_beyond_the_stream_limit_is_reset_until_a_handle_is_dropped() {
     take(&mut session);
     // Rapid resets do not help: the slot is free when the handler is gone.
     session.feed(&[flag(Flags::RST, 1), flag(Flags::SYN, 3)].concat());
-    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 3 length 0"]);
+    assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 3 length 4098"]);
     session.release(key);
     session.feed(&syns([5]));
     assert_eq!(ready(session.accept()).id, 5);
@@ -48,11 +48,11 @@ fn opening_waits_at_the_limits_of_this_side() {
         Config { unacked_opens_max: 2, ..Config::default() },
         Config { outbound_streams_max: 2, ..Config::default() },
     ] {
-        let mut session = Session::new(Role::Client, config, Instant::now());
+        let mut session = client_with(config);
         let (first, _) = (ready(session.open()), ready(session.open()));
         assert!(session.open().is_pending());
         session.take_signals();
-        session.reset(first);
+        session.reset(first, ResetCode::NONE);
         session.release(first);
         assert!(session.take_signals().open);
         assert_eq!(ready(session.open()).id, 5);
@@ -163,7 +163,7 @@ fn frames_that_do_nothing_have_a_budget_that_payload_fills_up() {
 #[test]
 fn writing_waits_at_the_limit_of_the_send_queue() {
     let config = Config { send_queue_bytes_max: 10, ..Config::default() };
-    let mut session = Session::new(Role::Client, config, Instant::now());
+    let mut session = client_with(config);
     let key = ready(session.open());
     assert_eq!(ready(session.poll_room(key)), 10);
     session.write(key, &[0; 10]);
@@ -175,101 +175,75 @@ fn writing_waits_at_the_limit_of_the_send_queue() {
 }
 
 #[test]
-fn a_silent_peer_is_pinged_and_then_given_up() {
-    let start = Instant::now();
-    let mut session = Session::new(Role::Client, Config::default(), start);
-    let at = |seconds| start + Duration::from_secs(seconds);
-    assert_eq!(session.next_timeout(), Some(at(30)));
-    session.tick(at(30));
-    assert_eq!(take_text(&mut session), ["Ping SYN stream 0 length 1"]);
-    assert_eq!(session.next_timeout(), Some(at(40)));
-    session.tick(at(35));
-    session.feed(&frame(Kind::Ping, Flags::ACK, 0, 1));
-    assert_eq!(session.next_timeout(), Some(at(65)), "30 s after the last receive");
-    session.tick(at(65));
-    take(&mut session);
-    session.tick(at(75));
-    let waited = Duration::from_secs(10);
-    assert!(matches!(
-        session.poll_over(),
-        Poll::Ready(Err(Error::KeepaliveTimeout { waited: w })) if w == waited
-    ));
-    assert_eq!(session.next_timeout(), None);
-}
-
-#[test]
-fn a_ping_without_answer_does_not_hold_up_the_next() {
-    let start = Instant::now();
-    let mut session = Session::new(Role::Client, Config::default(), start);
-    let lost = session.ping(session.timing.now).unwrap();
-    assert_eq!(session.ping(session.timing.now).unwrap(), lost, "shared");
-    take(&mut session);
-    session.tick(start + Duration::from_secs(11));
-    let next = session.ping(session.timing.now).unwrap();
-    assert_eq!(take_text(&mut session), ["Ping SYN stream 0 length 2"]);
-    session.tick(start + Duration::from_secs(12));
-    session.feed(&frame(Kind::Ping, Flags::ACK, 0, 2));
-    assert_eq!(ready(session.pong(next)), Duration::from_secs(1));
-    assert_eq!(ready(session.pong(lost)), Duration::from_secs(1), "a later answer serves too");
-}
-
-#[test]
-fn a_connection_that_takes_nothing_is_given_up() {
-    let start = Instant::now();
-    let config = Config { keepalive: None, ..Config::default() };
-    let mut session = Session::new(Role::Client, config, start);
-    ready(session.open());
-    session.fill();
-    assert_eq!(session.next_timeout(), Some(start + Duration::from_secs(30)));
-    session.tick(start + Duration::from_secs(20));
-    write(&mut session, 5);
-    assert_eq!(session.next_timeout(), Some(start + Duration::from_secs(50)), "progress");
-    session.tick(start + Duration::from_secs(50));
-    assert!(matches!(session.poll_over(), Poll::Ready(Err(Error::WriteStall { .. }))));
-}
-
-#[test]
-fn closing_does_not_wait_for_ever() {
-    let (mut near, opened, ..) = connected();
-    near.write(opened, &[0; 60_000]);
-    take(&mut near);
-    for _ in 0..5 {
-        near.write(opened, &[0; 60_000]);
-        take(&mut near);
+fn streams_closed_before_the_ack_hold_no_slot() {
+    let mut session = client_with(Config { unacked_opens_max: 1, ..untuned() });
+    for id in (1..200).step_by(2) {
+        let key = ready(session.open());
+        session.write(key, b"ask");
+        session.shutdown(key).unwrap();
+        take(&mut session);
+        session.feed(&data(Flags::FIN, id, b"an answer without an ACK"));
+        session.release(key);
     }
-    assert!(near.stream(opened).is_unsent(), "the window is full");
-    near.close();
-    let start = near.timing.now;
-    near.tick(start);
-    assert_eq!(near.next_timeout(), Some(start + Duration::from_secs(10)));
-    near.tick(start + Duration::from_secs(10));
-    assert!(matches!(near.poll_over(), Poll::Ready(Err(Error::CloseTimeout { .. }))));
+    take(&mut session);
+    assert_eq!(session.unacked, 0);
 }
 
 #[test]
-fn a_peer_that_does_not_hang_up_is_not_waited_for_for_ever() {
-    let (mut near, ..) = connected();
-    near.close();
-    take(&mut near);
-    let start = near.timing.now;
-    near.tick(start);
-    near.tick(start + Duration::from_secs(10));
-    assert!(matches!(near.poll_over(), Poll::Ready(Ok(()))));
+fn a_window_beyond_the_memory_of_the_session_is_announced_as_far_as_it_goes() {
+    let full = WINDOW_BYTES_INITIAL;
+    let config = Config { window_bytes: 2 * full, receive_bytes_max: 300_000, ..untuned() };
+    let mut session = client_with(config);
+    let first = ready(session.open());
+    ready(session.open());
+    let said: Vec<_> = take_frames(&mut session).iter().map(|(header, _)| header.length).collect();
+    assert_eq!(said, [full, 300_000 - full]);
+    session.reset(first, ResetCode::NONE);
+    session.release(first);
+    take(&mut session);
+    ready(session.open());
+    assert_eq!(take_frames(&mut session)[0].0.length, full, "given back");
 }
 
 #[test]
-fn a_dropped_stream_whose_peer_never_finishes_is_reset_in_time() {
-    let (mut near, opened, ..) = connected();
-    near.shutdown(opened).unwrap();
-    near.release(opened);
-    take(&mut near);
-    let start = near.timing.now;
-    near.tick(start);
-    near.tick(start + Duration::from_secs(299));
-    take(&mut near);
-    near.feed(&data(NONE, 99, b"alive"));
-    assert_eq!(near.stream_counts(), (0, 1));
-    near.tick(start + Duration::from_secs(300));
-    assert_eq!(take_text(&mut near), ["WindowUpdate RST stream 1 length 0"]);
-    assert_empty(&near);
+fn values_that_are_too_small_to_work_are_raised() {
+    let config = Config {
+        window_bytes: 1,
+        window_bytes_max: 0,
+        send_queue_bytes_max: 0,
+        frame_bytes_max: 0,
+        ..Config::default()
+    };
+    let raised = config.in_range();
+    assert_eq!(raised.window_bytes, WINDOW_BYTES_INITIAL);
+    assert_eq!(raised.window_bytes_max, WINDOW_BYTES_INITIAL);
+    assert_eq!((raised.send_queue_bytes_max, raised.frame_bytes_max), (1, 1));
+}
+
+#[test]
+fn every_limit_is_in_the_book_with_its_default() {
+    let book = include_str!("../../../../docs/mux-attacks.md");
+    let shown = format!("{:?}", Config::default());
+    let fields = shown.trim_start_matches("Config { ").trim_end_matches(" }").split(", ");
+    for (name, _) in fields.filter_map(|field| field.split_once(": ")) {
+        assert!(book.contains(&format!("`{name}`")), "docs/mux-attacks.md lacks {name}");
+    }
+    let d = Config::default();
+    let seconds = |time: Option<Duration>| format!("{} s", time.unwrap().as_secs());
+    for (name, default) in [
+        ("window_bytes", format!("{} KiB", d.window_bytes >> 10)),
+        ("window_bytes_max", format!("{} MiB", d.window_bytes_max >> 20)),
+        ("receive_bytes_max", format!("{} MiB", d.receive_bytes_max >> 20)),
+        ("send_queue_bytes_max", format!("{} KiB", d.send_queue_bytes_max >> 10)),
+        ("frame_bytes_max", format!("{} KiB", d.frame_bytes_max >> 10)),
+        ("accept_backlog_max", d.accept_backlog_max.to_string()),
+        ("unacked_opens_max", d.unacked_opens_max.to_string()),
+        ("pongs_queued_max", d.pongs_queued_max.to_string()),
+        ("open_timeout", seconds(d.open_timeout)),
+        ("write_stall_timeout", seconds(Some(d.write_stall_timeout))),
+        ("close_timeout", seconds(Some(d.close_timeout))),
+    ] {
+        let row = format!("| `{name}` | {default} |");
+        assert!(book.contains(&row), "docs/mux-attacks.md lacks {row}");
+    }
 }

@@ -1,16 +1,19 @@
 //! The protocol core at the level of bytes, in virtual time.
 
 mod anything;
+mod attacks;
 mod hostile;
 mod life;
 mod limits;
+mod timeouts;
 mod transfer;
 
 use std::io::IoSlice;
 use std::task::Poll;
 use std::time::Instant;
 
-use super::frame::{Flags, GoAwayCode, HEADER_BYTES, Header, Kind};
+use super::code::{GoAwayCode, ResetCode};
+use super::frame::{Flags, HEADER_BYTES, Header, Kind};
 use super::session::{Phase, Role, Session};
 use super::stream::Key;
 use super::violation::Rule;
@@ -18,7 +21,11 @@ use super::window::WINDOW_BYTES_INITIAL;
 use crate::{Config, Error, Initiator};
 
 pub(super) fn client() -> Session {
-    Session::new(Role::Client, Config::default(), Instant::now())
+    client_with(Config::default())
+}
+
+pub(super) fn client_with(config: Config) -> Session {
+    Session::new(Role::Client, config, Instant::now())
 }
 
 pub(super) fn server() -> Session {
@@ -128,7 +135,17 @@ pub(super) fn exchange(a: &mut Session, b: &mut Session) {
 
 /// A client and a server with one stream that is open and acknowledged.
 pub(super) fn connected() -> (Session, Key, Session, Key) {
-    let (mut near, mut far) = (client(), server());
+    connected_with(untuned())
+}
+
+/// Windows that do not grow: no ping comes between what a test looks at.
+pub(super) fn untuned() -> Config {
+    Config { window_bytes_max: 0, ..Config::default() }
+}
+
+pub(super) fn connected_with(config: Config) -> (Session, Key, Session, Key) {
+    let mut near = client_with(config.clone());
+    let mut far = server_with(config);
     let opened = ready(near.open());
     exchange(&mut near, &mut far);
     let accepted = ready(far.accept());
@@ -141,6 +158,7 @@ pub(super) fn assert_empty(session: &Session) {
     assert_eq!(session.stream_counts(), (0, 0), "streams left");
     assert!(session.streams.is_empty() && session.ids.is_empty() && session.backlog.is_empty());
     assert!(session.is_quiet() && session.active.is_empty());
+    assert_eq!((session.unread, session.reserved), (0, 0), "bytes left in the books");
 }
 
 #[track_caller]

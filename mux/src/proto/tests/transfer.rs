@@ -76,7 +76,7 @@ fn no_credit_is_sent_after_the_fin() {
 #[test]
 fn a_larger_window_is_announced_with_the_syn_and_the_ack() {
     let config = Config { window_bytes: WINDOW_BYTES_INITIAL + 1000, ..Config::default() };
-    let mut near = Session::new(Role::Client, config.clone(), Instant::now());
+    let mut near = client_with(config.clone());
     let mut far = server_with(config);
     let opened = ready(near.open());
     let syn = take(&mut near);
@@ -134,10 +134,76 @@ fn a_chunk_is_sent_without_a_copy() {
     let mut session = client();
     let key = ready(session.open());
     let chunk = bytes::Bytes::from(vec![9; 10_000]);
-    session.write_bytes(key, chunk.clone());
+    session.write_bytes(key, &mut chunk.clone());
     session.fill();
     let mut slices = [IoSlice::new(&[]); 4];
     assert_eq!(session.outbox.slices(&mut slices), 2);
     assert_eq!(slices[0].len(), 2 * HEADER_BYTES, "the SYN and the header of the data");
     assert_eq!(slices[1].as_ptr(), chunk.as_ptr());
+}
+
+#[test]
+fn credit_waits_for_a_connection_that_takes_nothing_and_goes_out_merged() {
+    let (mut near, opened, mut far, accepted) = connected();
+    far.feed(&frame(Kind::Ping, Flags::SYN, 0, 1));
+    far.fill();
+    for _ in 0..2 {
+        near.write(opened, &vec![1; FULL / 2]);
+        far.feed(&take(&mut near));
+        ready(far.read(accepted, &mut vec![0; FULL / 2]));
+    }
+    assert_eq!(far.control.len(), 1);
+    write(&mut far, HEADER_BYTES);
+    assert_eq!(take(&mut far), frame(Kind::WindowUpdate, NONE, 1, WINDOW_BYTES_INITIAL));
+}
+
+#[test]
+fn the_ack_goes_out_before_the_first_data_of_the_side_that_accepts() {
+    let mut session = server();
+    session.feed(&flag(Flags::SYN, 1));
+    let key = ready(session.accept());
+    session.write(key, b"first");
+    assert_eq!(take(&mut session), [flag(Flags::ACK, 1), data(NONE, 1, b"first")].concat());
+}
+
+#[test]
+fn a_window_grows_with_its_update_once_the_round_trip_is_known() {
+    let (mut near, opened, mut far, accepted) = connected_with(Config::default());
+    let half = vec![1; FULL / 2];
+    let mut read_half = |far: &mut Session, ms| {
+        far.wind(far.timing.now + std::time::Duration::from_millis(ms));
+        near.write(opened, &half);
+        far.feed(&take(&mut near));
+        ready(far.read(accepted, &mut vec![0; FULL / 2]));
+        take_text(far)
+    };
+    let first = read_half(&mut far, 0);
+    assert_eq!(first, ["WindowUpdate 0x0 stream 1 length 131072", "Ping SYN stream 0 length 1"]);
+    far.wind(far.timing.now + std::time::Duration::from_millis(60));
+    far.feed(&frame(Kind::Ping, Flags::ACK, 0, 1));
+    let second = read_half(&mut far, 1);
+    assert_eq!(
+        second,
+        ["WindowUpdate 0x0 stream 1 length 393216"],
+        "what was read, and as much again as there was"
+    );
+    assert_eq!(far.stats().window_bytes_extra, FULL);
+}
+
+#[test]
+fn reset_codes_travel_in_the_length_of_the_window_update() {
+    let (mut near, opened, mut far, accepted) = connected();
+    near.reset(opened, ResetCode::of(0xABCD));
+    let said = take(&mut near);
+    assert_eq!(said, frame(Kind::WindowUpdate, Flags::RST, 1, 0xABCD));
+    far.feed(&said);
+    let err = error(far.read(accepted, &mut [0]));
+    assert!(matches!(err, Error::Reset { by: Initiator::Remote, code } if code.value() == 0xABCD));
+
+    // On Data the length is payload, which nobody wants.
+    let (mut near, opened, ..) = connected();
+    near.feed(&[data(Flags::RST, 1, b"gone"), frame(Kind::Ping, Flags::SYN, 0, 9)].concat());
+    let err = error(near.read(opened, &mut [0]));
+    assert!(matches!(err, Error::Reset { by: Initiator::Remote, code: ResetCode::NONE }));
+    assert_eq!(take_text(&mut near), ["Ping ACK stream 0 length 9"]);
 }

@@ -1,0 +1,298 @@
+//! What an attacker may try, one test for each, and what it makes us hold. docs/mux-attacks.md has
+//! the same list.
+
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use super::*;
+
+const SYN: Flags = Flags::SYN;
+const FIN: Flags = Flags::FIN;
+const RST: Flags = Flags::RST;
+const NONE: Flags = Flags::NONE;
+const FULL: usize = WINDOW_BYTES_INITIAL as usize;
+
+/// Everything that the peer can make the session hold, but the slab of streams.
+fn held_bytes(session: &Session) -> usize {
+    let queues = |(_, stream): (usize, &crate::proto::stream::Stream)| {
+        stream.recv.memory_bytes() + stream.send.memory_bytes()
+    };
+    let streams: usize = session.streams.iter().map(queues).sum();
+    streams + session.outbox.len() + 16 * session.control.len() + 8 * session.changed.len()
+}
+
+#[track_caller]
+fn assert_ended_by(session: &Session, rule: Rule) {
+    assert!(
+        matches!(&session.fate, Some(Error::Protocol(violation)) if violation.rule() == rule),
+        "{:?}",
+        session.fate
+    );
+}
+
+/// CVE-2023-44487: open and reset, over and over; the handler is started and stopped each time.
+#[test]
+fn rapid_resets_are_counted_and_hold_nothing() {
+    let config =
+        Config { inbound_streams_max: 10, resets_per_second_max: 100, ..Config::default() };
+    let (mut session, mut id) = (server_with(config), 1);
+    let mut open_and_reset = |session: &mut Session| {
+        session.feed(&[flag(SYN, id), flag(RST, id)].concat());
+        if let Poll::Ready(Ok(key)) = session.accept() {
+            session.release(key);
+        }
+        while session.take_events().is_some() {}
+        id += 2;
+        session.fate.is_none()
+    };
+    for second in 0..3 {
+        let free = if second == 0 { 110 } else { 100 };
+        for _ in 0..free {
+            assert!(open_and_reset(&mut session), "second {second}");
+        }
+        assert_empty(&session);
+        session.tick(session.timing.now + Duration::from_secs(1));
+    }
+    let more = (0..1000).take_while(|_| open_and_reset(&mut session)).count();
+    assert_eq!(more, 100, "the last second's worth");
+    assert_ended_by(&session, Rule::Resets);
+    assert!(held_bytes(&session) < 1000);
+}
+
+#[test]
+fn what_happens_to_streams_that_nobody_holds_is_noted_for_nobody() {
+    let mut session = server();
+    for id in (1..1000).step_by(2) {
+        session.feed(&[data(SYN, id, b"x"), flag(RST, id)].concat());
+    }
+    assert!(session.changed.is_empty() && session.fate.is_none());
+}
+
+/// The other way round (CVE-2025-8671): the peer makes us reset, by data after its FIN.
+#[test]
+fn resets_that_the_peer_provokes_are_counted_too() {
+    let config =
+        Config { inbound_streams_max: 10, resets_per_second_max: 100, ..Config::default() };
+    let mut session = server_with(config);
+    for id in (1..1000).step_by(2) {
+        session.feed(&[data(SYN | FIN, id, b"all"), data(NONE, id, b"more")].concat());
+        if session.fate.is_some() {
+            assert_eq!(id, 2 * 110 + 1, "as many as streams at once, and a second's worth");
+            break;
+        }
+        let key = ready(session.accept());
+        session.release(key);
+        take(&mut session);
+    }
+    assert_ended_by(&session, Rule::Resets);
+}
+
+/// A client that gives up everything it has asked for does no wrong.
+#[test]
+fn resetting_all_streams_at_once_is_no_attack() {
+    let config = Config { accept_backlog_max: 1024, ..Config::default() };
+    let mut session = server_with(config);
+    let ids = (0..1024).map(|n| 2 * n + 1);
+    session.feed(&ids.clone().flat_map(|id| flag(SYN, id)).collect::<Vec<_>>());
+    session.feed(&ids.flat_map(|id| flag(RST, id)).collect::<Vec<_>>());
+    assert!(session.fate.is_none());
+}
+
+/// CVE-2019-9512, -9514, -9515: requests whose answers nobody reads.
+#[test]
+fn replies_that_nobody_reads_do_not_pile_up() {
+    let mut session = server();
+    session.feed(&frame(Kind::Ping, SYN, 0, 0));
+    session.fill();
+    for n in 0..100_000 {
+        session.feed(&frame(Kind::Ping, SYN, 0, n));
+        session.feed(&flag(SYN, 2 * n + 1));
+        assert!(held_bytes(&session) < 110_000, "{} bytes", held_bytes(&session));
+        if session.fate.is_some() {
+            break;
+        }
+    }
+    assert_ended_by(&session, Rule::RepliesUnread);
+}
+
+/// CVE-2026-31814: credit that wraps around.
+#[test]
+fn credit_that_would_wrap_around_ends_the_session_and_grants_nothing() {
+    let mut session = server();
+    session.feed(&flag(SYN, 1));
+    let key = ready(session.accept());
+    session.feed(&frame(Kind::WindowUpdate, NONE, 1, u32::MAX));
+    assert_ended_by(&session, Rule::CreditOverflow);
+    assert_eq!(session.stream(key).credit.available(), WINDOW_BYTES_INITIAL);
+}
+
+/// CVE-2026-32314: a first frame larger than the window it does not have yet.
+#[test]
+fn a_syn_with_more_than_the_window_makes_no_stream() {
+    let mut session = server();
+    session.feed(&frame(Kind::Data, SYN, 1, WINDOW_BYTES_INITIAL + 1));
+    assert_ended_by(&session, Rule::WindowExceeded);
+    assert!(session.streams.is_empty() && held_bytes(&session) < 100);
+}
+
+/// CVE-2026-84304: 8 MiB held for 256 KiB, when each fragment is kept as it comes.
+#[test]
+fn fragments_of_one_byte_cost_what_they_carry() {
+    for step in [1, 2, 63, 257] {
+        let mut session = server();
+        session.feed(&flag(SYN, 1));
+        for _ in 0..FULL / step {
+            session.feed(&data(NONE, 1, &vec![0; step]));
+        }
+        assert!(session.unread > FULL - step);
+        assert!(held_bytes(&session) < FULL * 11 / 10, "{} bytes in {step}s", held_bytes(&session));
+    }
+}
+
+/// CVE-2019-9518: frames that do nothing.
+#[test]
+fn empty_frames_have_a_budget() {
+    let mut session = server();
+    session.feed(&flag(SYN, 1));
+    for n in 0..=1024 {
+        assert!(session.fate.is_none(), "after {n}");
+        session.feed(&[data(NONE, 1, b""), flag(NONE, 1)][n % 2]);
+    }
+    assert_ended_by(&session, Rule::EmptyFrames);
+}
+
+#[test]
+fn a_flood_of_pings_and_forged_pongs_is_answered_within_bounds_and_believed_never() {
+    let mut session = server();
+    let ticket = session.ping(session.timing.now).unwrap();
+    take(&mut session);
+    for n in 2..100_000 {
+        session.feed(&frame(Kind::Ping, Flags::ACK, 0, n));
+        session.feed(&frame(Kind::Ping, SYN, 0, n));
+    }
+    assert!(session.pong(ticket).is_pending());
+    assert_eq!(session.rtt(), None);
+    assert_eq!(take_text(&mut session).len(), 32);
+    assert_eq!(session.stats().pings_ignored, 100_000 - 2 - 32);
+}
+
+/// CVE-2022-23492: streams without end.
+#[test]
+fn a_flood_of_streams_stops_at_the_limits() {
+    let mut session = server();
+    for n in 0..20_000 {
+        session.feed(&flag(SYN, 2 * n + 1));
+        if n % 100 == 0 {
+            // The peer reads, or it would be found out by that.
+            take(&mut session);
+        }
+        assert!(session.streams.len() <= 256 && session.ids.len() <= 256);
+    }
+    assert!(session.fate.is_none());
+    let stats = session.stats();
+    assert_eq!((stats.streams_received, stats.streams_refused, stats.backlog), (256, 19_744, 256));
+    while session.accept().is_ready() {}
+    for n in 20_000..40_000 {
+        session.feed(&flag(SYN, 2 * n + 1));
+        take(&mut session);
+        while session.accept().is_ready() {}
+        assert!(session.streams.len() <= 1024);
+    }
+    assert_eq!(session.stream_counts(), (1024, 0));
+}
+
+/// tentacle#437: streams that are filled and never read, until the memory is gone.
+#[test]
+fn what_nobody_reads_stays_within_the_memory_of_the_session() {
+    let config = Config { receive_bytes_max: 1 << 20, ..Config::default() };
+    let mut session = server_with(config);
+    session.feed(&[flag(SYN, 1), data(NONE, 1, b"a modest stream")].concat());
+    let modest = ready(session.accept());
+    for n in 1..=20 {
+        session.feed(&flag(SYN, 2 * n + 1));
+        ready(session.accept());
+        session.feed(&data(NONE, 2 * n + 1, &vec![0; 200_000]));
+        assert!(session.unread <= 1 << 20);
+        assert!(held_bytes(&session) < (1 << 20) * 11 / 10);
+    }
+    assert!(session.fate.is_none());
+    let said = take_text(&mut session);
+    let resets = said.iter().filter(|frame| frame.contains("RST") && frame.ends_with("4098"));
+    assert_eq!(resets.count(), 15, "five of them fit: {said:?}");
+    assert_eq!(read_all(&mut session, modest).0, b"a modest stream");
+}
+
+#[test]
+fn the_reader_of_a_stream_that_was_reset_for_its_memory_is_told() {
+    let config = Config { receive_bytes_max: 1000, ..Config::default() };
+    let mut session = server_with(config);
+    // One that is over on the wire, and one that is not.
+    session.feed(&data(SYN | FIN, 1, &[0; 600]));
+    let first = ready(session.accept());
+    session.shutdown(first).unwrap();
+    take(&mut session);
+    session.feed(&data(SYN, 3, &[0; 700]));
+    let second = ready(session.accept());
+    let err = error(session.read(second, &mut [0; 9]));
+    let code = ResetCode::RESOURCE_LIMIT_EXCEEDED;
+    assert!(matches!(err, Error::Reset { by: Initiator::Local, code: c } if c == code), "{err:?}");
+    assert_eq!(read_all(&mut session, first).0.len(), 600);
+
+    session.feed(&data(SYN | FIN, 5, &[0; 900]));
+    let third = ready(session.accept());
+    session.shutdown(third).unwrap();
+    take(&mut session);
+    session.feed(&data(SYN, 7, &[0; 200]));
+    let err = error(session.read(third, &mut [0; 9]));
+    assert!(matches!(err, Error::Reset { by: Initiator::Local, code: c } if c == code), "{err:?}");
+}
+
+/// tentacle#309, H#88: an end that is never answered.
+#[test]
+fn a_peer_that_never_finishes_holds_neither_stream_nor_session() {
+    let (mut near, opened, ..) = connected();
+    near.shutdown(opened).unwrap();
+    near.release(opened);
+    take(&mut near);
+    near.tick(near.timing.now);
+    near.feed(&data(NONE, 99, b"alive"));
+    let keepalive_is_answered = |near: &mut Session, seconds| {
+        for _ in 0..seconds / 20 {
+            near.tick(near.timing.now + Duration::from_secs(20));
+            near.feed(&data(NONE, 99, b"alive"));
+            take(near);
+        }
+    };
+    keepalive_is_answered(&mut near, 300);
+    assert_eq!(near.stream_counts(), (0, 0));
+    near.close();
+    take(&mut near);
+    near.tick(near.timing.now);
+    near.tick(near.timing.now + Duration::from_secs(10));
+    assert!(near.poll_over().is_ready());
+}
+
+/// GHSA-29qp-crvh-w22m: a peer that takes nothing from its end of the connection.
+#[test]
+fn a_peer_that_never_reads_is_left_and_holds_a_queue_for_each_stream() {
+    let mut session = server();
+    for n in 0..10 {
+        session.feed(&flag(SYN, 2 * n + 1));
+        let key = ready(session.accept());
+        while let Poll::Ready(Ok(room)) = session.poll_room(key) {
+            session.write(key, &vec![0; room]);
+        }
+    }
+    session.fill();
+    assert!(held_bytes(&session) < 10 * 70_000 + 90_000);
+    session.tick(session.timing.now + Duration::from_secs(30));
+    assert!(matches!(session.poll_over(), Poll::Ready(Err(Error::WriteStall { .. }))));
+}
+
+/// tentacle#441: ids that fall into one place of a table.
+#[test]
+fn ids_are_hashed_by_a_key_that_the_peer_does_not_know() {
+    let (a, b) = (server(), server());
+    let hash = |session: &Session| [1u32, 3, 1 << 20].map(|id| session.ids.hasher().hash_one(id));
+    assert_ne!(hash(&a), hash(&b));
+}

@@ -1,0 +1,176 @@
+//! What sessions hold, counted by the allocator: an idle stream, and what a hostile peer can make of
+//! it.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+use mux::{Config, Flags, Header, Kind, Session, Stream};
+use peak_alloc::PeakAlloc;
+use reactor::time;
+use support::{End, pipe};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// The allocator counts for the whole process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
+    let bounded = async { time::timeout(Duration::from_secs(7200), test).await };
+    runtime.block_on(bounded).expect("stuck")
+}
+
+fn sessions(config: &Config) -> (Session, Session) {
+    let (near, far) = pipe(64 * 1024);
+    let (client, driver) = Session::client(near, config.clone());
+    drop(reactor::spawn(driver));
+    let (server, driver) = Session::server(far, config.clone());
+    drop(reactor::spawn(driver));
+    (client, server)
+}
+
+async fn open(client: &Session, server: &Session, streams: usize) -> (Vec<Stream>, Vec<Stream>) {
+    let (mut opened, mut accepted) = (Vec::with_capacity(1000), Vec::with_capacity(1000));
+    for _ in 0..streams / 100 {
+        for stream in join_all((0..100).map(|_| client.open())).await {
+            opened.push(stream.unwrap());
+            accepted.push(server.accept().await.unwrap());
+        }
+    }
+    client.ping().await.unwrap();
+    server.ping().await.unwrap();
+    (opened, accepted)
+}
+
+/// DESIGN.md's goal: the slab entry, two places for wakers and the map of ids, on either side.
+const IDLE_STREAM_BYTES_MAX: usize = 200;
+
+/// What a stream holds on one side, once `use_them` has had 1,000 of them.
+fn bytes_per_stream(use_them: impl AsyncFnOnce(&Session, &[Stream], &[Stream])) -> usize {
+    let _alone = alone();
+    run(async {
+        let (client, server) = sessions(&Config::default());
+        join_all([client.ping(), server.ping()]).await;
+        let before = ALLOCATOR.current_usage();
+        let (opened, accepted) = open(&client, &server, 1000).await;
+        use_them(&client, &opened, &accepted).await;
+        let handles = 2 * 1000 * size_of::<Stream>();
+        (ALLOCATOR.current_usage() - before - handles) / 2000
+    })
+}
+
+#[test]
+fn an_idle_stream_costs_at_most_200_bytes() {
+    let each = bytes_per_stream(async |_, _, _| {});
+    assert!(each <= IDLE_STREAM_BYTES_MAX, "{each} bytes");
+}
+
+#[test]
+fn a_stream_that_has_been_used_costs_no_more_than_200_bytes() {
+    let each = bytes_per_stream(async |client, opened, accepted| {
+        for (near, far) in opened.iter().zip(accepted) {
+            near.write_bytes(vec![0; 3000].into()).await.unwrap();
+            assert_eq!(far.read_bytes().await.unwrap().unwrap().len(), 3000);
+        }
+        client.ping().await.unwrap();
+    });
+    assert!(each <= IDLE_STREAM_BYTES_MAX, "{each} bytes");
+}
+
+#[test]
+fn streams_that_are_gone_give_their_memory_back() {
+    let _alone = alone();
+    run(async {
+        let (client, server) = sessions(&Config::default());
+        drop(open(&client, &server, 1000).await);
+        client.ping().await.unwrap();
+        let before = ALLOCATOR.current_usage();
+        for _ in 0..5 {
+            drop(open(&client, &server, 1000).await);
+            client.ping().await.unwrap();
+        }
+        assert!(ALLOCATOR.current_usage() <= before + 10_000);
+    });
+}
+
+fn frame(kind: Kind, flags: Flags, stream_id: u32, length: u32) -> [u8; 12] {
+    Header { kind, flags, stream_id, length }.encode()
+}
+
+/// The most that a server's memory grows by while a hostile peer says what `attack` makes of the
+/// numbers from 0 on, and reads what it is answered unless `deaf`.
+async fn growth(config: Config, deaf: bool, attack: impl Fn(u32) -> Option<Vec<u8>>) -> usize {
+    let (near, mut far): (End, End) = pipe(64 * 1024);
+    let (server, driver) = Session::server(near, config);
+    drop(reactor::spawn(driver));
+    let mut held = Vec::with_capacity(100_000);
+    let mut drain = vec![0; 64 * 1024];
+    // The buffer of the driver and the pipe's are there before it begins.
+    far.write_all(&frame(Kind::Ping, Flags::SYN, 0, 1)).await.unwrap();
+    far.read_exact(&mut drain[..12]).await.unwrap();
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    for said in (0..).map_while(&attack) {
+        if far.write_all(&said).await.is_err() {
+            break;
+        }
+        while server.stats().backlog > 0 {
+            held.push(server.accept().await.unwrap());
+        }
+        if !deaf {
+            let read = far.read(&mut drain);
+            let _ = futures_util::FutureExt::now_or_never(read);
+        }
+    }
+    ALLOCATOR.peak_usage() - before
+}
+
+const KIB: usize = 1024;
+
+#[test]
+fn fragments_of_one_byte_are_held_as_what_they_carry() {
+    let _alone = alone();
+    let grown = run(growth(Config::default(), false, |n| match n {
+        0 => Some(frame(Kind::WindowUpdate, Flags::SYN, 1, 0).to_vec()),
+        1..=200_000 => Some([&frame(Kind::Data, Flags::NONE, 1, 1)[..], b"x"].concat()),
+        _ => None,
+    }));
+    assert!((200_000..300 * KIB).contains(&grown), "{grown} bytes for 200000");
+}
+
+#[test]
+fn slow_readers_hold_the_memory_of_the_session_and_no_more() {
+    let _alone = alone();
+    let config = Config { receive_bytes_max: 1 << 20, ..Config::default() };
+    let grown = run(growth(config, false, |n| {
+        let (id, payload) = (2 * n + 1, vec![0; 100_000]);
+        (n < 100).then(|| [&frame(Kind::Data, Flags::SYN, id, 100_000)[..], &payload].concat())
+    }));
+    assert!(((1 << 20)..1500 * KIB).contains(&grown), "{grown} bytes for a budget of 1 MiB");
+}
+
+#[test]
+fn a_deaf_peer_that_opens_resets_and_pings_makes_nothing_grow() {
+    let _alone = alone();
+    let config = Config { resets_per_second_max: u32::MAX, ..Config::default() };
+    let grown = run(growth(config, true, |n| {
+        let id = 2 * n + 1;
+        let frames = [
+            frame(Kind::WindowUpdate, Flags::SYN, id, 0),
+            frame(Kind::Ping, Flags::SYN, 0, n),
+            frame(Kind::WindowUpdate, Flags::RST, id, 0),
+        ];
+        (n < 50_000).then(|| frames.concat())
+    }));
+    assert!(grown < 700 * KIB, "{grown} bytes: 1,024 streams, their wakers and control frames");
+}
