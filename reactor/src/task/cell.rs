@@ -166,15 +166,14 @@ pub(crate) fn ignore_panic(f: impl FnOnce()) {
     }
 }
 
-/// Throws the payload of a panic away.
+/// Throws the payload of a panic away. Never panics.
 #[cold]
 pub(crate) fn ignore(payload: Box<dyn Any + Send>) {
-    log::error!("ignored a panic: {}", message(&*payload));
-    // Its drop is code of users too. What a panic of that one carries is left alone, or there would
-    // be no end.
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
-    }
+    // The logger is code of users, and so is the drop of the payload. What panics of those carry is
+    // left alone, or there would be no end.
+    let log = || log::error!("ignored a panic: {}", message(&*payload));
+    std::mem::forget(catch_unwind(AssertUnwindSafe(log)));
+    std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
 }
 
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
