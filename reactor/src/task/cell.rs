@@ -19,6 +19,7 @@ struct TaskCell<F: Future> {
 }
 
 /// The future, then its result. Which of them it is, the header's [`State`] says.
+#[repr(C)]
 union Stage<F: Future> {
     future: ManuallyDrop<F>,
     result: ManuallyDrop<Result<F::Output, JoinError>>,
@@ -54,7 +55,7 @@ impl<F: Future> TaskCell<F> {
 
     fn future(&self) -> *mut F {
         debug_assert_eq!(self.header.state.get(), State::Running);
-        // Fields of a union share its address.
+        // Fields of a `repr(C)` union share its address.
         self.stage.get().cast()
     }
 
