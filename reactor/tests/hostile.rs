@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -150,6 +151,45 @@ fn a_runtime_may_live_in_a_thread_local() {
         });
     });
     thread.join().unwrap();
+}
+
+/// Ends the process from within its poll. Dropped meanwhile, it ends it in another way.
+struct Exits(bool);
+
+impl Future for Exits {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        self.0 = true;
+        std::process::exit(0);
+    }
+}
+
+impl Drop for Exits {
+    fn drop(&mut self) {
+        assert!(!self.0, "dropped while it is polled");
+        std::process::abort();
+    }
+}
+
+/// `exit` drops the thread locals of the thread that calls it, so a runtime that is in one ends while
+/// it runs.
+#[test]
+fn a_task_that_ends_the_process_is_not_dropped_while_it_is_polled() {
+    const NAME: &str = "a_task_that_ends_the_process_is_not_dropped_while_it_is_polled";
+    thread_local!(static RUNTIME: RefCell<Runtime> = RefCell::new(Runtime::new().unwrap()));
+    if std::env::var_os(NAME).is_some() {
+        RUNTIME.with_borrow_mut(|runtime| {
+            runtime.block_on(async {
+                spawn(Exits(false)).detach();
+                pending::<()>().await;
+            });
+        });
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let output = child.args(["--exact", NAME, "--nocapture"]).env(NAME, "").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("while it is polled"), "{said}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //!
 //! **What keeps the links sound:** the table owns a reference to every task, and gives it up only when
 //! the task neither stands in a list nor runs. A task that ends while it stands in one stays until its
-//! turn comes.
+//! turn comes; one that runs while the runtime ends stays for good (`cancel_from`).
 
 use std::cell::{Cell, Ref, RefCell};
 use std::mem::ManuallyDrop;
@@ -85,9 +85,10 @@ impl RunQueue {
         let id = TaskId::new(self.runtime, index, generation);
         task.header().id.set(Some(id));
         task.header().queued.set(true);
-        // SAFETY: the table takes the reference two lines below.
-        unsafe { self.ready.push(task.as_ptr()) };
+        let header = task.as_ptr();
         table.insert(task);
+        // SAFETY: a new task stands in no list, and the table has taken its reference.
+        unsafe { self.ready.push(header) };
         self.tasks.set(self.tasks.get() + 1);
         id
     }
@@ -224,12 +225,17 @@ impl RunQueue {
     }
 
     /// Cancels the task of the first slot at or behind `index`, for the end of the runtime, and says
-    /// which slot that was.
+    /// which slot that was. A task that runs stays.
     pub(crate) fn cancel_from(&self, index: usize) -> Option<usize> {
         let found = self.table.borrow().first_from(index).map(|(at, task)| (at, task.clone()));
         let (at, task) = found?;
         if !task.is_finished() {
             task.cancel();
+            if !task.is_finished() {
+                // It runs further up this stack, and has called `exit`, which drops the thread locals,
+                // a runtime among them: its future is in use to the last.
+                return Some(at);
+            }
             self.tasks.set(self.tasks.get() - 1);
         }
         // Whoever was woken by that will not run, and must not stand in a list when it is freed.
