@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use crate::context;
 use crate::metrics::add;
-use crate::netpoll::{Entry, Netpoll, not_pollable};
+use crate::netpoll::{Entry, NOBODY, Netpoll, not_pollable};
 use crate::polldesc::{Direction, Found, POLL_PLACE, Refusal};
 use crate::sys::{self, FdCell};
 use crate::task::named_by;
@@ -374,8 +374,8 @@ impl PollFd {
 
     #[inline]
     fn park(&self, cx: &mut Context<'_>, dir: Direction, place: &mut u32) -> Poll<io::Result<()>> {
-        let task = named_by(cx.waker());
-        if task.is_some_and(|task| task.runtime() != self.netpoll.runtime) {
+        let (task, home) = (named_by(cx.waker()), self.netpoll.runtime.get());
+        if task.map_or(home == NOBODY, |task| task.runtime() != home) {
             return Poll::Ready(Err(elsewhere()));
         }
         let desc = &self.entry.desc;

@@ -23,6 +23,7 @@ use crate::metrics::{Counters, add};
 use crate::polldesc::{Direction, PollDesc};
 use crate::sys::Wait;
 use crate::table::Table;
+use crate::task::RUNTIMES_MAX;
 use crate::timer::{TimerKey, Timers};
 use crate::waiters::{Wakes, Woken};
 
@@ -32,6 +33,10 @@ pub(crate) const WAKE_TOKEN: u64 = u64::MAX;
 const NO_TOKEN: u64 = u64::MAX - 1;
 /// A deadline that is not set.
 const NO_DEADLINE: u64 = u64::MAX;
+
+/// The number of no runtime.
+pub(crate) const NOBODY: u16 = u16::MAX;
+const _: () = assert!(NOBODY as usize >= RUNTIMES_MAX);
 
 /// Ten seconds: far longer than any turn of a loop that works.
 const WELL_AHEAD_NS: u64 = 10_000_000_000;
@@ -71,8 +76,8 @@ pub(crate) struct Netpoll {
     pub(crate) clock: Clock,
     /// What the clock said when it was first asked after the last wait, if it was.
     turn_ns: Cell<Option<u64>>,
-    /// The number of the runtime.
-    pub(crate) runtime: u16,
+    /// The number of the runtime; [`NOBODY`] when it is gone, as another may have its number then.
+    pub(crate) runtime: Cell<u16>,
     pub(crate) counters: Counters,
 }
 
@@ -100,7 +105,7 @@ impl Netpoll {
             timers: RefCell::new(Timers::new()),
             clock,
             turn_ns: Cell::new(None),
-            runtime,
+            runtime: Cell::new(runtime),
             counters: Counters::default(),
         })
     }

@@ -13,7 +13,7 @@ use crate::clock::{Clock, saturating_ns};
 use crate::context;
 use crate::handle::Handle;
 use crate::metrics::{Counters, Metrics, add};
-use crate::netpoll::{Alarm, Netpoll};
+use crate::netpoll::{Alarm, NOBODY, Netpoll};
 use crate::remote::{self, Mail, Place};
 use crate::sys::{self, Wait};
 use crate::task::{self, JoinHandle, Next, RunQueue, Scheduler, TaskId, ignore_panic, waker};
@@ -500,5 +500,7 @@ impl Core {
         while let Some(index) = self.queue.cancel_from(from) {
             from = index + 1;
         }
+        // Descriptors may outlive this, and nobody looks at their events any more.
+        self.netpoll.runtime.set(NOBODY);
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use reactor::time::{now, sleep, timeout};
 use reactor::{Direction, PollFd, Runtime, is_closed, metrics, spawn, spawn_blocking, yield_now};
 
@@ -111,6 +112,24 @@ fn a_descriptor_is_refused_in_another_runtime_also_when_it_is_registered() {
     });
     assert_eq!(away.unwrap_err().to_string(), "the descriptor belongs to another runtime");
     assert_eq!(home.block_on(async { fd.read(&mut [0; 8]).await.unwrap() }), 3);
+}
+
+#[test]
+fn a_descriptor_whose_runtime_is_gone_is_refused_also_in_the_one_that_has_its_number() {
+    let (fd, _peer) = virtually(async {
+        let (fd, peer) = pair();
+        timeout(Duration::ZERO, fd.read(&mut [0; 8])).await.unwrap_err();
+        (fd, peer)
+    });
+    // Numbers that were given back are given out first.
+    virtually(async {
+        let refused = timeout(SECOND, fd.read(&mut [0; 8])).await.expect("it hangs");
+        assert_eq!(refused.unwrap_err().to_string(), "the descriptor belongs to another runtime");
+        // The waker of a set is not ours, and tells nobody's number.
+        let mut reading = FuturesUnordered::from_iter([fd.readable()]);
+        let refused = timeout(SECOND, reading.next()).await.expect("it hangs");
+        assert!(refused.unwrap().is_err());
+    });
 }
 
 #[test]
