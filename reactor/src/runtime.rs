@@ -495,6 +495,8 @@ impl Core {
     fn shut_down(&self) {
         self.shut_down.set(true);
         self.pool.shut_down();
+        // There is one when its `block_on` has called `exit`, and this runtime is a thread local.
+        self.queue.remove_root();
         // What these drops spawn never gets a slot, so there is no going back.
         let mut from = 0;
         while let Some(index) = self.queue.cancel_from(from) {
