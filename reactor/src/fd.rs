@@ -387,7 +387,13 @@ impl PollFd {
         log::trace!("park {:#x}: {dir:?}", self.entry.token());
         match task {
             Some(task) => desc.park_task(dir, *place, task),
-            None => desc.park(dir, *place, cx.waker()),
+            None => {
+                desc.park(dir, *place, cx.waker());
+                // Its clone is code of users, which may have closed this very descriptor.
+                if let Found::Refused(refusal) = desc.look(dir) {
+                    return Poll::Ready(Err(refused(refusal)));
+                }
+            }
         }
         Poll::Pending
     }

@@ -1,10 +1,13 @@
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 
-use crate::{Runtime, block_on, spawn, yield_now};
+use crate::{PollFd, Runtime, block_on, is_closed, spawn, yield_now};
 
 /// Counts its drops, and says when.
 struct Droplet(Rc<RefCell<Vec<u32>>>, u32);
@@ -299,6 +302,39 @@ fn wakers_outlive_their_task_and_their_runtime_on_any_thread() {
     let mut successor = Runtime::new().unwrap();
     elsewhere(waker.clone());
     assert_eq!(successor.block_on(async { spawn(async { 1 }).await.unwrap() }), 1);
+}
+
+thread_local! {
+    /// What the clone of a [`closing_waker`] closes.
+    static VICTIM: RefCell<Option<Rc<PollFd>>> = const { RefCell::new(None) };
+}
+
+fn closing_waker() -> Waker {
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(
+        |_| {
+            VICTIM.take().into_iter().for_each(|fd| fd.close());
+            RawWaker::new(std::ptr::null(), &VTABLE)
+        },
+        |_| {},
+        |_| {},
+        |_| {},
+    );
+    // SAFETY: the functions use no data, and of each thread only what is its own.
+    unsafe { Waker::new(std::ptr::null(), &VTABLE) }
+}
+
+#[test]
+fn a_waker_whose_clone_closes_the_descriptor_does_not_park() {
+    block_on(async {
+        let (ours, _peer) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let fd = Rc::new(PollFd::from_socket(OwnedFd::from(ours)));
+        VICTIM.set(Some(Rc::clone(&fd)));
+        let mut buf = [0; 8];
+        let read = pin!(fd.read(&mut buf)).poll(&mut Context::from_waker(&closing_waker()));
+        assert!(matches!(read, Poll::Ready(Err(err)) if is_closed(&err)));
+    })
+    .unwrap();
 }
 
 #[test]
