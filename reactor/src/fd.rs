@@ -383,8 +383,6 @@ impl PollFd {
             *place = desc.new_place();
         }
         add(&self.netpoll.counters.parks, 1);
-        #[cfg(feature = "trace")]
-        log::trace!("park {:#x}: {dir:?}", self.entry.token());
         match task {
             Some(task) => desc.park_task(dir, *place, task),
             None => {
@@ -395,6 +393,9 @@ impl PollFd {
                 }
             }
         }
+        // Behind all else: a logger is code of users too.
+        #[cfg(feature = "trace")]
+        log::trace!("park {:#x}: {dir:?}", self.entry.token());
         Poll::Pending
     }
 

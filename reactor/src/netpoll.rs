@@ -79,6 +79,9 @@ pub(crate) struct Netpoll {
     /// The number of the runtime; [`NOBODY`] when it is gone, as another may have its number then.
     pub(crate) runtime: Cell<u16>,
     pub(crate) counters: Counters,
+    /// The events of the last wait, to be logged.
+    #[cfg(feature = "trace")]
+    seen: RefCell<Vec<(u64, Readiness)>>,
 }
 
 impl Entry {
@@ -107,6 +110,8 @@ impl Netpoll {
             turn_ns: Cell::new(None),
             runtime: Cell::new(runtime),
             counters: Counters::default(),
+            #[cfg(feature = "trace")]
+            seen: RefCell::default(),
         })
     }
 
@@ -162,12 +167,23 @@ impl Netpoll {
     /// that came with its own.
     pub(crate) fn wait(&self, wait: Wait, woken: &mut impl Wakes) -> io::Result<usize> {
         let entries = self.entries.borrow();
-        let events =
-            self.epoll.wait(wait, |token, readiness| mark(&entries, token, readiness, woken))?;
+        let events = self.epoll.wait(wait, |token, readiness| {
+            mark(&entries, token, readiness, woken);
+            #[cfg(feature = "trace")]
+            self.seen.borrow_mut().push((token, readiness));
+        })?;
         self.turn_ns.set(None);
         add(&self.counters.waits, 1);
         add(&self.counters.events, events);
         Ok(events)
+    }
+
+    /// Logs the events of the last wait. Apart from it, since a logger is code of users.
+    #[cfg(feature = "trace")]
+    pub(crate) fn log_events(&self) {
+        for (token, readiness) in self.seen.take() {
+            log::trace!("event {token:#x}: {readiness:?}");
+        }
     }
 
     /// How many descriptors are registered.
@@ -296,8 +312,6 @@ fn mark(entries: &Table<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mu
     if let Some(entry) = entries.get((token >> 32) as usize)
         && entry.token.get() == token
     {
-        #[cfg(feature = "trace")]
-        log::trace!("unpark {token:#x}: {readiness:?}");
         entry.desc.event(readiness, woken);
     }
 }

@@ -451,7 +451,13 @@ impl Core {
     fn look(&self, wait: Wait, wakers: &mut Vec<Waker>) -> io::Result<usize> {
         let scheduler = self.queue.scheduler();
         let mut sink = EventSink { scheduler, counters: &self.netpoll.counters, wakers };
-        self.netpoll.wait(wait, &mut sink)
+        let events = self.netpoll.wait(wait, &mut sink);
+        #[cfg(feature = "trace")]
+        {
+            drop(sink);
+            self.netpoll.log_events();
+        }
+        events
     }
 
     #[cold]

@@ -87,3 +87,65 @@ fn a_logger_that_panics_has_no_future_dropped_twice() {
     assert_eq!(drops.get(), 1);
     assert_eq!(err.to_string(), "task panicked: drop of the future");
 }
+
+#[cfg(feature = "trace")]
+mod traces {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use reactor::{PollFd, is_closed, yield_now};
+
+    use super::*;
+
+    fn pair() -> (Rc<PollFd>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Rc::new(PollFd::from_socket(OwnedFd::from(ours))), theirs)
+    }
+
+    #[test]
+    fn a_logger_that_spawns_for_every_event_disturbs_none() {
+        let spawned = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&spawned);
+        let spawns = move |message: &str| {
+            let counted = Rc::clone(&counted);
+            if message.starts_with("event") {
+                spawn(async move { counted.set(counted.get() + 1) }).detach();
+            }
+        };
+        let read = logging(spawns, || {
+            virtually(async {
+                let (fd, mut peer) = pair();
+                let reading = spawn(async move { fd.read(&mut [0; 8]).await });
+                yield_now().await;
+                peer.write_all(b"abc").unwrap();
+                let read = reading.await.unwrap().unwrap();
+                yield_now().await;
+                read
+            })
+        });
+        assert_eq!((read, spawned.get() > 0), (3, true));
+    }
+
+    #[test]
+    fn a_logger_that_closes_a_descriptor_ends_the_wait_that_it_was_told_of() {
+        let (kept, parks) = (Rc::new(RefCell::new(None::<Rc<PollFd>>)), Rc::new(Cell::new(0)));
+        let (closed, counted) = (Rc::clone(&kept), Rc::clone(&parks));
+        let closes = move |message: &str| {
+            if message.starts_with("park") {
+                counted.set(counted.get() + 1);
+                closed.borrow().as_ref().unwrap().close();
+            }
+        };
+        let read = logging(closes, || {
+            virtually(async {
+                let (fd, _peer) = pair();
+                *kept.borrow_mut() = Some(Rc::clone(&fd));
+                fd.read(&mut [0; 8]).await
+            })
+        });
+        assert!(is_closed(&read.unwrap_err()));
+        assert_eq!(parks.get(), 1);
+    }
+}
