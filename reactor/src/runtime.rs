@@ -25,6 +25,9 @@ pub const TASKS_PER_TURN: u32 = 128;
 /// How late the kernel may end a timed wait, unless [`Builder::timer_slack`] says otherwise.
 pub const TIMER_SLACK: Duration = Duration::from_micros(1);
 
+/// No thread's timer slack.
+const UNKNOWN: u64 = 0;
+
 /// A single-threaded runtime: tasks, timers, descriptors and the loop that drives them.
 ///
 /// It belongs to the thread that built it. Dropping it drops the future of every task that is not
@@ -435,12 +438,18 @@ impl Core {
         if !self.place.fall_asleep() {
             return self.look(Wait::No, wakers);
         }
-        if matches!(wait, Wait::For(_)) && self.threads_slack_ns.get().is_none() {
-            self.set_timer_slack();
-        }
+        let slack = match wait {
+            Wait::For(_) if self.threads_slack_ns.get().is_none() => self.set_timer_slack(),
+            _ => Ok(()),
+        };
         let before = self.measure_time.then(Instant::now);
+        // The logger, to be told below, may wake somebody: no wait that blocks may come between.
+        let wait = if slack.is_ok() { wait } else { Wait::No };
         let result = self.look(wait, wakers);
         self.place.wake_up();
+        if let Err(err) = slack {
+            log::warn!("cannot set the timer slack: {err}");
+        }
         if let Some(before) = before {
             add(&self.netpoll.counters.idle_ns, before.elapsed().as_nanos() as usize);
         }
@@ -461,19 +470,18 @@ impl Core {
     }
 
     #[cold]
-    fn set_timer_slack(&self) {
-        let set = sys::timer_slack_ns().and_then(|old_ns| {
-            self.threads_slack_ns.set(Some(old_ns));
-            sys::set_timer_slack_ns(self.timer_slack_ns)
-        });
-        if let Err(err) = set {
-            log::warn!("cannot set the timer slack: {err}");
-        }
+    fn set_timer_slack(&self) -> io::Result<()> {
+        // It is asked for once, whatever the answer.
+        self.threads_slack_ns.set(Some(UNKNOWN));
+        let old_ns = sys::timer_slack_ns()?;
+        self.threads_slack_ns.set(Some(old_ns));
+        sys::set_timer_slack_ns(self.timer_slack_ns)
     }
 
     /// Gives the thread back as it was.
     fn restore_timer_slack(&self) {
         if let Some(old_ns) = self.threads_slack_ns.take()
+            && old_ns != UNKNOWN
             && let Err(err) = sys::set_timer_slack_ns(old_ns)
         {
             log::warn!("cannot set the timer slack back: {err}");

@@ -195,6 +195,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
 
 /// How much later than asked for the kernel may end this thread's timed waits.
 pub(crate) fn timer_slack_ns() -> io::Result<u64> {
+    scripted("prctl_get")?;
     // SAFETY: takes no pointers; the unused arguments are zero.
     let slack = cvt(unsafe { libc::prctl(libc::PR_GET_TIMERSLACK, 0, 0, 0, 0) })?;
     Ok(slack as u64)

@@ -1,6 +1,7 @@
 //! What the crate does when system calls fail.
 #![deny(unsafe_code)]
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,7 +18,9 @@ use crate::clock::Clock;
 use crate::netpoll::{Alarm, Netpoll};
 use crate::task::RUNTIMES_MAX;
 use crate::waiters::Woken;
-use crate::{Direction, PollFd, Runtime, SignalKind, metrics, signal, spawn, time, yield_now};
+use crate::{
+    Direction, PollFd, Runtime, SignalKind, TASKS_PER_TURN, metrics, signal, spawn, time, yield_now,
+};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     Runtime::new().unwrap().block_on(future)
@@ -329,4 +332,49 @@ fn a_script_answers_only_its_own_call_on_its_own_thread() {
     assert!(super::eventfd().is_err());
     assert!(super::eventfd().is_ok(), "the script is over");
     super::epoll_add(epoll.as_fd(), super::eventfd().unwrap().as_fd(), 0, 0).unwrap();
+}
+
+thread_local! {
+    /// Whom the next message of this thread to the logger wakes.
+    static READER: RefCell<Option<Waker>> = const { RefCell::new(None) };
+}
+
+/// A logger that wakes a task, which reads its messages.
+struct Wakes;
+
+impl log::Log for Wakes {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, _: &log::Record<'_>) {
+        READER.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_timer_slack_that_cannot_be_read_is_asked_for_once_and_its_message_wakes_at_once() {
+    log::set_logger(&Wakes).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let denied = script("prctl_get", &[libc::EINVAL; 10]);
+    Runtime::new().unwrap().block_on(async {
+        let late = spawn(time::sleep(Duration::from_secs(10)));
+        let mut polls = 0;
+        poll_fn(|cx| {
+            READER.set(Some(cx.waker().clone()));
+            polls += 1;
+            if polls > 1 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        for _ in 0..2 * TASKS_PER_TURN {
+            yield_now().await;
+        }
+        assert!(!late.is_finished(), "the message waited for the timer");
+        for _ in 0..3 {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert_eq!(denied.left(), 9);
 }
