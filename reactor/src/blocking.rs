@@ -108,26 +108,25 @@ impl Pool {
         state.queue.push_back(job);
         if state.idle >= state.queue.len() {
             self.shared.work.notify_one();
-        } else if state.threads < self.threads_max && !self.start_thread() {
-            if state.threads == 0 {
-                return Err(state.queue.pop_back().expect("pushed above, under the same lock"));
-            }
         } else if state.threads < self.threads_max {
-            state.threads += 1;
+            return self.start_thread(state);
         }
         Ok(())
     }
 
-    fn start_thread(&self) -> bool {
+    /// Starts a thread for the last job. Gives that back when there is no thread at all.
+    fn start_thread(&self, mut state: MutexGuard<'_, State>) -> Result<(), Job> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("reactor-blocking".into());
-        match thread.spawn(move || shared.work()) {
-            Ok(_) => true,
-            Err(err) => {
-                log::warn!("cannot start a thread for blocking work: {err}");
-                false
-            }
-        }
+        let Err(err) = thread.spawn(move || shared.work()) else {
+            state.threads += 1;
+            return Ok(());
+        };
+        let refused = if state.threads == 0 { state.queue.pop_back() } else { None };
+        // A logger is code of users, and may ask for blocking work itself.
+        drop(state);
+        log::warn!("cannot start a thread for blocking work: {err}");
+        refused.map_or(Ok(()), Err)
     }
 
     /// Whether a job waits or runs.

@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::Once;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
-use reactor::{Runtime, spawn};
+use reactor::{Runtime, spawn, spawn_blocking};
 
 type Action = Rc<dyn Fn(&str)>;
 
@@ -86,6 +88,49 @@ fn a_logger_that_panics_has_no_future_dropped_twice() {
     );
     assert_eq!(drops.get(), 1);
     assert_eq!(err.to_string(), "task panicked: drop of the future");
+}
+
+/// In a process of its own, whose threads ask for a stack that no machine has.
+#[test]
+fn a_logger_that_asks_for_blocking_work_hears_of_threads_that_cannot_be_started() {
+    const NAME: &str =
+        "a_logger_that_asks_for_blocking_work_hears_of_threads_that_cannot_be_started";
+    if std::env::var_os(NAME).is_some() {
+        return without_threads();
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--test-threads=1"])
+        .envs([(NAME, ""), ("RUST_MIN_STACK", "100000000000000")])
+        .spawn()
+        .unwrap();
+    let hung_after = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > hung_after {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert!(status.success(), "{status}");
+}
+
+fn without_threads() {
+    let inner = Rc::new(RefCell::new(Vec::new()));
+    let asked = Rc::clone(&inner);
+    let asks = move |message: &str| {
+        assert!(message.starts_with("cannot start a thread"), "{message}");
+        if asked.borrow().is_empty() {
+            asked.borrow_mut().push(None);
+            let job = spawn_blocking(|| ());
+            asked.borrow_mut().push(Some(job));
+        }
+    };
+    let outer = logging(asks, || virtually(async { spawn_blocking(|| ()).await }));
+    assert!(outer.unwrap_err().is_rejected());
+    let inner = inner.take().into_iter().flatten().next().unwrap();
+    assert!(virtually(inner).unwrap_err().is_rejected());
 }
 
 #[cfg(feature = "trace")]
