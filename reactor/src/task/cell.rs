@@ -170,11 +170,13 @@ pub(crate) fn ignore_panic(f: impl FnOnce()) {
 /// Throws the payload of a panic away. Never panics.
 #[cold]
 pub(crate) fn ignore(payload: Box<dyn Any + Send>) {
-    // The logger is code of users, and so is the drop of the payload. What panics of those carry is
-    // left alone, or there would be no end.
+    // The logger is code of users, and so are the drops of what panics carry. What a panic of such a
+    // drop carries is left alone, or there would be no end.
     let log = || log::error!("ignored a panic: {}", message(&*payload));
-    std::mem::forget(catch_unwind(AssertUnwindSafe(log)));
-    std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    let again = catch_unwind(AssertUnwindSafe(log)).err();
+    for payload in [Some(payload), again].into_iter().flatten() {
+        std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    }
 }
 
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
