@@ -69,7 +69,8 @@ fn echo(stream: TcpStream, shared: Rc<RefCell<Vec<u8>>>) -> impl Future<Output =
             let echo = || echo_what_is_there(&stream, &mut shared.borrow_mut());
             let echoed = match stream.while_ready(Direction::Read, echo).await {
                 Ok(Echoed::End) => return,
-                Ok(Echoed::AllBut(rest)) => stream.write_all(&rest).await,
+                // Rare, and boxed so that the tasks that never come here need not have the room.
+                Ok(Echoed::AllBut(rest)) => Box::pin(stream.write_all(&rest)).await,
                 Ok(Echoed::WholeBuffer) => Ok(()),
                 Err(error) => Err(error),
             };

@@ -311,11 +311,11 @@ impl<N: StreamNetwork> Stream<N> {
     where
         Op: FnMut() -> io::Result<Option<T>>,
     {
-        let name = if direction == Direction::Read { "read" } else { "write" };
         // What `op` says is explained already.
-        let explain = move |err| match OpError::of(&err) {
-            Some(_) => err,
-            None => self.error(name, err),
+        let explain = move |err| match (OpError::of(&err), direction) {
+            (Some(_), _) => err,
+            (None, Direction::Read) => self.error("read", err),
+            (None, Direction::Write) => self.error("write", err),
         };
         Explained { inner: self.fd.while_ready(direction, op), explain }
     }

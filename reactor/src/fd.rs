@@ -4,7 +4,6 @@
 //! deadline, try the system call, and on `EAGAIN` park until an edge, the deadline or the close;
 //! then try again.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -66,8 +65,6 @@ pub struct PollFd {
     fd: FdCell,
     entry: Rc<Entry>,
     netpoll: Rc<Netpoll>,
-    /// Whether a copy of the descriptor is open elsewhere.
-    shared: Cell<bool>,
 }
 
 impl PollFd {
@@ -93,7 +90,7 @@ impl PollFd {
     /// Outside a runtime.
     pub fn from_socket(fd: OwnedFd) -> Self {
         let netpoll = context::with(|core| Rc::clone(&core.netpoll));
-        Self { fd: FdCell::new(fd), entry: Entry::new(), netpoll, shared: Cell::new(false) }
+        Self { fd: FdCell::new(fd), entry: Entry::new(), netpoll }
     }
 
     /// Calls `op` until it is not refused for want of readiness, waiting in between.
@@ -270,7 +267,7 @@ impl PollFd {
     pub fn close(&self) {
         let mut woken = Woken::default();
         if self.entry.desc.close(&mut woken) {
-            if self.shared.get() {
+            if self.entry.desc.is_shared() {
                 self.delete();
             }
             self.netpoll.forget(&self.entry);
@@ -283,7 +280,7 @@ impl PollFd {
     /// process. Close then takes it out of the epoll set, which costs a system call; without, the
     /// kernel would go on to report events of the copy that lead nowhere.
     pub fn mark_shared(&self) {
-        self.shared.set(true);
+        self.entry.desc.set_shared();
     }
 
     /// Whether it was closed.
@@ -372,7 +369,7 @@ impl PollFd {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn park(&self, cx: &mut Context<'_>, dir: Direction, place: &mut u32) -> Poll<io::Result<()>> {
         let (task, home) = (named_by(cx.waker()), self.netpoll.runtime.get());
         if task.map_or(home == NOBODY, |task| task.runtime() != home) {

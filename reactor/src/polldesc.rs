@@ -58,7 +58,7 @@ pub(crate) const POLL_PLACE: u32 = 1;
 pub(crate) struct PollDesc {
     flags: Cell<u16>,
     last_place: Cell<u32>,
-    waiters: [Waiters; 2],
+    waiters: Waiters,
 }
 
 const CLOSING: u16 = 1 << 0;
@@ -66,6 +66,8 @@ const CLOSING: u16 = 1 << 0;
 const NO_SHORT_READS: u16 = 1 << 1;
 /// Epoll reports its edges, so a direction that is not Ready becomes it again.
 const REGISTERED: u16 = 1 << 2;
+/// A copy of the descriptor is open elsewhere.
+const SHARED: u16 = 1 << 3;
 
 /// The flags of reading; those of writing are their neighbours.
 const READY: u16 = 1 << 4;
@@ -97,7 +99,7 @@ impl PollDesc {
         Self {
             flags: Cell::new(Direction::Read.flag(READY) | Direction::Write.flag(READY)),
             last_place: Cell::new(POLL_PLACE),
-            waiters: Default::default(),
+            waiters: Waiters::default(),
         }
     }
 
@@ -132,6 +134,15 @@ impl PollDesc {
         }
     }
 
+    /// The descriptor is open elsewhere too, and its registration outlives the close.
+    pub(crate) fn set_shared(&self) {
+        self.set(SHARED);
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.has(SHARED)
+    }
+
     /// Records an event, and hands those whom it lets run to `woken`.
     #[inline]
     pub(crate) fn event(&self, readiness: Readiness, woken: &mut impl Wakes) {
@@ -158,7 +169,7 @@ impl PollDesc {
     fn unpark_all(&self, dir: Direction, woken: &mut impl Wakes) {
         if self.has(dir.flag(PARKED)) {
             self.clear(dir.flag(PARKED));
-            self.waiters[dir as usize].take(woken);
+            self.waiters.take(dir, woken);
         }
     }
 
@@ -198,7 +209,7 @@ impl PollDesc {
                 debug_assert_eq!(self.look(dir), Found::Idle);
                 let waker = waker.clone();
                 self.set(dir.flag(PARKED));
-                self.waiters[dir as usize].park_among_others(place, waker);
+                self.waiters.park_among_others(dir, place, waker);
             }
         }
     }
@@ -207,19 +218,19 @@ impl PollDesc {
     #[inline]
     pub(crate) fn park_task(&self, dir: Direction, place: u32, task: TaskId) {
         debug_assert_eq!(self.look(dir), Found::Idle);
-        let (waiters, parked) = (&self.waiters[dir as usize], dir.flag(PARKED));
+        let parked = dir.flag(PARKED);
         if self.has(parked) {
-            waiters.park(place, task);
+            self.waiters.park(dir, place, task);
         } else {
             self.set(parked);
-            waiters.park_first(place, task);
+            self.waiters.park_first(dir, place, task);
         }
     }
 
     /// Leaves a parking place: a future was dropped while it waited.
     #[inline]
     pub(crate) fn unpark(&self, dir: Direction, place: u32) {
-        self.waiters[dir as usize].remove(place);
+        self.waiters.remove(dir, place);
     }
 
     /// The deadline of a direction has passed.

@@ -1,28 +1,33 @@
-//! Those who wait for one direction of a descriptor, and those who are to be woken.
+//! Those who wait for a descriptor, and those who are to be woken.
 
 use std::cell::Cell;
 use std::task::Waker;
 
+use crate::polldesc::Direction;
 use crate::task::{self, TaskId, ignore_panic};
 
 /// Those who wait, each in a place of its own.
 ///
-/// Nearly always there is one, and it is a task of ours, whose waker is but a name: then parking is
-/// two stores. All others stand in a list: second waiters, and wakers that are somebody else's code
-/// (a `FuturesUnordered`, say). Cloning or dropping one of those may call back into this very
-/// descriptor, so each function leaves the cells in order before it lets go of a waker.
-#[derive(Default)]
+/// Nearly always there is one in a direction, and it is a task of ours, whose waker is but a name: then
+/// parking is two stores. All others stand in a list: where there are several, and wakers that are
+/// somebody else's code (a `FuturesUnordered`, say). Cloning or dropping one of those may call back into
+/// this very descriptor, so each function leaves the cells in order before it lets go of a waker.
 pub(crate) struct Waiters {
-    task: Cell<Option<TaskId>>,
-    /// Where `task` parks.
-    place: Cell<u32>,
-    /// Whether `others` has anyone.
-    crowded: Cell<bool>,
+    /// Who waits alone.
+    tasks: [Cell<Option<TaskId>>; 2],
+    /// Where it parks; [`CROWDED`] when the direction's waiters stand in the list.
+    places: [Cell<u32>; 2],
     #[expect(clippy::box_collection, reason = "8 bytes in every descriptor instead of 24")]
     others: Cell<Option<Box<Vec<Waiter>>>>,
 }
 
+/// No place. Nobody waits alone then.
+const CROWDED: u32 = 0;
+/// Any place, where nobody parks.
+const NOWHERE: u32 = 1;
+
 struct Waiter {
+    dir: Direction,
     place: u32,
     waker: Waker,
 }
@@ -40,85 +45,112 @@ pub(crate) struct Woken {
     pub(crate) wakers: Vec<Waker>,
 }
 
+impl Default for Waiters {
+    fn default() -> Self {
+        let places = [Cell::new(NOWHERE), Cell::new(NOWHERE)];
+        Self { tasks: Default::default(), places, others: Cell::default() }
+    }
+}
+
 impl Waiters {
     /// Parks a task where nobody is parked.
     #[inline]
-    pub(crate) fn park_first(&self, place: u32, task: TaskId) {
-        debug_assert!(self.task.get().is_none() && !self.crowded.get());
-        self.task.set(Some(task));
-        self.place.set(place);
+    pub(crate) fn park_first(&self, dir: Direction, place: u32, task: TaskId) {
+        debug_assert!(self.is_free(dir));
+        self.tasks[dir as usize].set(Some(task));
+        self.places[dir as usize].set(place);
     }
 
     /// Parks a task in `place`, in the stead of who is there.
-    pub(crate) fn park(&self, place: u32, task: TaskId) {
-        if !self.crowded.get() && (self.task.get().is_none() || self.place.get() == place) {
-            self.task.set(Some(task));
-            self.place.set(place);
+    pub(crate) fn park(&self, dir: Direction, place: u32, task: TaskId) {
+        if self.is_free(dir) || self.is_alone_in(dir, place) {
+            self.tasks[dir as usize].set(Some(task));
+            self.places[dir as usize].set(place);
         } else {
-            self.park_among_others(place, Waker::clone(&task::waker(task)));
+            self.park_among_others(dir, place, Waker::clone(&task::waker(task)));
         }
+    }
+
+    #[inline]
+    fn is_free(&self, dir: Direction) -> bool {
+        self.tasks[dir as usize].get().is_none() && !self.is_crowded(dir)
+    }
+
+    #[inline]
+    fn is_crowded(&self, dir: Direction) -> bool {
+        self.places[dir as usize].get() == CROWDED
+    }
+
+    #[inline]
+    fn is_alone_in(&self, dir: Direction, place: u32) -> bool {
+        self.tasks[dir as usize].get().is_some() && self.places[dir as usize].get() == place
     }
 
     /// Parks anyone in `place`, in the stead of who is there.
     #[cold]
-    pub(crate) fn park_among_others(&self, place: u32, waker: Waker) {
-        if self.task.get().is_some() && self.place.get() == place {
-            self.task.set(None);
-        }
-        let waiter = Waiter { place, waker };
+    pub(crate) fn park_among_others(&self, dir: Direction, place: u32, waker: Waker) {
         let mut others = self.others.take().unwrap_or_default();
-        let replaced = match others.iter_mut().find(|other| other.place == place) {
+        let alone_at = self.places[dir as usize].replace(CROWDED);
+        if let Some(task) = self.tasks[dir as usize].take() {
+            let waker = Waker::clone(&task::waker(task));
+            others.push(Waiter { dir, place: alone_at, waker });
+        }
+        let waiter = Waiter { dir, place, waker };
+        let replaced = match others.iter_mut().find(|other| other.is_in(dir, place)) {
             Some(other) => Some(std::mem::replace(other, waiter)),
             None => {
                 others.push(waiter);
                 None
             }
         };
-        self.put_back(others);
+        self.others.set(Some(others));
         drop(replaced);
     }
 
     /// Leaves a place.
     #[inline]
-    pub(crate) fn remove(&self, place: u32) {
-        if self.task.get().is_some() && self.place.get() == place {
-            self.task.set(None);
-        } else if self.crowded.get() {
-            self.remove_from_others(place);
+    pub(crate) fn remove(&self, dir: Direction, place: u32) {
+        if self.is_alone_in(dir, place) {
+            self.tasks[dir as usize].set(None);
+        } else if self.is_crowded(dir) {
+            self.remove_from_others(dir, place);
         }
     }
 
     #[cold]
-    fn remove_from_others(&self, place: u32) {
+    fn remove_from_others(&self, dir: Direction, place: u32) {
         let mut others = self.others.take().unwrap_or_default();
-        let at = others.iter().position(|other| other.place == place);
+        let at = others.iter().position(|other| other.is_in(dir, place));
         let removed = at.map(|at| others.swap_remove(at));
-        self.put_back(others);
-        drop(removed);
-    }
-
-    #[expect(clippy::box_collection, reason = "see the field")]
-    fn put_back(&self, others: Box<Vec<Waiter>>) {
-        self.crowded.set(!others.is_empty());
+        if others.iter().all(|other| other.dir != dir) {
+            self.places[dir as usize].set(NOWHERE);
+        }
         self.others.set((!others.is_empty()).then_some(others));
+        drop(removed);
     }
 
     /// Hands everyone to `woken`.
     #[inline]
-    pub(crate) fn take(&self, woken: &mut impl Wakes) {
-        if let Some(id) = self.task.take() {
+    pub(crate) fn take(&self, dir: Direction, woken: &mut impl Wakes) {
+        if let Some(id) = self.tasks[dir as usize].take() {
             woken.task(id);
-        }
-        if self.crowded.get() {
-            self.take_others(woken.wakers());
+        } else if self.is_crowded(dir) {
+            self.take_others(dir, woken.wakers());
         }
     }
 
     #[cold]
-    fn take_others(&self, woken: &mut Vec<Waker>) {
-        self.crowded.set(false);
-        let others = self.others.take().unwrap_or_default();
-        woken.extend(others.into_iter().map(|other| other.waker));
+    fn take_others(&self, dir: Direction, woken: &mut Vec<Waker>) {
+        self.places[dir as usize].set(NOWHERE);
+        let mut others = self.others.take().unwrap_or_default();
+        woken.extend(others.extract_if(.., |other| other.dir == dir).map(|other| other.waker));
+        self.others.set((!others.is_empty()).then_some(others));
+    }
+}
+
+impl Waiter {
+    fn is_in(&self, dir: Direction, place: u32) -> bool {
+        self.dir == dir && self.place == place
     }
 }
 
