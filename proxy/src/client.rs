@@ -11,10 +11,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use net::TcpStream;
 
-use crate::codec::bolt::{self, BOLT, TooLong};
-use crate::codec::{Frame, Kind};
+use crate::codec::bolt::{self, TooLong};
+use crate::codec::{Frame, Kind, Protocol};
 use crate::conn::{CloseReason, Conn};
-use crate::ids::{Ended, IdTable};
+use crate::ids::{Ended, IdTable, IdWidth};
 use crate::inbox::{Inbox, Payload, Verdict};
 use crate::limits::Limits;
 use crate::worker::Worker;
@@ -155,11 +155,11 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> io::Result<Client> {
         let stream = TcpStream::connect(address).await?;
         let worker = Rc::new(Worker::new(Limits::default()));
-        let conn = Conn::new(worker, &BOLT);
+        let conn = Conn::new(worker, Protocol::Bolt);
         conn.open(stream);
         let shared = Rc::new(Shared {
             conn,
-            waiting: RefCell::new(IdTable::new(crate::ids::IN_FLIGHT_MAX)),
+            waiting: RefCell::new(IdTable::new(crate::ids::IN_FLIGHT_MAX, IdWidth::Bits31)),
             ended: RefCell::default(),
             unused: Default::default(),
         });
@@ -224,7 +224,7 @@ impl Drop for Inner {
 /// A call's entry in the table, gone with the call.
 struct Place<'a> {
     shared: &'a Shared,
-    id: u32,
+    id: u64,
 }
 
 impl Place<'_> {
@@ -255,9 +255,9 @@ impl Drop for Place<'_> {
 }
 
 impl Shared {
-    fn send(&self, id: u32, call: &Call<'_>, oneway: bool) -> Result<(), CallError> {
+    fn send(&self, id: u64, call: &Call<'_>, oneway: bool) -> Result<(), CallError> {
         let request = bolt::Request {
-            id,
+            id: id as u32,
             oneway,
             timeout_ms: call.timeout_ms,
             class: call.class,
@@ -282,7 +282,7 @@ impl Shared {
 
     fn answered(&self, frame: &Frame, bytes: &[u8]) {
         let mut waiting = self.waiting.borrow_mut();
-        let Some(slot) = waiting.get_mut(frame.origin.id as u32) else { return };
+        let Some(slot) = waiting.get_mut(frame.origin.id) else { return };
         let answer = Answer { frame: *frame, bytes: Bytes::copy_from_slice(bytes) };
         let before = std::mem::replace(slot, Slot::Answered(answer));
         drop(waiting);

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::codec::Codec;
+use crate::codec::Protocol;
 use crate::config;
 use crate::pool::{Candidate, Host, best_in_turn};
 use crate::worker::Worker;
@@ -17,12 +17,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(
-        config: &config::Cluster,
-        worker: &Rc<Worker>,
-        codec: &'static dyn Codec,
-    ) -> Self {
-        let hosts = config.hosts.iter().map(|&address| Host::new(address, config, worker, codec));
+    pub(crate) fn new(config: &config::Cluster, worker: &Rc<Worker>) -> Self {
+        let hosts = config.hosts.iter().map(|&address| Host::new(address, config, worker));
         Cluster { name: config.name.clone(), hosts: hosts.collect(), next: Cell::new(0) }
     }
 
@@ -33,8 +29,15 @@ impl Cluster {
     /// The first host, in turn, that takes the request, or else what is best of the others. A host
     /// that failed before and is being tried again comes last, so that requests do not wait for it
     /// while another host lives.
-    pub(crate) fn pick(&self, now: Instant) -> Candidate {
-        best_in_turn(self.turn(), self.hosts.len(), |host| self.hosts[host].candidate(now))
+    pub(crate) fn pick(&self, protocol: Protocol, now: Instant) -> Candidate {
+        let candidate = |host: usize| self.hosts[host].candidate(protocol, now);
+        best_in_turn(self.turn(), self.hosts.len(), candidate)
+    }
+
+    /// Every host once, the next in turn first.
+    pub(crate) fn hosts_in_turn(&self) -> impl Iterator<Item = &Rc<Host>> {
+        let (before, from) = self.hosts.split_at(self.turn().min(self.hosts.len()));
+        from.iter().chain(before)
     }
 
     fn turn(&self) -> usize {

@@ -11,7 +11,7 @@ use crate::codec::{CodecError, Kind};
 /// One such frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Complaint {
-    /// A request whose header map cannot be read.
+    /// A request that a route asks about, and that cannot be read.
     BadHeader(CodecError),
     /// A frame that only the other side may send.
     Misplaced(Kind),
@@ -35,7 +35,7 @@ impl Complaint {
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Complaint::BadHeader(error) => write!(f, "request answered with status 9: {error}"),
+            Complaint::BadHeader(error) => write!(f, "request answered with an error: {error}"),
             Complaint::Misplaced(kind) => write!(f, "unexpected frame of kind {kind:?} refused"),
             Complaint::Duplicate { id } => {
                 write!(f, "answer dropped: the request of id {id:#x} has had its answer")

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use net::TcpStream;
 
-use crate::codec::{Codec, CodecError, Frame, LocalReply, Origin};
+use crate::codec::{Codec, CodecError, Frame, LocalReply, Origin, Protocol};
 use crate::inbox::{Inbox, Payload, Verdict};
 use crate::limits::READS_PER_TURN_MAX;
 use crate::outbox::{Outbox, WRITE_PIECES_MAX};
@@ -60,7 +60,7 @@ impl fmt::Display for CloseReason {
 /// See the module's page.
 pub(crate) struct Conn {
     worker: Rc<Worker>,
-    codec: &'static dyn Codec,
+    protocol: Protocol,
     /// Empty while it is being connected.
     stream: OnceCell<TcpStream>,
     outbox: RefCell<Outbox>,
@@ -72,10 +72,10 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(worker: Rc<Worker>, codec: &'static dyn Codec) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>, protocol: Protocol) -> Self {
         Conn {
             worker,
-            codec,
+            protocol,
             stream: OnceCell::new(),
             outbox: RefCell::default(),
             waker: RefCell::default(),
@@ -128,19 +128,19 @@ impl Conn {
         self.outbox.borrow_mut().extend(bytes, &self.worker.buffers);
     }
 
-    /// Queues an answer of the proxy's own.
-    pub(crate) fn queue_reply(&self, origin: Origin, reply: LocalReply) {
-        self.queue_built(|codec, out| codec.local_reply(origin, reply, out));
+    /// Queues an answer of the proxy's own; see [`Codec::local_reply`].
+    pub(crate) fn queue_reply(&self, origin: Origin, repeated: &[u8], reply: LocalReply) {
+        self.queue_built(|out| self.protocol.local_reply(origin, repeated, reply, out));
     }
 
     /// Queues the acknowledgement of a heartbeat.
     pub(crate) fn queue_ack(&self, origin: Origin) {
-        self.queue_built(|codec, out| codec.heartbeat_ack(origin, out));
+        self.queue_built(|out| self.protocol.heartbeat_ack(origin, out));
     }
 
-    fn queue_built(&self, build: impl FnOnce(&dyn Codec, &mut Vec<u8>)) {
+    fn queue_built(&self, build: impl FnOnce(&mut Vec<u8>)) {
         let mut out = self.worker.buffers.take();
-        build(self.codec, &mut out);
+        build(&mut out);
         self.queue_copy(&out);
         self.worker.buffers.give(out);
     }
@@ -186,7 +186,7 @@ impl Conn {
         let Some(stream) = self.stream.get() else { return Poll::Pending };
         let limits = self.worker.limits.frame();
         if inbox.is_stalled() {
-            if let Err(error) = inbox.resume(self.codec, &limits, &mut on_frame) {
+            if let Err(error) = inbox.resume(&self.protocol, &limits, &mut on_frame) {
                 return Poll::Ready(CloseReason::Undecodable(error));
             }
             if inbox.is_stalled() {
@@ -198,7 +198,7 @@ impl Conn {
             let step = stream.poll_read(cx, scratch.read_area()).map(|read| match read {
                 Ok(0) => Err(end_of_stream(inbox)),
                 Ok(n) => inbox
-                    .receive(self.codec, &limits, &mut scratch, n, &mut on_frame)
+                    .receive(&self.protocol, &limits, &mut scratch, n, &mut on_frame)
                     .map_err(CloseReason::Undecodable),
                 Err(error) => Err(CloseReason::Io(error)),
             });

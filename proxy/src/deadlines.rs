@@ -22,7 +22,7 @@ const SLACK: usize = 64;
 /// The deadlines of ids. Which ids are still alive the caller knows, and says when asked.
 #[derive(Debug, Default)]
 pub struct Deadlines {
-    heap: BinaryHeap<Reverse<(Instant, u32)>>,
+    heap: BinaryHeap<Reverse<(Instant, u64)>>,
 }
 
 impl Deadlines {
@@ -36,9 +36,9 @@ impl Deadlines {
     pub fn add(
         &mut self,
         at: Instant,
-        id: u32,
+        id: u64,
         waiting: usize,
-        mut is_alive: impl FnMut(u32) -> bool,
+        mut is_alive: impl FnMut(u64) -> bool,
     ) {
         self.heap.push(Reverse((at, id)));
         if self.heap.len() > 2 * waiting + SLACK {
@@ -47,7 +47,7 @@ impl Deadlines {
     }
 
     /// The next deadline of an id that is alive.
-    pub fn next(&mut self, mut is_alive: impl FnMut(u32) -> bool) -> Option<Instant> {
+    pub fn next(&mut self, mut is_alive: impl FnMut(u64) -> bool) -> Option<Instant> {
         loop {
             let Reverse((at, id)) = *self.heap.peek()?;
             if is_alive(id) {
@@ -58,7 +58,7 @@ impl Deadlines {
     }
 
     /// Takes out one id whose deadline is not after `now`, the earliest first, alive or not.
-    pub fn pop_expired(&mut self, now: Instant) -> Option<u32> {
+    pub fn pop_expired(&mut self, now: Instant) -> Option<u64> {
         let Reverse((at, id)) = *self.heap.peek()?;
         if at > now {
             return None;
@@ -106,9 +106,9 @@ mod tests {
     fn answered_requests_do_not_pile_up() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new();
-        for id in 0..100_000u32 {
+        for id in 0..100_000u64 {
             // One request in flight at a time; all before it are answered.
-            deadlines.add(ms(start, u64::from(id)), id, 1, |alive| alive == id);
+            deadlines.add(ms(start, id), id, 1, |alive| alive == id);
             assert!(deadlines.nodes() <= 2 + SLACK);
         }
         assert_eq!(deadlines.next(|_| false), None);
@@ -119,15 +119,15 @@ mod tests {
     fn throwing_out_the_dead_keeps_the_living() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new();
-        let is_alive = |id: u32| id < 8 || id == 999;
-        for id in 0..1_000u32 {
-            deadlines.add(ms(start, u64::from(1_000 - id)), id, 9, is_alive);
+        let is_alive = |id: u64| id < 8 || id == 999;
+        for id in 0..1_000u64 {
+            deadlines.add(ms(start, 1_000 - id), id, 9, is_alive);
         }
         let mut seen = Vec::new();
         while let Some(id) = deadlines.pop_expired(ms(start, 2_000)) {
             seen.push(id);
         }
-        let living: Vec<u32> = seen.into_iter().filter(|&id| is_alive(id)).collect();
+        let living: Vec<u64> = seen.into_iter().filter(|&id| is_alive(id)).collect();
         assert_eq!(living, [999, 7, 6, 5, 4, 3, 2, 1, 0]);
     }
 }

@@ -25,7 +25,7 @@ use reactor::time;
 use slab::Slab;
 
 use crate::cluster::Cluster;
-use crate::codec::{Codec, Frame, Kind, LocalReply, Origin};
+use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::inbox::{Inbox, Payload, Verdict};
@@ -36,12 +36,12 @@ use crate::upstream::{Call, Upstream};
 use crate::worker::Worker;
 
 /// The requests in flight of one client: where each waits, and under which id.
-type Flights = Slab<(Rc<Upstream>, u32)>;
+type Flights = Slab<(Rc<Upstream>, u64)>;
 
 /// See the module's page.
 pub(crate) struct Downstream {
     worker: Rc<Worker>,
-    codec: &'static dyn Codec,
+    protocol: Protocol,
     router: Rc<Router>,
     peer: SocketAddr,
     conn: Conn,
@@ -59,18 +59,16 @@ pub(crate) struct Downstream {
 impl Downstream {
     pub(crate) fn new(
         worker: Rc<Worker>,
-        codec: &'static dyn Codec,
+        protocol: Protocol,
         router: Rc<Router>,
         stream: TcpStream,
         peer: SocketAddr,
     ) -> Rc<Self> {
-        worker.stats.downstream_accepted.up();
-        worker.stats.downstream_connections.up();
-        let conn = Conn::new(Rc::clone(&worker), codec);
+        let conn = Conn::new(Rc::clone(&worker), protocol);
         conn.open(stream);
         Rc::new(Downstream {
             worker,
-            codec,
+            protocol,
             router,
             peer,
             conn,
@@ -92,18 +90,23 @@ impl Downstream {
     pub(crate) fn deliver(&self, flight: usize, origin: Origin, payload: &mut Payload<'_>) {
         self.flights.borrow_mut().remove(flight);
         if self.has_room() {
-            self.codec.set_id(payload.bytes_mut(), origin.id);
+            self.protocol.set_id(payload.bytes_mut(), origin.id);
             self.conn.queue(payload);
         }
         self.conn.wake();
     }
 
-    /// Ends a request in flight with an answer of the proxy's own.
-    pub(crate) fn finish(&self, flight: usize, origin: Origin, why: LocalReply) {
+    /// Ends a request in flight with an answer of the proxy's own. The task is not woken: see
+    /// [`wake`](Self::wake).
+    pub(crate) fn finish(&self, flight: usize, origin: Origin, repeated: &[u8], why: LocalReply) {
         self.flights.borrow_mut().remove(flight);
         if self.has_room() {
-            self.conn.queue_reply(origin, why);
+            self.conn.queue_reply(origin, repeated, why);
         }
+    }
+
+    /// Makes the task run after those that are ready now.
+    pub(crate) fn wake(&self) {
         self.conn.wake();
     }
 
@@ -160,6 +163,7 @@ impl Downstream {
                 stats.heartbeats.up();
                 self.conn.queue_ack(frame.origin);
             }
+            Kind::Notice => stats.notices.up(),
             Kind::Response | Kind::HeartbeatAck | Kind::GoAway => {
                 stats.unexpected_frames.up();
                 self.complain(Complaint::Misplaced(frame.kind));
@@ -175,7 +179,9 @@ impl Downstream {
         now: Instant,
     ) -> Verdict {
         let oneway = frame.kind == Kind::Oneway;
-        let mut call = Call { stream: Stream::new(oneway), origin: frame.origin, deadline: now };
+        let repeated = self.protocol.repeated(frame);
+        let stream = Stream::new(oneway);
+        let mut call = Call { stream, origin: frame.origin, repeated, deadline: now };
         let mut upstream = None;
         let action = match self.match_route(frame, payload) {
             Err(why) => call.stream.on(Event::Refused(why)),
@@ -183,7 +189,7 @@ impl Downstream {
                 call.deadline += timeout;
                 call.stream.on(Event::RouteFound);
                 let event;
-                (event, upstream) = choose_host(cluster, now);
+                (event, upstream) = choose_host(cluster, self.protocol, now);
                 call.stream.on(event)
             }
         };
@@ -195,7 +201,9 @@ impl Downstream {
             }
             (Action::SendAndWait, Some(upstream)) => upstream.send(call, self, payload),
             (Action::SendAndForget, Some(upstream)) => upstream.send_oneway(payload),
-            (Action::Reply(why), _) => self.refuse(call.origin, why),
+            (Action::Reply(why), _) => {
+                self.refuse(call.origin, &payload.bytes()[repeated.range()], why);
+            }
             _ => self.worker.stats.oneways_dropped.up(),
         }
         let stats = &self.worker.stats;
@@ -212,7 +220,7 @@ impl Downstream {
         frame: &Frame,
         payload: &Payload<'_>,
     ) -> Result<(&Cluster, Duration), LocalReply> {
-        let found = self.router.find(self.codec, frame, payload.bytes()).map_err(|error| {
+        let found = self.router.find(&self.protocol, frame, payload.bytes()).map_err(|error| {
             self.complain(Complaint::BadHeader(error));
             LocalReply::BadHeader
         })?;
@@ -225,7 +233,7 @@ impl Downstream {
         self.complaints.say(format_args!("client {}", self.peer), complaint);
     }
 
-    fn refuse(&self, origin: Origin, why: LocalReply) {
+    fn refuse(&self, origin: Origin, repeated: &[u8], why: LocalReply) {
         let stats = &self.worker.stats;
         match why {
             LocalReply::NoRoute => stats.no_route.up(),
@@ -233,7 +241,7 @@ impl Downstream {
             LocalReply::BadHeader => stats.bad_header.up(),
             _ => stats.no_upstream.up(),
         }
-        self.conn.queue_reply(origin, why);
+        self.conn.queue_reply(origin, repeated, why);
     }
 
     fn poll(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
@@ -275,8 +283,6 @@ impl Downstream {
         if self.closed.replace(true) {
             return;
         }
-        let stats = &self.worker.stats;
-        stats.downstream_connections.down();
         self.conn.close();
         if let Some(upstream) = self.parked_at.take() {
             upstream.unpark(self);
@@ -307,8 +313,12 @@ impl Downstream {
     }
 }
 
-fn choose_host(cluster: &Cluster, now: Instant) -> (Event, Option<Rc<Upstream>>) {
-    match cluster.pick(now) {
+fn choose_host(
+    cluster: &Cluster,
+    protocol: Protocol,
+    now: Instant,
+) -> (Event, Option<Rc<Upstream>>) {
+    match cluster.pick(protocol, now) {
         Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
             (Event::HostChosen, Some(upstream))
         }
@@ -318,11 +328,10 @@ fn choose_host(cluster: &Cluster, now: Instant) -> (Event, Option<Rc<Upstream>>)
     }
 }
 
-/// The task of one client's connection.
-pub(crate) async fn run(downstream: Rc<Downstream>) {
+/// The task of one client's connection, of which `inbox` may have something already.
+pub(crate) async fn run(downstream: Rc<Downstream>, mut inbox: Inbox) {
     // Closes it also when the task is aborted or panics.
     let guard = Guard(downstream);
-    let mut inbox = Inbox::new();
     let reason = poll_fn(|cx| guard.0.poll(cx, &mut inbox)).await;
     guard.0.close(&reason);
 }

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use net::{TcpListener, TcpStream};
 use reactor::JoinHandle;
 
-use crate::codec::bolt::{self, BOLT, status};
-use crate::codec::{Frame, Kind};
+use crate::codec::bolt::{self, status};
+use crate::codec::{Frame, Kind, Protocol};
 use crate::conn::{CloseReason, Conn};
 use crate::inbox::{Inbox, Payload, Verdict};
 use crate::limits::Limits;
@@ -88,7 +88,7 @@ struct Echo {
 
 impl Echo {
     fn new(stream: TcpStream, worker: &Rc<Worker>, answered: Rc<Cell<u64>>) -> Self {
-        let conn = Conn::new(Rc::clone(worker), &BOLT);
+        let conn = Conn::new(Rc::clone(worker), Protocol::Bolt);
         conn.open(stream);
         Echo { conn, limits: worker.limits, answered }
     }
@@ -156,7 +156,7 @@ impl Echo {
                 self.answered.set(self.answered.get() + 1);
             }
             Kind::Heartbeat => self.conn.queue_ack(frame.origin),
-            Kind::Oneway | Kind::Response | Kind::HeartbeatAck | Kind::GoAway => {}
+            _ => {}
         }
         Verdict::Taken
     }

@@ -3,39 +3,63 @@
 //! An id on the wire is a key into a table and a proof of identity at once:
 //!
 //! ```text
-//!  31 30              14 13             0
-//! +--+------------------+----------------+
-//! | 0|    generation    |     index      |
-//! +--+------------------+----------------+
+//!  63       46 45            31 30              14 13             0
+//! +-----------+----------------+------------------+----------------+
+//! |     0     |           generation              |     index      |
+//! +-----------+----------------+------------------+----------------+
+//!                              |  31 bits in protocols of 32-bit ids |
 //! ```
 //!
 //! *Index* (14 bits) is the slot where the request waits, so an answer finds it without hashing.
-//! *Generation* (17 bits, 1 to 131,071, never 0) is counted up whenever the slot is given back, so
-//! an answer that comes too late finds another generation and is known for what it is. The top bit
-//! stays 0 for peers that read the id as signed, and no id is 0 for peers that take 0 as "none".
+//! *Generation* (17 bits, 1 to 131,071, in protocols whose ids have 32 bits; 32 bits in those whose
+//! ids have 64; never 0) is counted up whenever the slot is given back, so an answer that comes too
+//! late finds another generation and is known for what it is. The top bit stays 0 for peers that
+//! read the id as signed, all others from bit 46 for peers that read it as a double, and no id is 0
+//! for peers that take 0 as "none".
 //!
 //! Free slots are handed out first in, first out, and none is used a second time before there are
 //! [`SLOTS_MIN`]: a slot rests as long as possible. A late answer could be mistaken for a fresh one
 //! only if its slot had been used exactly 131,071 times in between, which takes at least 33 million
-//! requests on that one connection.
+//! requests on that one connection; 10^12 of them where ids have 64 bits.
 //!
 //! Rejected: a counter and a hash map, as MOSN has it. It costs a hash per answer, and at the wrap
 //! it must look for ids that are still in use; here a slot in use cannot be handed out at all.
 
 /// Bits of an id that hold the slot's index.
 pub const INDEX_BITS: u32 = 14;
-/// Bits of an id that hold the slot's generation.
-pub const GENERATION_BITS: u32 = 17;
 /// Most requests that one connection can have in flight: the number of indices.
 pub const IN_FLIGHT_MAX: usize = 1 << INDEX_BITS;
 
 /// Slots that exist before the first one is used again (fewer when the table's limit is lower).
 pub const SLOTS_MIN: usize = 256;
 
-const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
-const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 /// End of the list of free slots.
 const NONE: u32 = u32::MAX;
+
+/// How many bits of an id come back from a peer as they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdWidth {
+    /// 32, the top one of which some read as a sign.
+    Bits31,
+    /// 64, of which some keep no more than a double does.
+    Bits46,
+}
+
+impl IdWidth {
+    /// The highest generation; the one after it is 1.
+    pub const fn generation_max(self) -> u32 {
+        match self {
+            IdWidth::Bits31 => (1 << (31 - INDEX_BITS)) - 1,
+            IdWidth::Bits46 => u32::MAX,
+        }
+    }
+}
+
+/// The index part of an id: below [`IN_FLIGHT_MAX`], and no two entries in a table share it.
+pub fn index(id: u64) -> usize {
+    (id & INDEX_MASK) as usize
+}
 
 /// How an entry left the table. Kept in its slot until the next use, to tell a duplicate answer
 /// from a late one.
@@ -69,6 +93,7 @@ pub struct IdTable<T> {
     free_last: u32,
     len: usize,
     in_flight_max: usize,
+    generation_max: u32,
 }
 
 #[derive(Debug)]
@@ -87,16 +112,23 @@ enum State<T> {
 }
 
 impl<T> IdTable<T> {
-    /// An empty table for at most `in_flight_max` entries.
+    /// An empty table for at most `in_flight_max` entries, whose ids have this width.
     ///
     /// # Panics
     /// When `in_flight_max` is 0 or above [`IN_FLIGHT_MAX`].
-    pub fn new(in_flight_max: usize) -> Self {
+    pub fn new(in_flight_max: usize, width: IdWidth) -> Self {
         assert!(
             (1..=IN_FLIGHT_MAX).contains(&in_flight_max),
             "in_flight_max {in_flight_max} is not within 1..={IN_FLIGHT_MAX}"
         );
-        IdTable { slots: Vec::new(), free_first: NONE, free_last: NONE, len: 0, in_flight_max }
+        IdTable {
+            slots: Vec::new(),
+            free_first: NONE,
+            free_last: NONE,
+            len: 0,
+            in_flight_max,
+            generation_max: width.generation_max(),
+        }
     }
 
     /// Number of entries.
@@ -118,7 +150,7 @@ impl<T> IdTable<T> {
     ///
     /// # Errors
     /// The table is full; the entry comes back.
-    pub fn insert(&mut self, entry: T) -> Result<u32, T> {
+    pub fn insert(&mut self, entry: T) -> Result<u64, T> {
         if self.is_full() {
             return Err(entry);
         }
@@ -126,27 +158,27 @@ impl<T> IdTable<T> {
         let slot = &mut self.slots[index as usize];
         slot.state = State::Taken(entry);
         self.len += 1;
-        Ok(slot.generation << INDEX_BITS | index)
+        Ok(id_of(slot.generation, index))
     }
 
     /// An id that no entry has, none had lately, and none will have soon: for a frame that must not
     /// be answered. An answer to it is [`Stale::Late`].
-    pub fn unused_id(&mut self) -> u32 {
+    pub fn unused_id(&mut self) -> u64 {
         if self.is_full() {
             // Generation 0: belongs to nobody, ever.
             return 0;
         }
         let index = self.take_free();
         let slot = &mut self.slots[index as usize];
-        let id = slot.generation << INDEX_BITS | index;
-        slot.generation = next_generation(slot.generation);
+        let id = id_of(slot.generation, index);
+        slot.generation = next_generation(slot.generation, self.generation_max);
         slot.ended = Ended::GivenUp;
         self.append_free(index);
         id
     }
 
     /// The entry under `id`.
-    pub fn get(&self, id: u32) -> Option<&T> {
+    pub fn get(&self, id: u64) -> Option<&T> {
         match self.slot(id).map(|slot| &slot.state) {
             Some(State::Taken(entry)) => Some(entry),
             _ => None,
@@ -154,10 +186,10 @@ impl<T> IdTable<T> {
     }
 
     /// The entry under `id`, to change it.
-    pub fn get_mut(&mut self, id: u32) -> Option<&mut T> {
-        let slot = self.slots.get_mut((id & INDEX_MASK) as usize)?;
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut T> {
+        let slot = self.slots.get_mut(index(id))?;
         match &mut slot.state {
-            State::Taken(entry) if slot.generation == id >> INDEX_BITS => Some(entry),
+            State::Taken(entry) if u64::from(slot.generation) == id >> INDEX_BITS => Some(entry),
             _ => None,
         }
     }
@@ -174,34 +206,36 @@ impl<T> IdTable<T> {
     ///
     /// # Errors
     /// Nothing waits under `id`; the error says what is known about it.
-    pub fn remove(&mut self, id: u32, ended: Ended) -> Result<T, Stale> {
+    pub fn remove(&mut self, id: u64, ended: Ended) -> Result<T, Stale> {
         if self.get(id).is_none() {
             return Err(self.stale(id));
         }
-        Ok(self.release(id & INDEX_MASK, ended).expect("an entry was found under this id"))
+        Ok(self.release(index(id) as u32, ended).expect("an entry was found under this id"))
     }
 
-    /// Takes every entry out, in the order of the slots.
-    pub fn drain(&mut self, mut each: impl FnMut(T)) {
+    /// Takes every entry out, in the order of the slots; each with the id it had.
+    pub fn drain(&mut self, mut each: impl FnMut(u64, T)) {
         for index in 0..self.slots.len() as u32 {
+            let id = id_of(self.slots[index as usize].generation, index);
             if let Some(entry) = self.release(index, Ended::GivenUp) {
-                each(entry);
+                each(id, entry);
             }
         }
     }
 
-    fn slot(&self, id: u32) -> Option<&Slot<T>> {
-        let slot = self.slots.get((id & INDEX_MASK) as usize)?;
-        (slot.generation == id >> INDEX_BITS).then_some(slot)
+    fn slot(&self, id: u64) -> Option<&Slot<T>> {
+        let slot = self.slots.get(index(id))?;
+        (u64::from(slot.generation) == id >> INDEX_BITS).then_some(slot)
     }
 
-    fn stale(&self, id: u32) -> Stale {
-        let generation = id >> INDEX_BITS;
-        let Some(slot) = self.slots.get((id & INDEX_MASK) as usize) else { return Stale::Unknown };
-        if generation == 0 || generation > GENERATION_MASK {
+    fn stale(&self, id: u64) -> Stale {
+        let generation = u32::try_from(id >> INDEX_BITS).unwrap_or(0);
+        let Some(slot) = self.slots.get(index(id)) else { return Stale::Unknown };
+        if generation == 0 || generation > self.generation_max {
             return Stale::Unknown;
         }
-        match (next_generation(generation) == slot.generation, slot.ended) {
+        let next = next_generation(generation, self.generation_max);
+        match (next == slot.generation, slot.ended) {
             (true, Ended::Answered) => Stale::Duplicate,
             (true, Ended::GivenUp) => Stale::Late,
             // The slot has been used again since: an old answer, or one that was made up.
@@ -235,7 +269,7 @@ impl<T> IdTable<T> {
             return None;
         }
         let state = std::mem::replace(&mut slot.state, State::Free { next: NONE });
-        slot.generation = next_generation(slot.generation);
+        slot.generation = next_generation(slot.generation, self.generation_max);
         slot.ended = ended;
         self.len -= 1;
         self.append_free(index);
@@ -256,8 +290,12 @@ impl<T> IdTable<T> {
 }
 
 /// Counts up from 1 and goes back to 1 behind the last, skipping 0.
-fn next_generation(generation: u32) -> u32 {
-    if generation == GENERATION_MASK { 1 } else { generation + 1 }
+fn next_generation(generation: u32, generation_max: u32) -> u32 {
+    if generation == generation_max { 1 } else { generation + 1 }
+}
+
+fn id_of(generation: u32, index: u32) -> u64 {
+    u64::from(generation) << INDEX_BITS | u64::from(index)
 }
 
 #[cfg(test)]

@@ -69,6 +69,12 @@ impl Inbox {
         Self::default()
     }
 
+    /// These bytes held, as if what they begin with had been stalled: the first
+    /// [`resume`](Self::resume) hands on what is whole.
+    pub fn holding(bytes: &[u8]) -> Self {
+        Inbox { held: BytesMut::from(bytes), need_bytes: 0, stalled: true }
+    }
+
     /// Whether a frame waits for [`resume`](Self::resume). Nothing may be read meanwhile.
     pub fn is_stalled(&self) -> bool {
         self.stalled
@@ -93,7 +99,7 @@ impl Inbox {
     /// When it is stalled.
     pub fn receive(
         &mut self,
-        codec: &dyn Codec,
+        codec: &impl Codec,
         limits: &FrameLimits,
         scratch: &mut Scratch,
         fresh_bytes: usize,
@@ -123,7 +129,7 @@ impl Inbox {
     /// As [`receive`](Self::receive).
     pub fn resume(
         &mut self,
-        codec: &dyn Codec,
+        codec: &impl Codec,
         limits: &FrameLimits,
         on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
     ) -> Result<(), CodecError> {
@@ -151,7 +157,7 @@ impl Inbox {
     /// Hands on the held frame, which is whole and alone.
     fn hand_on_held(
         &mut self,
-        codec: &dyn Codec,
+        codec: &impl Codec,
         limits: &FrameLimits,
         on_frame: &mut impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
     ) -> Result<Verdict, CodecError> {
@@ -191,7 +197,7 @@ struct Walked {
 
 /// Hands on frame after frame from the start of `bytes`.
 fn walk(
-    codec: &dyn Codec,
+    codec: &impl Codec,
     limits: &FrameLimits,
     bytes: &mut [u8],
     mut on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
@@ -216,7 +222,7 @@ fn walk(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::bolt::{BOLT, Request};
+    use crate::codec::bolt::{Bolt, Request};
     use proptest::prelude::*;
 
     const LIMITS: FrameLimits = FrameLimits { frame_bytes_max: 1 << 20, header_bytes_max: 32767 };
@@ -256,13 +262,13 @@ mod tests {
         };
         while !rest.is_empty() || inbox.is_stalled() {
             if inbox.is_stalled() {
-                inbox.resume(&BOLT, &LIMITS, &mut on_frame).unwrap();
+                inbox.resume(&Bolt, &LIMITS, &mut on_frame).unwrap();
                 continue;
             }
             let n = (*pieces.next().unwrap()).min(rest.len()).min(scratch.read_area().len());
             scratch.read_area()[..n].copy_from_slice(&rest[..n]);
             rest = &rest[n..];
-            inbox.receive(&BOLT, &LIMITS, &mut scratch, n, &mut on_frame).unwrap();
+            inbox.receive(&Bolt, &LIMITS, &mut scratch, n, &mut on_frame).unwrap();
         }
         (out, inbox)
     }
@@ -283,7 +289,7 @@ mod tests {
         for piece in bytes.chunks(scratch.read_area().len()) {
             scratch.read_area()[..piece.len()].copy_from_slice(piece);
             inbox
-                .receive(&BOLT, &LIMITS, &mut scratch, piece.len(), |_, payload| {
+                .receive(&Bolt, &LIMITS, &mut scratch, piece.len(), |_, payload| {
                     if let Payload::Owned(bytes) = payload {
                         owned = Some(std::mem::take(bytes));
                     }
@@ -299,7 +305,7 @@ mod tests {
         let (mut inbox, mut scratch) = (Inbox::new(), Scratch::default());
         let bytes = frame(7, 1_000_000);
         scratch.read_area()[..100].copy_from_slice(&bytes[..100]);
-        inbox.receive(&BOLT, &LIMITS, &mut scratch, 100, |_, _| Verdict::Taken).unwrap();
+        inbox.receive(&Bolt, &LIMITS, &mut scratch, 100, |_, _| Verdict::Taken).unwrap();
         assert_eq!(inbox.held_bytes(), 100);
         assert!(inbox.held.capacity() <= 256, "capacity {}", inbox.held.capacity());
         assert_eq!(inbox.need_bytes(), bytes.len());

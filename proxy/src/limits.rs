@@ -23,6 +23,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time-out of a dial when the cluster names none.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time a client has, from its first byte on, for those that tell its protocol.
+pub const DETECTION_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The limits that a configuration file can set, in its object `limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -1,11 +1,12 @@
-//! The connections to one host: dialed when a request wants one, shared by all clients.
+//! The connections to one host: dialed when a request wants one, shared by all clients of the same
+//! protocol.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::codec::Codec;
+use crate::codec::Protocol;
 use crate::config;
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
 use crate::upstream::{self, Upstream};
@@ -16,14 +17,19 @@ use crate::worker::Worker;
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) worker: Rc<Worker>,
-    pub(crate) codec: &'static dyn Codec,
     pub(crate) in_flight_max: usize,
     pub(crate) connect_timeout: Duration,
-    slots: RefCell<Vec<Option<Rc<Upstream>>>>,
-    next: Cell<usize>,
+    /// One for each of [`Protocol::ALL`].
+    pools: [Pool; Protocol::ALL.len()],
     failures: Cell<u32>,
     /// Not before this is it dialed again.
     retry_at: Cell<Option<Instant>>,
+}
+
+/// Connections of one protocol.
+struct Pool {
+    slots: RefCell<Vec<Option<Rc<Upstream>>>>,
+    next: Cell<usize>,
 }
 
 /// What a connection, a host or a cluster can do for a request now; the best comes first.
@@ -75,36 +81,38 @@ impl Host {
         address: SocketAddr,
         config: &config::Cluster,
         worker: &Rc<Worker>,
-        codec: &'static dyn Codec,
     ) -> Rc<Self> {
+        let pool = || Pool {
+            slots: RefCell::new(vec![None; config.connections_per_host]),
+            next: Cell::new(0),
+        };
         Rc::new(Host {
             address,
             worker: Rc::clone(worker),
-            codec,
             in_flight_max: config.in_flight_max,
             connect_timeout: config.connect_timeout,
-            slots: RefCell::new(vec![None; config.connections_per_host]),
-            next: Cell::new(0),
+            pools: Protocol::ALL.map(|_| pool()),
             failures: Cell::new(0),
             retry_at: Cell::new(None),
         })
     }
 
     /// The next connection in turn that takes a request, or else what is best of the others.
-    pub(crate) fn candidate(self: &Rc<Self>, now: Instant) -> Candidate {
-        let slots = self.slots.borrow().len();
-        let first = self.next.get();
-        self.next.set((first + 1) % slots);
-        best_in_turn(first, slots, |slot| self.connection(slot, now))
+    pub(crate) fn candidate(self: &Rc<Self>, protocol: Protocol, now: Instant) -> Candidate {
+        let pool = self.pool(protocol);
+        let slots = pool.slots.borrow().len();
+        let first = pool.next.get();
+        pool.next.set((first + 1) % slots);
+        best_in_turn(first, slots, |slot| self.connection(protocol, slot, now))
     }
 
     /// The connection in this slot, dialed when there is none.
-    fn connection(self: &Rc<Self>, slot: usize, now: Instant) -> Candidate {
-        let present = self.slots.borrow()[slot].clone();
+    fn connection(self: &Rc<Self>, protocol: Protocol, slot: usize, now: Instant) -> Candidate {
+        let present = self.pool(protocol).slots.borrow()[slot].clone();
         let upstream = match present {
             Some(upstream) => upstream,
-            None if self.retry_at.get().is_some_and(|at| now < at) => return Candidate::Down,
-            None => self.dial(slot),
+            None if self.is_resting(now) => return Candidate::Down,
+            None => self.dial(protocol, slot),
         };
         if upstream.is_full() {
             Candidate::Full
@@ -117,19 +125,29 @@ impl Host {
         }
     }
 
-    fn dial(self: &Rc<Self>, slot: usize) -> Rc<Upstream> {
-        let upstream = Upstream::new(Rc::clone(self), slot);
-        self.slots.borrow_mut()[slot] = Some(Rc::clone(&upstream));
+    fn dial(self: &Rc<Self>, protocol: Protocol, slot: usize) -> Rc<Upstream> {
+        let upstream = Upstream::new(Rc::clone(self), protocol, slot);
+        self.pool(protocol).slots.borrow_mut()[slot] = Some(Rc::clone(&upstream));
         reactor::spawn(upstream::run(Rc::clone(&upstream))).detach();
         upstream
     }
 
     /// Takes the connection out of its slot, if it is still there.
-    pub(crate) fn vacate(&self, slot: usize, upstream: &Rc<Upstream>) {
-        let mut slots = self.slots.borrow_mut();
+    pub(crate) fn vacate(&self, upstream: &Rc<Upstream>) {
+        let (protocol, slot) = upstream.place();
+        let mut slots = self.pool(protocol).slots.borrow_mut();
         if slots[slot].as_ref().is_some_and(|present| Rc::ptr_eq(present, upstream)) {
             slots[slot] = None;
         }
+    }
+
+    fn pool(&self, protocol: Protocol) -> &Pool {
+        &self.pools[protocol as usize]
+    }
+
+    /// Whether it is too early to dial it again.
+    pub(crate) fn is_resting(&self, now: Instant) -> bool {
+        self.retry_at.get().is_some_and(|at| now < at)
     }
 
     /// A dial succeeded.
@@ -145,7 +163,7 @@ impl Host {
     /// A dial failed, or a connection ended before its first answer. Of several that were dialed
     /// together the first to fail counts.
     pub(crate) fn failed(&self, now: Instant) {
-        if self.retry_at.get().is_some_and(|at| now < at) {
+        if self.is_resting(now) {
             return;
         }
         let failures = self.failures.get();
@@ -162,7 +180,6 @@ fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::bolt::BOLT;
     use crate::limits::Limits;
 
     #[test]
@@ -175,7 +192,7 @@ mod tests {
             connect_timeout: Duration::from_secs(1),
         };
         let worker = Rc::new(Worker::new(Limits::default()));
-        let host = Host::new("127.0.0.1:1".parse().unwrap(), &config, &worker, &BOLT);
+        let host = Host::new("127.0.0.1:1".parse().unwrap(), &config, &worker);
         let now = Instant::now();
         host.failed(now);
         host.failed(now + BACKOFF_MIN / 2);

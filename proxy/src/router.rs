@@ -31,10 +31,10 @@ impl Router {
         Router { routes: routes.collect() }
     }
 
-    /// The first route that matches. The header map is looked at only when a route asks for it.
+    /// The first route that matches. Headers are looked at only when a route asks for one.
     pub(crate) fn find(
         &self,
-        codec: &dyn Codec,
+        codec: &impl Codec,
         frame: &Frame,
         bytes: &[u8],
     ) -> Result<Option<&Route>, CodecError> {
@@ -57,7 +57,7 @@ impl Route {
         }
     }
 
-    fn matches(&self, codec: &dyn Codec, frame: &Frame, bytes: &[u8]) -> Result<bool, CodecError> {
+    fn matches(&self, codec: &impl Codec, frame: &Frame, bytes: &[u8]) -> Result<bool, CodecError> {
         for wanted in &self.headers {
             let Some(found) = codec.header(frame, bytes, wanted.name.as_bytes())? else {
                 return Ok(false);
@@ -73,7 +73,7 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::bolt::{self, BOLT};
+    use crate::codec::bolt::{self, Bolt};
     use crate::codec::{Decoded, FrameLimits};
 
     /// Header name and value, if any value.
@@ -107,8 +107,8 @@ mod tests {
         let mut bytes = Vec::new();
         request.encode(&mut bytes).unwrap();
         let limits = FrameLimits { frame_bytes_max: 1 << 20, header_bytes_max: 32767 };
-        let Decoded::Frame(frame) = BOLT.decode(&bytes, &limits).unwrap() else { panic!() };
-        Ok(router.find(&BOLT, &frame, &bytes)?.map(|route| route.timeout.as_secs()))
+        let Decoded::Frame(frame) = Bolt.decode(&bytes, &limits).unwrap() else { panic!() };
+        Ok(router.find(&Bolt, &frame, &bytes)?.map(|route| route.timeout.as_secs()))
     }
 
     fn map(entries: &[(&str, &str)]) -> Vec<u8> {

@@ -9,12 +9,9 @@ use net::{TcpListener, TcpStream};
 use reactor::JoinHandle;
 
 use crate::cluster::Cluster;
-use crate::codec::Codec;
-use crate::codec::bolt::BOLT;
 use crate::config::{self, Config};
-use crate::downstream::{self, Downstream};
 use crate::limits::ACCEPTS_PER_TURN_MAX;
-use crate::router::Router;
+use crate::service::{Client, Service};
 use crate::stats::Snapshot;
 use crate::worker::Worker;
 
@@ -83,15 +80,11 @@ impl Server {
     /// Outside a runtime.
     pub fn start(config: &Config) -> Result<Server, StartError> {
         let worker = Rc::new(Worker::new(config.limits));
-        let codec: &'static dyn Codec = &BOLT;
-        let clusters: Vec<Rc<Cluster>> = config
-            .clusters
-            .iter()
-            .map(|cluster| Rc::new(Cluster::new(cluster, &worker, codec)))
-            .collect();
+        let clusters: Vec<Rc<Cluster>> =
+            config.clusters.iter().map(|node| Rc::new(Cluster::new(node, &worker))).collect();
         let mut server = Server { worker, addresses: Vec::new(), listeners: Vec::new() };
         for listener in &config.listeners {
-            server.listen(config, listener, &clusters, codec)?;
+            server.listen(config, listener, &clusters)?;
         }
         Ok(server)
     }
@@ -101,7 +94,6 @@ impl Server {
         config: &Config,
         listener: &config::Listener,
         clusters: &[Rc<Cluster>],
-        codec: &'static dyn Codec,
     ) -> Result<(), StartError> {
         let failed = |error| StartError {
             file: config.file.clone(),
@@ -111,12 +103,12 @@ impl Server {
         };
         let socket = TcpListener::bind(listener.address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        log::info!("listener {}: listening for {} on {address}", listener.name, codec.name());
+        let service = Service::new(listener, clusters);
+        log::info!("listener {}: listening for {service} on {address}", listener.name);
         self.addresses.push(address);
         let accepting = Accepting {
             worker: Rc::clone(&self.worker),
-            router: Rc::new(Router::new(&listener.routes, clusters)),
-            codec,
+            service: Rc::new(service),
             name: listener.name.clone(),
             open: Rc::new(()),
             full: false,
@@ -148,8 +140,7 @@ impl Drop for Server {
 /// One listener's task.
 struct Accepting {
     worker: Rc<Worker>,
-    router: Rc<Router>,
-    codec: &'static dyn Codec,
+    service: Rc<Service>,
     name: String,
     /// Held once by every open connection, so that its count is theirs plus one.
     open: Rc<()>,
@@ -187,18 +178,33 @@ impl Accepting {
             return;
         }
         self.full = false;
-        let downstream = Downstream::new(
-            Rc::clone(&self.worker),
-            self.codec,
-            Rc::clone(&self.router),
-            stream,
-            peer,
-        );
-        let open = Rc::clone(&self.open);
+        let seat = Seat::take(&self.worker, &self.open);
+        let client = Client { worker: Rc::clone(&self.worker), stream, peer };
+        let service = Rc::clone(&self.service);
         reactor::spawn(async move {
-            downstream::run(downstream).await;
-            drop(open);
+            client.run(service).await;
+            drop(seat);
         })
         .detach();
+    }
+}
+
+/// An open client connection, counted while it lives.
+struct Seat {
+    worker: Rc<Worker>,
+    _open: Rc<()>,
+}
+
+impl Seat {
+    fn take(worker: &Rc<Worker>, open: &Rc<()>) -> Self {
+        worker.stats.downstream_accepted.up();
+        worker.stats.downstream_connections.up();
+        Seat { worker: Rc::clone(worker), _open: Rc::clone(open) }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.worker.stats.downstream_connections.down();
     }
 }

@@ -51,6 +51,12 @@ stats! {
     downstream_refused,
     /// Client connections closed for what they did: undecodable or truncated frames, not reading.
     downstream_faulty,
+    /// Client connections that spoke none of their listener's protocols, and were closed for it.
+    undetected,
+    /// Client connections that were plain TCP.
+    tcp_accepted,
+    /// Plain TCP connections closed because no host could be dialed.
+    tcp_no_upstream,
     /// Dials of upstream hosts that succeeded.
     upstream_connected,
     /// Dials of upstream hosts that failed.
@@ -91,6 +97,8 @@ stats! {
     unknown_answers,
     /// Heartbeats acknowledged, on both sides.
     heartbeats,
+    /// Frames dropped that want nothing done.
+    notices,
     /// Frames dropped that make no sense where they came from.
     unexpected_frames,
     /// Times a client's reading was stopped because an output or a limit was full.

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use reactor::time;
 
-use crate::codec::{Frame, Kind, LocalReply, Origin};
+use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol, Span};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::deadlines::Deadlines;
@@ -20,6 +20,7 @@ use crate::downstream::Downstream;
 use crate::ids::{Ended, IdTable, Stale};
 use crate::inbox::{Payload, Verdict};
 use crate::pool::Host;
+use crate::repeats::Repeats;
 use crate::stream::{Action, Event, Stream};
 
 pub(crate) use task::run;
@@ -27,9 +28,11 @@ pub(crate) use task::run;
 /// See the module's page.
 pub(crate) struct Upstream {
     host: Rc<Host>,
+    protocol: Protocol,
     slot: usize,
     conn: Conn,
     waiting: RefCell<IdTable<Waiting>>,
+    repeats: RefCell<Repeats>,
     deadlines: RefCell<Deadlines>,
     /// Clients that stopped reading until the output has drained.
     parked: RefCell<Vec<Rc<Downstream>>>,
@@ -65,23 +68,32 @@ struct Waiting {
 pub(crate) struct Call {
     pub(crate) stream: Stream,
     pub(crate) origin: Origin,
+    /// See [`Codec::repeated`].
+    pub(crate) repeated: Span,
     pub(crate) deadline: Instant,
 }
 
 impl Upstream {
-    pub(crate) fn new(host: Rc<Host>, slot: usize) -> Rc<Self> {
+    pub(crate) fn new(host: Rc<Host>, protocol: Protocol, slot: usize) -> Rc<Self> {
         host.worker.stats.upstream_connections.up();
         Rc::new(Upstream {
-            conn: Conn::new(Rc::clone(&host.worker), host.codec),
-            waiting: RefCell::new(IdTable::new(host.in_flight_max)),
+            conn: Conn::new(Rc::clone(&host.worker), protocol),
+            waiting: RefCell::new(IdTable::new(host.in_flight_max, protocol.id_width())),
+            repeats: RefCell::default(),
             deadlines: RefCell::default(),
             parked: RefCell::default(),
             phase: Cell::new(Phase::Dialing),
             retired: Cell::new(false),
             complaints: Complaints::default(),
             host,
+            protocol,
             slot,
         })
+    }
+
+    /// Its place in the host's pool for its protocol.
+    pub(crate) fn place(&self) -> (Protocol, usize) {
+        (self.protocol, self.slot)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -123,6 +135,7 @@ impl Upstream {
         let len = waiting.len();
         let is_alive = |id| waiting.get(id).is_some();
         self.deadlines.borrow_mut().add(call.deadline, id, len, is_alive);
+        self.repeats.borrow_mut().keep(id, &payload.bytes()[call.repeated.range()]);
         stats.sent.up();
         stats.in_flight.up();
         self.pass_on(id, payload);
@@ -136,14 +149,14 @@ impl Upstream {
         self.pass_on(id, payload);
     }
 
-    fn pass_on(&self, id: u32, payload: &mut Payload<'_>) {
-        self.host.codec.set_id(payload.bytes_mut(), u64::from(id));
+    fn pass_on(&self, id: u64, payload: &mut Payload<'_>) {
+        self.protocol.set_id(payload.bytes_mut(), id);
         self.conn.queue(payload);
         self.conn.wake();
     }
 
     /// Forgets a request whose client is gone.
-    pub(crate) fn forget(&self, id: u32) {
+    pub(crate) fn forget(&self, id: u64) {
         let removed = self.waiting.borrow_mut().remove(id, Ended::GivenUp);
         if let Ok(mut entry) = removed {
             let stats = &self.host.worker.stats;
@@ -187,9 +200,11 @@ impl Upstream {
             }
             Kind::Request => {
                 self.unexpected(frame.kind);
-                self.conn.queue_reply(frame.origin, LocalReply::NoProcessor);
+                let repeated = &payload.bytes()[self.protocol.repeated(frame).range()];
+                self.conn.queue_reply(frame.origin, repeated, LocalReply::NoProcessor);
             }
             Kind::GoAway => self.retire(),
+            Kind::Notice => stats.notices.up(),
             Kind::Oneway | Kind::HeartbeatAck => self.unexpected(frame.kind),
         }
         Verdict::Taken
@@ -207,8 +222,7 @@ impl Upstream {
     fn on_response(&self, frame: &Frame, payload: &mut Payload<'_>) {
         let stats = &self.host.worker.stats;
         let id = frame.origin.id;
-        // A Bolt id has 32 bits.
-        let removed = self.waiting.borrow_mut().remove(id as u32, Ended::Answered);
+        let removed = self.waiting.borrow_mut().remove(id, Ended::Answered);
         match removed {
             Ok(mut entry) => {
                 stats.in_flight.down();
@@ -250,15 +264,18 @@ impl Upstream {
             if let Ok(entry) = waiting.remove(id, Ended::GivenUp) {
                 drop(waiting);
                 self.host.worker.stats.timed_out.up();
-                self.give_up(entry, Event::Expired);
+                self.give_up(id, entry, Event::Expired);
             }
         }
     }
 
-    fn give_up(&self, mut entry: Waiting, event: Event) {
+    fn give_up(&self, id: u64, mut entry: Waiting, event: Event) {
         self.host.worker.stats.in_flight.down();
         if let Action::Reply(why) = entry.stream.on(event) {
-            entry.downstream.finish(entry.flight, entry.origin, why);
+            let repeats = self.repeats.borrow();
+            entry.downstream.finish(entry.flight, entry.origin, repeats.of(id), why);
+            drop(repeats);
+            entry.downstream.wake();
         }
     }
 
@@ -274,7 +291,7 @@ impl Upstream {
         if was == Phase::Closed {
             return;
         }
-        self.host.vacate(self.slot, self);
+        self.host.vacate(self);
         let stats = &self.host.worker.stats;
         stats.upstream_connections.down();
         let lost = self.fail_waiting(was);
@@ -295,12 +312,12 @@ impl Upstream {
     fn fail_waiting(&self, was: Phase) -> usize {
         let event = if was == Phase::Dialing { Event::ConnectFailed } else { Event::UpstreamLost };
         let mut entries = Vec::new();
-        self.waiting.borrow_mut().drain(|entry| entries.push(entry));
+        self.waiting.borrow_mut().drain(|id, entry| entries.push((id, entry)));
         self.deadlines.borrow_mut().clear();
         let lost = entries.len();
-        for entry in entries {
+        for (id, entry) in entries {
             self.host.worker.stats.lost_upstream.up();
-            self.give_up(entry, event);
+            self.give_up(id, entry, event);
         }
         lost
     }

@@ -119,13 +119,13 @@ const TABLE: [(&str, &str, &str, &str); 26] = [
         r#""downstream_protocol": "bolt""#,
         r#""downstream_protocol": "http1""#,
         "p.json:19:40: servers[0].listeners[0].filter_chains[0].filters[0].config.downstream_protocol: ",
-        "unknown variant `http1`, expected `bolt`",
+        "unknown variant `http1`, expected one of `bolt`, `boltv2`, `SofaRpc`, `dubbo`, `thrift`, `X`, `Auto`",
     ),
     (
         r#""type": "proxy""#,
-        r#""type": "tcp_proxy""#,
-        "p.json:17:27: servers[0].listeners[0].filter_chains[0].filters[0].type: ",
-        "expected `proxy`",
+        r#""type": "http_proxy""#,
+        "p.json:17:28: servers[0].listeners[0].filter_chains[0].filters[0].type: ",
+        "expected `proxy` or `tcp_proxy`",
     ),
     (
         r#""domains": ["*"]"#,
@@ -301,7 +301,7 @@ fn the_explanation_says_where_requests_go() {
     let text = Config::parse(Path::new("p.json"), GOOD).unwrap().explain();
     for part in [
         "listens for bolt on 127.0.0.1:2045 (`in`)",
-        "requests with a header `service` to cluster `c`, answered with status 7 after 3s",
+        "requests with a header `service` to cluster `c`, answered with \"time-out\" after 3s",
         "cluster `c`, in turn: 10.0.0.1:12200, 10.0.0.2:12200",
         "at most 100 requests in flight",
         "a frame has at most 4096 bytes",

@@ -1,39 +1,57 @@
-//! Bolt, version 1: SOFA's RPC protocol.
+//! Bolt, versions 1 and 2: SOFA's RPC protocol.
 //!
-//! Everything is big-endian. A request's fixed header has 22 bytes, a response's 20; class name,
-//! header map and content follow it in this order.
+//! Everything is big-endian. Class name, header map and content follow the fixed header in this
+//! order. Version 2 has two bytes more, in front and behind the codec, so that all other fields move
+//! by one or two:
 //!
-//! | field | request | response |
-//! |---|---|---|
-//! | protocol code, 1 | 0 | 0 |
-//! | type: 0 response, 1 request, 2 oneway | 1 | 1 |
-//! | command u16: 0 heartbeat, 1 request, 2 response, 100 go away | 2 | 2 |
-//! | version of the command | 4 | 4 |
-//! | id u32 | 5 | 5 |
-//! | serialization: 1 hessian2, 11 protobuf | 9 | 9 |
-//! | time-out i32 in ms | 10 | - |
-//! | status u16 | - | 10 |
-//! | class length u16 | 14 | 12 |
-//! | header length u16 | 16 | 14 |
-//! | content length u32 | 18 | 16 |
+//! | field | v1 request | v1 response | v2 request | v2 response |
+//! |---|---|---|---|---|
+//! | protocol code: 1, 2 | 0 | 0 | 0 | 0 |
+//! | revision (`ver1`) | - | - | 1 | 1 |
+//! | type: 0 response, 1 request, 2 oneway | 1 | 1 | 2 | 2 |
+//! | command u16: 0 heartbeat, 1 request, 2 response, 100 go away | 2 | 2 | 3 | 3 |
+//! | version of the command (`ver2`) | 4 | 4 | 5 | 5 |
+//! | id u32 | 5 | 5 | 6 | 6 |
+//! | serialization: 1 hessian2, 11 protobuf | 9 | 9 | 10 | 10 |
+//! | switches: bit 0 checksum | - | - | 11 | 11 |
+//! | time-out i32 in ms | 10 | - | 12 | - |
+//! | status u16 | - | 10 | - | 12 |
+//! | class length u16 | 14 | 12 | 16 | 14 |
+//! | header length u16 | 16 | 14 | 18 | 16 |
+//! | content length u32 | 18 | 16 | 20 | 18 |
+//! | fixed header's length | 22 | 20 | 24 | 22 |
+//!
+//! In version 2, and only with revision 2 and the checksum's switch, four bytes follow the content:
+//! the CRC32 of the whole frame before them, id included. So a new id means a new checksum.
+//!
+//! One connection may carry both versions; every frame says which it is.
 
 mod encode;
+mod header_map;
 
+use super::bytes::{u16_at, u32_at};
 use super::{Codec, CodecError, Decoded, Frame, FrameLimits, Kind, LocalReply, Origin};
 use super::{Problem, Span};
+use crate::ids::IdWidth;
 
-pub use encode::{Request, Response, TooLong, push_header, push_heartbeat};
+pub use encode::{Request, Response, TooLong, Version, push_header, push_heartbeat};
 
-/// The protocol code, first byte of every frame.
-pub const PROTOCOL: u8 = 1;
-/// Length of a request's fixed header.
+/// Length of a request's fixed header in version 1.
 pub const REQUEST_HEADER_BYTES: usize = 22;
-/// Length of a response's fixed header.
+/// Length of a response's fixed header in version 1.
 pub const RESPONSE_HEADER_BYTES: usize = 20;
 /// Longest class name or header map that every known peer reads: they take the length as signed.
 pub const SECTION_BYTES_MAX: usize = i16::MAX as usize;
 /// The serialization to name when there is no content to serialize.
 pub const HESSIAN2: u8 = 1;
+/// Length of the checksum.
+pub const CHECKSUM_BYTES: usize = 4;
+
+const V1: u8 = 1;
+const V2: u8 = 2;
+/// The revision of version 2 that knows the checksum.
+const REVISION_CHECKSUM: u8 = 2;
+const SWITCH_CHECKSUM: u8 = 1;
 
 const TYPE_RESPONSE: u8 = 0;
 const TYPE_REQUEST: u8 = 1;
@@ -42,9 +60,6 @@ const COMMAND_HEARTBEAT: u16 = 0;
 const COMMAND_REQUEST: u16 = 1;
 const COMMAND_RESPONSE: u16 = 2;
 const COMMAND_GO_AWAY: u16 = 100;
-const ID_AT: usize = 5;
-/// Length that stands for "null" in the header map.
-const NULL: u32 = u32::MAX;
 
 /// The status codes of a response.
 pub mod status {
@@ -52,6 +67,8 @@ pub mod status {
     pub const SUCCESS: u16 = 0;
     /// The call failed.
     pub const ERROR: u16 = 1;
+    /// The server failed, or refused.
+    pub const SERVER_EXCEPTION: u16 = 2;
     /// The server too busy, or a limit of the proxy is reached.
     pub const SERVER_THREADPOOL_BUSY: u16 = 4;
     /// Nobody serves this call.
@@ -64,35 +81,44 @@ pub mod status {
     pub const CONNECTION_CLOSED: u16 = 0x10;
 }
 
-/// The codec for Bolt version 1.
+/// The codec for Bolt, both versions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bolt;
-
-/// The same codec where a `'static` one is wanted.
-pub static BOLT: Bolt = Bolt;
 
 impl Codec for Bolt {
     fn name(&self) -> &'static str {
         "bolt"
     }
 
+    fn id_width(&self) -> IdWidth {
+        IdWidth::Bits31
+    }
+
+    fn signature_bytes(&self) -> usize {
+        Layout::LONGEST.command_at() + 2
+    }
+
     fn decode(&self, bytes: &[u8], limits: &FrameLimits) -> Result<Decoded, CodecError> {
-        let Some((kind, fixed_bytes)) = kind(bytes)? else {
-            return Ok(Decoded::Incomplete { need_bytes: RESPONSE_HEADER_BYTES });
+        let Some((layout, kind)) = kind(bytes)? else {
+            let need_bytes = if bytes.first() == Some(&V2) { 22 } else { RESPONSE_HEADER_BYTES };
+            return Ok(Decoded::Incomplete { need_bytes });
         };
-        if bytes.len() < fixed_bytes {
-            return Ok(Decoded::Incomplete { need_bytes: fixed_bytes });
+        if bytes.len() < layout.fixed_bytes() {
+            return Ok(Decoded::Incomplete { need_bytes: layout.fixed_bytes() });
         }
-        let frame = frame(kind, fixed_bytes, bytes, limits)?;
+        let frame = frame(kind, layout, bytes, limits)?;
         if bytes.len() < frame.total_bytes {
             return Ok(Decoded::Incomplete { need_bytes: frame.total_bytes });
         }
+        check_sum(&bytes[..frame.total_bytes])?;
         Ok(Decoded::Frame(frame))
     }
 
     fn set_id(&self, frame: &mut [u8], id: u64) {
+        let id_at = Layout::of(frame[0], TYPE_RESPONSE).id_at();
         // The ids of a Bolt peer fit: they came from a Bolt frame, or from the id table.
-        frame[ID_AT..ID_AT + 4].copy_from_slice(&(id as u32).to_be_bytes());
+        frame[id_at..id_at + 4].copy_from_slice(&(id as u32).to_be_bytes());
+        write_sum(frame);
     }
 
     fn header<'a>(
@@ -101,22 +127,15 @@ impl Codec for Bolt {
         bytes: &'a [u8],
         name: &[u8],
     ) -> Result<Option<&'a [u8]>, CodecError> {
-        let mut found = None;
-        let mut map = HeaderMap { bytes: &bytes[frame.header.range()], at: 0 };
-        while let Some((key, value)) = map.next().map_err(|e| shifted(e, frame.header.start))? {
-            if found.is_none() && key == Some(name) {
-                found = Some(value);
-            }
-        }
-        Ok(found.flatten())
+        header_map::find(&bytes[frame.header.range()], frame.header.start, name)
     }
 
     fn heartbeat_ack(&self, origin: Origin, out: &mut Vec<u8>) {
-        empty_response(COMMAND_HEARTBEAT, origin, status::SUCCESS, out);
+        encode::empty_response(COMMAND_HEARTBEAT, origin, status::SUCCESS, out);
     }
 
-    fn local_reply(&self, origin: Origin, reply: LocalReply, out: &mut Vec<u8>) {
-        empty_response(COMMAND_RESPONSE, origin, status_of(reply), out);
+    fn local_reply(&self, origin: Origin, _repeated: &[u8], reply: LocalReply, out: &mut Vec<u8>) {
+        encode::empty_response(COMMAND_RESPONSE, origin, status_of(reply), out);
     }
 }
 
@@ -128,54 +147,103 @@ pub fn status_of(reply: LocalReply) -> u16 {
         LocalReply::Timeout => status::TIMEOUT,
         LocalReply::Overflow => status::SERVER_THREADPOOL_BUSY,
         LocalReply::BadHeader => status::CODEC_EXCEPTION,
+        LocalReply::Denied => status::SERVER_EXCEPTION,
     }
 }
 
-/// Kind and fixed header length, as soon as the first four bytes are there. What is wrong already
-/// in fewer bytes is refused at once.
-fn kind(bytes: &[u8]) -> Result<Option<(Kind, usize)>, CodecError> {
-    let Some(&protocol) = bytes.first() else { return Ok(None) };
-    if protocol != PROTOCOL {
-        return Err(at(0, Problem::Protocol { found: protocol, expected: PROTOCOL }));
+/// Where the fields of a frame lie.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    /// What version 2 moves the fields in front of the switches by: 0 or 1.
+    shift: usize,
+    is_response: bool,
+}
+
+impl Layout {
+    const LONGEST: Layout = Layout { shift: 1, is_response: false };
+
+    fn of(version: u8, frame_type: u8) -> Self {
+        Layout { shift: usize::from(version == V2), is_response: frame_type == TYPE_RESPONSE }
     }
-    let Some(&frame_type) = bytes.get(1) else { return Ok(None) };
+
+    fn type_at(self) -> usize {
+        1 + self.shift
+    }
+
+    fn command_at(self) -> usize {
+        2 + self.shift
+    }
+
+    fn id_at(self) -> usize {
+        5 + self.shift
+    }
+
+    fn serialization_at(self) -> usize {
+        9 + self.shift
+    }
+
+    /// Where the time-out of a request and the status of a response stand.
+    fn word_at(self) -> usize {
+        10 + 2 * self.shift
+    }
+
+    fn lengths_at(self) -> usize {
+        self.word_at() + if self.is_response { 2 } else { 4 }
+    }
+
+    fn fixed_bytes(self) -> usize {
+        self.lengths_at() + 8
+    }
+}
+
+/// Layout and kind, as soon as the command is there. What is wrong already in fewer bytes is
+/// refused at once.
+fn kind(bytes: &[u8]) -> Result<Option<(Layout, Kind)>, CodecError> {
+    let Some(&version) = bytes.first() else { return Ok(None) };
+    if version != V1 && version != V2 {
+        let problem = Problem::Protocol { found: version, expected: "0x01 or 0x02" };
+        return Err(at(0, problem));
+    }
+    let type_at = Layout::of(version, TYPE_RESPONSE).type_at();
+    let Some(&frame_type) = bytes.get(type_at) else { return Ok(None) };
     if frame_type > TYPE_ONEWAY {
-        return Err(at(1, Problem::FrameType { found: frame_type }));
+        let expected = "0 (response), 1 (request) or 2 (oneway)";
+        return Err(at(type_at, Problem::FrameType { found: frame_type, expected }));
     }
-    if bytes.len() < 4 {
+    let layout = Layout::of(version, frame_type);
+    if bytes.len() < layout.command_at() + 2 {
         return Ok(None);
     }
-    let command = u16_at(bytes, 2);
-    let kind = match (frame_type, command) {
+    let kind = match (frame_type, u16_at(bytes, layout.command_at())) {
         (TYPE_REQUEST, COMMAND_REQUEST) => Kind::Request,
         (TYPE_ONEWAY, COMMAND_REQUEST) => Kind::Oneway,
         (TYPE_RESPONSE, COMMAND_RESPONSE) => Kind::Response,
         (TYPE_REQUEST, COMMAND_HEARTBEAT) => Kind::Heartbeat,
         (TYPE_RESPONSE, COMMAND_HEARTBEAT) => Kind::HeartbeatAck,
         (TYPE_REQUEST | TYPE_ONEWAY, COMMAND_GO_AWAY) => Kind::GoAway,
-        (_, found) => return Err(at(2, Problem::Command { found, frame_type })),
+        (_, found) => {
+            return Err(at(layout.command_at(), Problem::Command { found, frame_type }));
+        }
     };
-    let fixed_bytes =
-        if frame_type == TYPE_RESPONSE { RESPONSE_HEADER_BYTES } else { REQUEST_HEADER_BYTES };
-    Ok(Some((kind, fixed_bytes)))
+    Ok(Some((layout, kind)))
 }
 
 /// Reads the fixed header and holds its lengths against the limits.
 fn frame(
     kind: Kind,
-    fixed_bytes: usize,
+    layout: Layout,
     bytes: &[u8],
     limits: &FrameLimits,
 ) -> Result<Frame, CodecError> {
-    let is_response = fixed_bytes == RESPONSE_HEADER_BYTES;
-    let lengths_at = if is_response { 12 } else { 14 };
+    let (lengths_at, fixed_bytes) = (layout.lengths_at(), layout.fixed_bytes());
     let class_bytes = usize::from(u16_at(bytes, lengths_at));
     let header_bytes = usize::from(u16_at(bytes, lengths_at + 2));
     let content_bytes = u32_at(bytes, lengths_at + 4);
     section_fits("class name", class_bytes, lengths_at, limits)?;
     section_fits("header map", header_bytes, lengths_at + 2, limits)?;
     // Summed in 64 bits: four bytes of length cannot overflow it.
-    let total = (fixed_bytes + class_bytes + header_bytes) as u64 + u64::from(content_bytes);
+    let total = (fixed_bytes + class_bytes + header_bytes + checksum_bytes(bytes)) as u64
+        + u64::from(content_bytes);
     if total > limits.frame_bytes_max as u64 {
         let problem = Problem::FrameTooLong { bytes: total, bytes_max: limits.frame_bytes_max };
         return Err(at(lengths_at + 4, problem));
@@ -183,20 +251,28 @@ fn frame(
     let class = Span { start: fixed_bytes, bytes: class_bytes };
     let header = Span { start: class.range().end, bytes: header_bytes };
     let content = Span { start: header.range().end, bytes: content_bytes as usize };
+    let word_at = layout.word_at();
     Ok(Frame {
         kind,
-        origin: Origin {
-            id: u64::from(u32_at(bytes, ID_AT)),
-            version: PROTOCOL,
-            serialization: bytes[9],
-        },
-        timeout_ms: if is_response { 0 } else { u32_at(bytes, 10) as i32 },
-        status: if is_response { u16_at(bytes, 10) } else { 0 },
+        origin: origin(layout, bytes),
+        timeout_ms: if layout.is_response { 0 } else { u32_at(bytes, word_at) as i32 },
+        status: if layout.is_response { u16_at(bytes, word_at) } else { 0 },
         class,
         header,
         content,
-        total_bytes: content.range().end,
+        total_bytes: total as usize,
     })
+}
+
+fn origin(layout: Layout, bytes: &[u8]) -> Origin {
+    let is_v2 = bytes[0] == V2;
+    Origin {
+        id: u64::from(u32_at(bytes, layout.id_at())),
+        version: bytes[0],
+        revision: if is_v2 { bytes[1] } else { 0 },
+        switches: if is_v2 { bytes[11] } else { 0 },
+        serialization: bytes[layout.serialization_at()],
+    }
 }
 
 fn section_fits(
@@ -212,69 +288,33 @@ fn section_fits(
     Err(at(at_byte, Problem::SectionTooLong { section, bytes, bytes_max }))
 }
 
-fn empty_response(command: u16, origin: Origin, status: u16, out: &mut Vec<u8>) {
-    let mut fixed = [0; RESPONSE_HEADER_BYTES];
-    fixed[0] = PROTOCOL;
-    fixed[1] = TYPE_RESPONSE;
-    fixed[2..4].copy_from_slice(&command.to_be_bytes());
-    fixed[4] = 1;
-    fixed[5..9].copy_from_slice(&(origin.id as u32).to_be_bytes());
-    fixed[9] = origin.serialization;
-    fixed[10..12].copy_from_slice(&status.to_be_bytes());
-    out.extend_from_slice(&fixed);
+/// Length of the checksum behind the content of this frame, by its first twelve bytes.
+fn checksum_bytes(bytes: &[u8]) -> usize {
+    let has = bytes[0] == V2 && bytes[1] == REVISION_CHECKSUM && bytes[11] & SWITCH_CHECKSUM != 0;
+    if has { CHECKSUM_BYTES } else { 0 }
 }
 
-/// A key and its value; `None` is the protocol's null.
-type Entry<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
-
-/// Walks `u32 key length, key, u32 value length, value` until the map's last byte.
-struct HeaderMap<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> HeaderMap<'a> {
-    fn next(&mut self) -> Result<Option<Entry<'a>>, CodecError> {
-        if self.at == self.bytes.len() {
-            return Ok(None);
-        }
-        let key = self.string("key")?;
-        let value = self.string("value")?;
-        Ok(Some((key, value)))
+fn check_sum(frame: &[u8]) -> Result<(), CodecError> {
+    if checksum_bytes(frame) == 0 {
+        return Ok(());
     }
-
-    fn string(&mut self, part: &'static str) -> Result<Option<&'a [u8]>, CodecError> {
-        let rest = &self.bytes[self.at..];
-        let too_long =
-            |bytes, left_bytes| Err(at(self.at, Problem::HeaderMap { part, bytes, left_bytes }));
-        let Some((length, rest)) = rest.split_at_checked(4) else {
-            return too_long(4, rest.len());
-        };
-        let length = u32_at(length, 0);
-        if length == NULL {
-            self.at += 4;
-            return Ok(None);
-        }
-        let Some((string, _)) = rest.split_at_checked(length as usize) else {
-            return too_long(length, rest.len());
-        };
-        self.at += 4 + string.len();
-        Ok(Some(string))
+    let at_byte = frame.len() - CHECKSUM_BYTES;
+    let (found, computed) = (u32_at(frame, at_byte), crc32fast::hash(&frame[..at_byte]));
+    if found != computed {
+        return Err(at(at_byte, Problem::Checksum { found, computed }));
     }
+    Ok(())
 }
 
-fn shifted(error: CodecError, by: usize) -> CodecError {
-    CodecError { at_byte: error.at_byte + by, ..error }
+/// Writes the checksum of a frame that has one.
+fn write_sum(frame: &mut [u8]) {
+    if checksum_bytes(frame) != 0 {
+        let at = frame.len() - CHECKSUM_BYTES;
+        let sum = crc32fast::hash(&frame[..at]);
+        frame[at..].copy_from_slice(&sum.to_be_bytes());
+    }
 }
 
 fn at(at_byte: usize, problem: Problem) -> CodecError {
     CodecError { at_byte, problem }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -10,8 +10,21 @@
 
 pub mod bolt;
 
+mod bytes;
+mod detect;
+pub mod dubbo;
+mod error;
+mod protocol;
+pub mod thrift;
+
 use std::fmt;
 use std::ops::Range;
+
+use crate::ids::IdWidth;
+
+pub use detect::{Detected, detect};
+pub use error::{CodecError, Problem};
+pub use protocol::Protocol;
 
 /// What a frame is, seen from whoever receives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +41,23 @@ pub enum Kind {
     HeartbeatAck,
     /// The peer asks for no further calls on this connection.
     GoAway,
+    /// A sign of life or a piece of news that wants nothing.
+    Notice,
 }
 
 /// The part of a request that an answer made by the proxy itself must repeat.
 ///
 /// It is kept for every request in flight, so it is small and owns nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The id the sender chose.
     pub id: u64,
     /// The protocol's version, so that the answer is in the version of the question.
     pub version: u8,
+    /// The revision of that version; 0 in protocols that have none.
+    pub revision: u8,
+    /// Switches that the frame sets and its answer repeats; 0 in protocols that have none.
+    pub switches: u8,
     /// The protocol's name for how the content is serialized.
     pub serialization: u8,
 }
@@ -69,15 +88,16 @@ pub struct Frame {
     /// The time-out a request carries, in milliseconds as the sender wrote it; 0 or less means that
     /// it named none. Always 0 in a response.
     pub timeout_ms: i32,
-    /// The status a response carries; 0 in every other frame.
+    /// The status a response carries, in its protocol's own numbers; 0 in every other frame.
     pub status: u16,
-    /// The class name.
+    /// What is called: Bolt's class name, Thrift's method. Absent in Dubbo, where it is part of the
+    /// content.
     pub class: Span,
-    /// The header map.
+    /// Bolt's header map; the service of Thrift's multiplexed calls. Absent in Dubbo.
     pub header: Span,
     /// The content.
     pub content: Span,
-    /// Length of the whole frame.
+    /// Length of the whole frame, a checksum behind the content included.
     pub total_bytes: usize,
 }
 
@@ -103,6 +123,12 @@ pub struct FrameLimits {
     pub header_bytes_max: usize,
 }
 
+impl FrameLimits {
+    /// No limits: to look at bytes that are not going to be buffered.
+    pub const NONE: FrameLimits =
+        FrameLimits { frame_bytes_max: usize::MAX, header_bytes_max: usize::MAX };
+}
+
 /// Why the proxy answers a request itself; the codec turns it into its protocol's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalReply {
@@ -120,12 +146,37 @@ pub enum LocalReply {
     BadHeader,
     /// A call came from the side that only answers.
     NoProcessor,
+    /// The request is not permitted (403).
+    Denied,
+}
+
+impl LocalReply {
+    /// What a person reads, in protocols that have room for it.
+    pub fn text(self) -> &'static str {
+        match self {
+            LocalReply::NoRoute => "proxy: no route",
+            LocalReply::NoUpstream => "proxy: no upstream host can be reached",
+            LocalReply::UpstreamLost => "proxy: the upstream connection was lost",
+            LocalReply::Timeout => "proxy: no answer in time",
+            LocalReply::Overflow => "proxy: too many requests",
+            LocalReply::BadHeader => "proxy: the request's header cannot be read",
+            LocalReply::NoProcessor => "proxy: nobody serves calls here",
+            LocalReply::Denied => "proxy: permission denied",
+        }
+    }
 }
 
 /// A protocol. See the module's page for the contract.
 pub trait Codec: fmt::Debug {
     /// The name used in configuration and logs.
     fn name(&self) -> &'static str;
+
+    /// How many bits of an id the protocol carries there and back.
+    fn id_width(&self) -> IdWidth;
+
+    /// How many bytes tell this protocol from all others: when [`decode`](Self::decode) has not
+    /// refused so many, they are this protocol's. See [`detect`].
+    fn signature_bytes(&self) -> usize;
 
     /// Looks for one frame at the start of `bytes`.
     ///
@@ -134,19 +185,21 @@ pub trait Codec: fmt::Debug {
     /// bytes allow: a wrong first byte is refused at the first byte.
     fn decode(&self, bytes: &[u8], limits: &FrameLimits) -> Result<Decoded, CodecError>;
 
-    /// Writes another id into a whole frame, in place.
+    /// Writes another id into a whole frame, in place, and its checksum anew if it has one.
     ///
     /// # Panics
-    /// When `frame` is shorter than the protocol's fixed header.
+    /// When `frame` is not a whole frame.
     fn set_id(&self, frame: &mut [u8], id: u64);
 
-    /// The value of `name` in the frame's header map; `None` when it is absent or null.
+    /// What a request says about itself under `name`, for routes to look at; `None` when it says
+    /// nothing. Which names there are is the protocol's matter: any key of Bolt's header map,
+    /// `service`, `method`, `version` and `dubbo` in Dubbo, `method` and `service` in Thrift.
     ///
-    /// The whole map is read even when the name comes first, so that a malformed map gets the same
+    /// Everything is read even when the name comes first, so that a malformed request gets the same
     /// answer whatever is asked.
     ///
     /// # Errors
-    /// The map is malformed. The frame's bounds are not in doubt then: the next frame is fine.
+    /// It cannot be read. The frame's bounds are not in doubt then: the next frame is fine.
     fn header<'a>(
         &self,
         frame: &Frame,
@@ -154,96 +207,16 @@ pub trait Codec: fmt::Debug {
         name: &[u8],
     ) -> Result<Option<&'a [u8]>, CodecError>;
 
+    /// The part of a request that [`local_reply`](Self::local_reply) must be given again, besides
+    /// its origin. Absent in most protocols.
+    fn repeated(&self, _frame: &Frame) -> Span {
+        Span::default()
+    }
+
     /// Appends the acknowledgement of the heartbeat `origin`.
     fn heartbeat_ack(&self, origin: Origin, out: &mut Vec<u8>);
 
-    /// Appends the answer that the proxy gives to the request `origin` itself.
-    fn local_reply(&self, origin: Origin, reply: LocalReply, out: &mut Vec<u8>);
+    /// Appends the answer that the proxy gives to the request `origin` itself. `repeated` are the
+    /// request's bytes at [`repeated`](Self::repeated).
+    fn local_reply(&self, origin: Origin, repeated: &[u8], reply: LocalReply, out: &mut Vec<u8>);
 }
-
-/// Bytes that are not a frame: what is wrong, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CodecError {
-    /// Offset from the frame's first byte.
-    pub at_byte: usize,
-    /// What is wrong there.
-    pub problem: Problem,
-}
-
-/// What is wrong with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// The first byte is not the protocol's.
-    Protocol {
-        /// The byte found.
-        found: u8,
-        /// The byte expected.
-        expected: u8,
-    },
-    /// The frame type is unknown.
-    FrameType {
-        /// The type found.
-        found: u8,
-    },
-    /// The command is unknown, or does not go with the frame's type.
-    Command {
-        /// The command found.
-        found: u16,
-        /// The frame's type.
-        frame_type: u8,
-    },
-    /// A section is longer than the limit.
-    SectionTooLong {
-        /// Which section.
-        section: &'static str,
-        /// The length announced.
-        bytes: usize,
-        /// The limit.
-        bytes_max: usize,
-    },
-    /// The frame is longer than the limit.
-    FrameTooLong {
-        /// The length announced, fixed header included.
-        bytes: u64,
-        /// The limit.
-        bytes_max: usize,
-    },
-    /// A key or value of the header map ends behind the map.
-    HeaderMap {
-        /// Which of the two.
-        part: &'static str,
-        /// The length announced.
-        bytes: u32,
-        /// What is left of the map.
-        left_bytes: usize,
-    },
-}
-
-impl fmt::Display for CodecError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "byte {} of the frame: ", self.at_byte)?;
-        match self.problem {
-            Problem::Protocol { found, expected } => {
-                write!(f, "protocol code {found:#04x}, expected {expected:#04x}")
-            }
-            Problem::FrameType { found } => {
-                write!(f, "frame type {found}, expected 0 (response), 1 (request) or 2 (oneway)")
-            }
-            Problem::Command { found, frame_type } => {
-                write!(f, "command code {found} is not known for frame type {frame_type}")
-            }
-            Problem::SectionTooLong { section, bytes, bytes_max } => {
-                write!(f, "{section} of {bytes} bytes, the limit is {bytes_max}")
-            }
-            Problem::FrameTooLong { bytes, bytes_max } => {
-                write!(f, "frame of {bytes} bytes announced, the limit is {bytes_max}")
-            }
-            Problem::HeaderMap { part, bytes, left_bytes } => write!(
-                f,
-                "header map: {part} of {bytes} bytes announced where {left_bytes} are left"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for CodecError {}

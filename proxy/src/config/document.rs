@@ -53,7 +53,7 @@ pub(super) struct VirtualHostNode {
     pub(super) routers: Vec<RouteNode>,
 }
 
-/// The only domain there is: a Bolt frame names no host.
+/// The only domain there is: no frame names a host.
 #[derive(Debug, Deserialize)]
 enum AnyDomain {
     #[serde(rename = "*")]
@@ -126,30 +126,58 @@ pub(super) struct ChainNode {
 #[serde(deny_unknown_fields)]
 pub(super) struct FilterNode {
     #[serde(rename = "type")]
-    _filter: FilterType,
+    pub(super) filter_type: FilterType,
     pub(super) config: ProxyNode,
 }
 
-#[derive(Debug, Deserialize)]
-enum FilterType {
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) enum FilterType {
     #[serde(rename = "proxy")]
     Proxy,
+    #[serde(rename = "tcp_proxy")]
+    TcpProxy,
+}
+
+/// The keys of both filters together: an enum would be read into memory first, and its errors would
+/// name no place.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProxyNode {
+    pub(super) downstream_protocol: Option<ProtocolName>,
+    pub(super) upstream_protocol: Option<ProtocolName>,
+    pub(super) router_config_name: Option<String>,
+    pub(super) extend_config: Option<ExtendNode>,
+    pub(super) fallback_for_unknown_protocol: Option<bool>,
+    pub(super) cluster: Option<String>,
+    pub(super) routes: Option<Vec<TcpRouteNode>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ProxyNode {
-    #[serde(rename = "downstream_protocol")]
-    _downstream_protocol: Protocol,
-    #[serde(rename = "upstream_protocol")]
-    _upstream_protocol: Protocol,
-    pub(super) router_config_name: String,
+pub(super) struct ExtendNode {
+    pub(super) sub_protocol: String,
 }
 
 #[derive(Debug, Deserialize)]
-enum Protocol {
+#[serde(deny_unknown_fields)]
+pub(super) struct TcpRouteNode {
+    pub(super) cluster: String,
+}
+
+/// The names that MOSN has had for them over time, and `thrift`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) enum ProtocolName {
     #[serde(rename = "bolt")]
     Bolt,
+    #[serde(rename = "boltv2")]
+    BoltV2,
+    SofaRpc,
+    #[serde(rename = "dubbo")]
+    Dubbo,
+    #[serde(rename = "thrift")]
+    Thrift,
+    X,
+    Auto,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Cluster, Config, HeaderMatch, Listener, Route};
+use crate::codec::Codec;
 use crate::limits::REQUEST_TIMEOUT;
 
 pub(super) fn explain(config: &Config) -> String {
@@ -44,18 +45,30 @@ pub(super) fn explain(config: &Config) -> String {
 }
 
 fn explain_listener(listener: &Listener, out: &mut String) {
-    line(
-        out,
-        &format!(
-            "listens for bolt on {} (`{}`), routes by `{}`:",
-            listener.address, listener.name, listener.router
-        ),
-    );
+    let names: Vec<&str> = listener.protocols.iter().map(Codec::name).collect();
+    let spoken = if names.is_empty() { "plain TCP".to_owned() } else { names.join(", ") };
+    line(out, &format!("listens for {spoken} on {} (`{}`):", listener.address, listener.name));
+    if !listener.protocols.is_empty() {
+        explain_routes(listener, out);
+    }
+    match &listener.tcp_cluster {
+        Some(cluster) if names.is_empty() => {
+            line(out, &format!("  every connection to cluster `{cluster}`"));
+        }
+        Some(cluster) => {
+            line(out, &format!("  connections of other protocols to cluster `{cluster}`"));
+        }
+        None => {}
+    }
+}
+
+fn explain_routes(listener: &Listener, out: &mut String) {
+    line(out, &format!("  routes by `{}`:", listener.router));
     for route in &listener.routes {
         line(out, &format!("  {}", route_text(route)));
     }
     if !listener.routes.iter().any(|route| route.headers.is_empty()) {
-        line(out, "  anything else is answered with status 6");
+        line(out, "  anything else is answered with \"no route\"");
     }
 }
 
@@ -68,7 +81,7 @@ fn route_text(route: &Route) -> String {
     };
     let timeout = route.timeout.unwrap_or(REQUEST_TIMEOUT);
     format!(
-        "{condition} to cluster `{}`, answered with status 7 after {timeout:?} unless the frame \
+        "{condition} to cluster `{}`, answered with \"time-out\" after {timeout:?} unless the frame \
          says otherwise",
         route.cluster
     )

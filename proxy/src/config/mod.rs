@@ -7,6 +7,7 @@
 
 mod document;
 mod explain;
+mod filters;
 mod locate;
 mod scalar;
 
@@ -15,10 +16,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::codec::Protocol;
 use crate::ids;
 use crate::limits::{CONNECT_TIMEOUT, Limits};
 
-use document::{ClusterNode, Document, FilterNode, ListenerNode, RouterNode, ServerNode};
+use document::{ClusterNode, Document, ListenerNode, RouterNode, ServerNode};
+use filters::{Filters, filters};
 
 /// Most connections per host that a cluster may ask for.
 pub const CONNECTIONS_PER_HOST_MAX: usize = 64;
@@ -47,10 +50,16 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Where in the document the address stands.
     pub address_path: String,
-    /// The routes, tried in order.
+    /// The protocols that clients may speak. With several, the first bytes of a connection tell;
+    /// with none, every connection is plain TCP.
+    pub protocols: Vec<Protocol>,
+    /// The routes of requests, tried in order.
     pub routes: Vec<Route>,
     /// Name of the routes, for messages.
     pub router: String,
+    /// Name of the cluster that plain TCP goes to: all connections when there are no protocols,
+    /// otherwise those that speak none of them. It may be one that does not exist.
+    pub tcp_cluster: Option<String>,
 }
 
 /// Which requests go to which cluster.
@@ -203,7 +212,8 @@ fn clusters(nodes: &[ClusterNode], warnings: &mut Vec<String>) -> Result<Vec<Clu
 fn cluster(node: &ClusterNode, path: &str, warnings: &mut Vec<String>) -> Result<Cluster, Fault> {
     warnings.extend(node.ignored(path));
     if node.hosts.is_empty() {
-        warnings.push(format!("{path}.hosts is empty: its requests are answered with status 0x10"));
+        warnings
+            .push(format!("{path}.hosts is empty: its requests are answered with \"no upstream\""));
     }
     let in_flight_max = node.max_request_per_conn.unwrap_or(ids::IN_FLIGHT_MAX);
     if !(1..=ids::IN_FLIGHT_MAX).contains(&in_flight_max) {
@@ -264,36 +274,17 @@ fn listener(
     warnings: &mut Vec<String>,
 ) -> Result<Listener, Fault> {
     warnings.extend(node.ignored(path));
-    let (filter, filter_path) = proxy_filter(node, path)?;
-    let router = &filter.config.router_config_name;
-    let found = server.routers.iter().position(|node| node.router_config_name == *router);
-    let Some(number) = found else {
-        let known: Vec<String> =
-            server.routers.iter().map(|node| format!("`{}`", node.router_config_name)).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let message = format!("no router `{router}` in this server; there is {known}");
-        return fault(format!("{filter_path}.config.router_config_name"), message);
-    };
+    let Filters { protocols, router, routes, tcp_cluster } = filters(node, server, path)?;
     let address = node.address.0;
     Ok(Listener {
         name: node.name.clone().unwrap_or_else(|| address.to_string()),
         address,
         address_path: format!("{path}.address"),
-        routes: routes(&server.routers[number]),
-        router: router.clone(),
+        protocols,
+        routes,
+        router,
+        tcp_cluster,
     })
-}
-
-fn proxy_filter<'a>(node: &'a ListenerNode, path: &str) -> Result<(&'a FilterNode, String), Fault> {
-    let [chain] = &node.filter_chains[..] else {
-        let message = format!("expected one filter chain, found {}", node.filter_chains.len());
-        return fault(format!("{path}.filter_chains"), message);
-    };
-    let [filter] = &chain.filters[..] else {
-        let message = format!("expected one filter, found {}", chain.filters.len());
-        return fault(format!("{path}.filter_chains[0].filters"), message);
-    };
-    Ok((filter, format!("{path}.filter_chains[0].filters[0]")))
 }
 
 fn routes(router: &RouterNode) -> Vec<Route> {
@@ -312,20 +303,26 @@ fn warn_of_missing_clusters(
     clusters: &[Cluster],
     warnings: &mut Vec<String>,
 ) {
+    let is_missing = |name: &str| !clusters.iter().any(|cluster| cluster.name == name);
     for listener in listeners {
-        for route in &listener.routes {
-            if !clusters.iter().any(|cluster| cluster.name == route.cluster) {
-                warnings.push(format!(
-                    "router `{}` names cluster `{}`, which does not exist: its requests are \
-                     answered with status 6",
-                    listener.router, route.cluster
-                ));
-            }
-        }
-        if listener.routes.is_empty() {
+        for route in listener.routes.iter().filter(|route| is_missing(&route.cluster)) {
             warnings.push(format!(
-                "router `{}` has no routes: its requests are answered with status 6",
+                "router `{}` names cluster `{}`, which does not exist: its requests are answered \
+                 with \"no route\"",
+                listener.router, route.cluster
+            ));
+        }
+        if listener.routes.is_empty() && !listener.protocols.is_empty() {
+            warnings.push(format!(
+                "router `{}` has no routes: its requests are answered with \"no route\"",
                 listener.router
+            ));
+        }
+        if let Some(name) = listener.tcp_cluster.as_deref().filter(|name| is_missing(name)) {
+            warnings.push(format!(
+                "listener `{}` names cluster `{name}`, which does not exist: its TCP connections \
+                 are closed",
+                listener.name
             ));
         }
     }

@@ -113,7 +113,7 @@ impl Upstream {
             return Poll::Ready(CloseReason::NotReading { waiting_bytes });
         }
         if self.retired.get() {
-            self.host.vacate(self.slot, self);
+            self.host.vacate(self);
             if self.waiting.borrow().is_empty() && self.conn.output_bytes() == 0 {
                 return Poll::Ready(CloseReason::Retired);
             }

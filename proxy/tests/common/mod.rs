@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use net::{TcpListener, TcpStream};
-use proxy::codec::bolt::{self, BOLT};
+use proxy::codec::bolt::{self, Bolt};
 use proxy::codec::{Codec, Decoded, Frame, FrameLimits};
 use proxy::{Config, Server};
 
@@ -156,7 +156,7 @@ impl Got {
     /// The frame as it would be under another id.
     pub fn under(&self, id: u32) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
-        BOLT.set_id(&mut bytes, id.into());
+        Bolt.set_id(&mut bytes, id.into());
         bytes
     }
 }
@@ -177,7 +177,7 @@ impl Peer {
     /// The next frame; `None` when the peer has closed the connection.
     pub async fn next(&mut self) -> Option<Got> {
         loop {
-            if let Decoded::Frame(frame) = BOLT.decode(&self.held, &ANY).unwrap() {
+            if let Decoded::Frame(frame) = Bolt.decode(&self.held, &ANY).unwrap() {
                 let rest = self.held.split_off(frame.total_bytes);
                 let bytes = std::mem::replace(&mut self.held, rest);
                 return Some(Got { frame, bytes });
@@ -284,7 +284,7 @@ pub fn response(id: u32, content: &[u8]) -> Vec<u8> {
 
 pub fn heartbeat(id: u32) -> Vec<u8> {
     let mut out = Vec::new();
-    bolt::push_heartbeat(id, &mut out);
+    bolt::push_heartbeat(bolt::Version::V1, id, &mut out);
     out
 }
 

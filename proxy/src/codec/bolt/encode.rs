@@ -2,12 +2,37 @@
 //! came and says nothing but what [`Codec`](crate::codec::Codec) offers.
 
 use super::{
-    COMMAND_REQUEST, COMMAND_RESPONSE, HESSIAN2, PROTOCOL, REQUEST_HEADER_BYTES,
-    RESPONSE_HEADER_BYTES, SECTION_BYTES_MAX, TYPE_ONEWAY, TYPE_REQUEST, TYPE_RESPONSE,
+    CHECKSUM_BYTES, COMMAND_HEARTBEAT, COMMAND_REQUEST, COMMAND_RESPONSE, HESSIAN2, Layout,
+    REVISION_CHECKSUM, SECTION_BYTES_MAX, SWITCH_CHECKSUM, TYPE_ONEWAY, TYPE_REQUEST,
+    TYPE_RESPONSE, V1, V2, checksum_bytes, write_sum,
 };
+use crate::codec::Origin;
+
+/// In which version to write a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// Version 1.
+    #[default]
+    V1,
+    /// Version 2 without a checksum.
+    V2,
+    /// Version 2 with the CRC32 of the frame behind it.
+    V2Checksum,
+}
+
+impl Version {
+    fn origin(self, id: u32) -> Origin {
+        let (version, revision, switches) = match self {
+            Version::V1 => (V1, 0, 0),
+            Version::V2 => (V2, 1, 0),
+            Version::V2Checksum => (V2, REVISION_CHECKSUM, SWITCH_CHECKSUM),
+        };
+        Origin { id: id.into(), version, revision, switches, serialization: HESSIAN2 }
+    }
+}
 
 /// A request to encode. `header` is the encoded map, see [`push_header`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
     /// The id; the answer carries it back.
     pub id: u32,
@@ -24,7 +49,7 @@ pub struct Request<'a> {
 }
 
 /// A response to encode.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Response<'a> {
     /// The id of the request.
     pub id: u32,
@@ -58,54 +83,63 @@ impl std::fmt::Display for TooLong {
 impl std::error::Error for TooLong {}
 
 impl Request<'_> {
-    /// Appends the frame.
+    /// Appends the frame in version 1.
     ///
     /// # Errors
     /// Class or header is longer than [`SECTION_BYTES_MAX`], or the content than 4 GiB; `out` is
     /// left as it was.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
-        let lengths = lengths(self.class, self.header, self.content)?;
-        let frame_type = if self.oneway { TYPE_ONEWAY } else { TYPE_REQUEST };
-        out.reserve(
-            REQUEST_HEADER_BYTES + self.class.len() + self.header.len() + self.content.len(),
-        );
-        out.extend_from_slice(&[PROTOCOL, frame_type, 0, COMMAND_REQUEST as u8, 1]);
-        out.extend_from_slice(&self.id.to_be_bytes());
-        out.push(HESSIAN2);
-        out.extend_from_slice(&self.timeout_ms.to_be_bytes());
-        sections(&lengths, [self.class, self.header, self.content], out);
-        Ok(())
+        self.encode_as(Version::V1, out)
+    }
+
+    /// Appends the frame in this version.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_as(&self, version: Version, out: &mut Vec<u8>) -> Result<(), TooLong> {
+        let fixed = Fixed {
+            origin: version.origin(self.id),
+            frame_type: if self.oneway { TYPE_ONEWAY } else { TYPE_REQUEST },
+            command: COMMAND_REQUEST,
+            word: self.timeout_ms as u32,
+        };
+        fixed.encode([self.class, self.header, self.content], out)
     }
 }
 
 impl Response<'_> {
-    /// Appends the frame.
+    /// Appends the frame in version 1.
     ///
     /// # Errors
     /// As [`Request::encode`].
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
-        let lengths = lengths(self.class, self.header, self.content)?;
-        out.reserve(
-            RESPONSE_HEADER_BYTES + self.class.len() + self.header.len() + self.content.len(),
-        );
-        out.extend_from_slice(&[PROTOCOL, TYPE_RESPONSE, 0, COMMAND_RESPONSE as u8, 1]);
-        out.extend_from_slice(&self.id.to_be_bytes());
-        out.push(HESSIAN2);
-        out.extend_from_slice(&self.status.to_be_bytes());
-        sections(&lengths, [self.class, self.header, self.content], out);
-        Ok(())
+        self.encode_as(Version::V1, out)
+    }
+
+    /// Appends the frame in this version.
+    ///
+    /// # Errors
+    /// As [`Request::encode`].
+    pub fn encode_as(&self, version: Version, out: &mut Vec<u8>) -> Result<(), TooLong> {
+        let fixed = Fixed {
+            origin: version.origin(self.id),
+            frame_type: TYPE_RESPONSE,
+            command: COMMAND_RESPONSE,
+            word: self.status.into(),
+        };
+        fixed.encode([self.class, self.header, self.content], out)
     }
 }
 
 /// Appends the heartbeat `id`.
-pub fn push_heartbeat(id: u32, out: &mut Vec<u8>) {
-    let mut fixed = [0; REQUEST_HEADER_BYTES];
-    fixed[0] = PROTOCOL;
-    fixed[1] = TYPE_REQUEST;
-    fixed[4] = 1;
-    fixed[5..9].copy_from_slice(&id.to_be_bytes());
-    fixed[9] = HESSIAN2;
-    out.extend_from_slice(&fixed);
+pub fn push_heartbeat(version: Version, id: u32, out: &mut Vec<u8>) {
+    let (origin, frame_type) = (version.origin(id), TYPE_REQUEST);
+    Fixed { origin, frame_type, command: COMMAND_HEARTBEAT, word: 0 }.push_empty(out);
+}
+
+/// Appends a response without sections, in the version of what it answers.
+pub(super) fn empty_response(command: u16, origin: Origin, status: u16, out: &mut Vec<u8>) {
+    Fixed { origin, frame_type: TYPE_RESPONSE, command, word: status.into() }.push_empty(out);
 }
 
 /// Appends one entry to an encoded header map.
@@ -120,7 +154,66 @@ pub fn push_header(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn lengths(class: &[u8], header: &[u8], content: &[u8]) -> Result<[u8; 8], TooLong> {
+/// What stands in front of the sections.
+struct Fixed {
+    origin: Origin,
+    frame_type: u8,
+    command: u16,
+    /// The time-out of a request, or the status of a response.
+    word: u32,
+}
+
+impl Fixed {
+    fn encode(&self, sections: [&[u8]; 3], out: &mut Vec<u8>) -> Result<(), TooLong> {
+        let lengths = lengths(sections)?;
+        let start = out.len();
+        let sections_bytes: usize = sections.iter().map(|section| section.len()).sum();
+        out.reserve(Layout::LONGEST.fixed_bytes() + sections_bytes + CHECKSUM_BYTES);
+        self.push(lengths, out);
+        for section in sections {
+            out.extend_from_slice(section);
+        }
+        finish(start, out);
+        Ok(())
+    }
+
+    fn push_empty(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.push([0; 8], out);
+        finish(start, out);
+    }
+
+    fn push(&self, lengths: [u8; 8], out: &mut Vec<u8>) {
+        let origin = self.origin;
+        let is_v2 = origin.version == V2;
+        out.push(origin.version);
+        if is_v2 {
+            out.push(origin.revision);
+        }
+        out.push(self.frame_type);
+        out.extend_from_slice(&self.command.to_be_bytes());
+        out.push(1);
+        out.extend_from_slice(&(origin.id as u32).to_be_bytes());
+        out.push(origin.serialization);
+        if is_v2 {
+            out.push(origin.switches);
+        }
+        if self.frame_type == TYPE_RESPONSE {
+            out.extend_from_slice(&(self.word as u16).to_be_bytes());
+        } else {
+            out.extend_from_slice(&self.word.to_be_bytes());
+        }
+        out.extend_from_slice(&lengths);
+    }
+}
+
+/// Adds the checksum to the frame that begins at `start`, if it is to have one.
+fn finish(start: usize, out: &mut Vec<u8>) {
+    out.resize(out.len() + checksum_bytes(&out[start..]), 0);
+    write_sum(&mut out[start..]);
+}
+
+fn lengths([class, header, content]: [&[u8]; 3]) -> Result<[u8; 8], TooLong> {
     for (section, bytes) in [("class name", class.len()), ("header map", header.len())] {
         if bytes > SECTION_BYTES_MAX {
             return Err(TooLong { section, bytes, bytes_max: SECTION_BYTES_MAX });
@@ -136,11 +229,4 @@ fn lengths(class: &[u8], header: &[u8], content: &[u8]) -> Result<[u8; 8], TooLo
     lengths[2..4].copy_from_slice(&(header.len() as u16).to_be_bytes());
     lengths[4..].copy_from_slice(&content_bytes.to_be_bytes());
     Ok(lengths)
-}
-
-fn sections(lengths: &[u8; 8], sections: [&[u8]; 3], out: &mut Vec<u8>) {
-    out.extend_from_slice(lengths);
-    for section in sections {
-        out.extend_from_slice(section);
-    }
 }

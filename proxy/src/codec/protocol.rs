@@ -1,0 +1,86 @@
+//! All protocols behind one name, chosen without a virtual call.
+
+use super::bolt::Bolt;
+use super::dubbo::Dubbo;
+use super::thrift::Thrift;
+use super::{Codec, CodecError, Decoded, Frame, FrameLimits, LocalReply, Origin, Span};
+use crate::ids::IdWidth;
+
+/// One of the protocols that have requests and ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Bolt, versions 1 and 2, mixed as the peer likes.
+    Bolt,
+    /// Dubbo.
+    Dubbo,
+    /// Thrift's binary protocol in frames.
+    Thrift,
+}
+
+impl Protocol {
+    /// All of them, each at the place of its number as `usize`.
+    pub const ALL: [Protocol; 3] = [Protocol::Bolt, Protocol::Dubbo, Protocol::Thrift];
+}
+
+/// Calls the same method of the protocol's own codec.
+macro_rules! delegate {
+    ($self:ident, $codec:ident => $call:expr) => {
+        match $self {
+            Protocol::Bolt => {
+                let $codec = &Bolt;
+                $call
+            }
+            Protocol::Dubbo => {
+                let $codec = &Dubbo;
+                $call
+            }
+            Protocol::Thrift => {
+                let $codec = &Thrift;
+                $call
+            }
+        }
+    };
+}
+
+impl Codec for Protocol {
+    fn name(&self) -> &'static str {
+        delegate!(self, codec => codec.name())
+    }
+
+    fn id_width(&self) -> IdWidth {
+        delegate!(self, codec => codec.id_width())
+    }
+
+    fn signature_bytes(&self) -> usize {
+        delegate!(self, codec => codec.signature_bytes())
+    }
+
+    fn decode(&self, bytes: &[u8], limits: &FrameLimits) -> Result<Decoded, CodecError> {
+        delegate!(self, codec => codec.decode(bytes, limits))
+    }
+
+    fn set_id(&self, frame: &mut [u8], id: u64) {
+        delegate!(self, codec => codec.set_id(frame, id))
+    }
+
+    fn header<'a>(
+        &self,
+        frame: &Frame,
+        bytes: &'a [u8],
+        name: &[u8],
+    ) -> Result<Option<&'a [u8]>, CodecError> {
+        delegate!(self, codec => codec.header(frame, bytes, name))
+    }
+
+    fn repeated(&self, frame: &Frame) -> Span {
+        delegate!(self, codec => codec.repeated(frame))
+    }
+
+    fn heartbeat_ack(&self, origin: Origin, out: &mut Vec<u8>) {
+        delegate!(self, codec => codec.heartbeat_ack(origin, out))
+    }
+
+    fn local_reply(&self, origin: Origin, repeated: &[u8], reply: LocalReply, out: &mut Vec<u8>) {
+        delegate!(self, codec => codec.local_reply(origin, repeated, reply, out))
+    }
+}

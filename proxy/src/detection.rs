@@ -1,0 +1,72 @@
+//! Listening for the first bytes of a connection until they say what it speaks.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+
+use net::TcpStream;
+use reactor::time;
+
+use crate::codec::{Detected, Protocol, detect};
+use crate::limits::DETECTION_TIME_MAX;
+use crate::worker::Worker;
+
+/// What a connection was found to be, with all that was read from it.
+pub(crate) enum Found {
+    /// Frames of this protocol.
+    Protocol(Protocol, Vec<u8>),
+    /// Something else.
+    Unknown(Vec<u8>),
+    /// Nothing: it was closed without a byte.
+    Nothing,
+}
+
+/// Reads until the bytes can be told from all but one of `protocols`.
+///
+/// A client may take its time before it sends anything. Once it has begun it has
+/// [`DETECTION_TIME_MAX`] to send what is needed to tell; bytes that are too few then, or when the
+/// client closes its side, are unknown.
+///
+/// # Errors
+/// Reading failed.
+pub(crate) async fn run(
+    worker: &Rc<Worker>,
+    stream: &TcpStream,
+    protocols: &[Protocol],
+) -> io::Result<Found> {
+    let mut bytes = Vec::new();
+    if !read_more(worker, stream, &mut bytes).await? {
+        return Ok(Found::Nothing);
+    }
+    let end = time::now() + DETECTION_TIME_MAX;
+    loop {
+        match detect(&bytes, protocols) {
+            Detected::Protocol(protocol) => return Ok(Found::Protocol(protocol, bytes)),
+            Detected::Unknown => return Ok(Found::Unknown(bytes)),
+            Detected::TooFew => {}
+        }
+        let left = end.saturating_duration_since(time::now());
+        let more = match time::timeout(left, read_more(worker, stream, &mut bytes)).await {
+            Ok(more) => more?,
+            Err(_too_late) => false,
+        };
+        if !more {
+            return Ok(Found::Unknown(bytes));
+        }
+    }
+}
+
+/// Appends one read; whether there was anything left to read.
+async fn read_more(worker: &Worker, stream: &TcpStream, into: &mut Vec<u8>) -> io::Result<bool> {
+    poll_fn(|cx| {
+        let mut scratch = worker.buffers.take_scratch();
+        let read = stream.poll_read(cx, scratch.read_area());
+        let read = read.map_ok(|bytes| {
+            into.extend_from_slice(&scratch.read_area()[..bytes]);
+            bytes > 0
+        });
+        worker.buffers.put_scratch(scratch);
+        read
+    })
+    .await
+}

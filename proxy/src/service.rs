@@ -1,0 +1,138 @@
+//! What a listener does with a connection that it has accepted.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use net::TcpStream;
+
+use crate::cluster::Cluster;
+use crate::codec::{Codec, Protocol};
+use crate::config;
+use crate::detection::{self, Found};
+use crate::downstream::{self, Downstream};
+use crate::inbox::Inbox;
+use crate::router::Router;
+use crate::tcp;
+use crate::worker::Worker;
+
+/// Most bytes that the log shows of a connection that is nothing known.
+const BYTES_SHOWN_MAX: usize = 16;
+
+/// See the module's page.
+pub(crate) enum Service {
+    /// Requests of one protocol.
+    Requests { protocol: Protocol, router: Rc<Router> },
+    /// Requests of the protocol that the first bytes tell; what is none of them goes to `other`.
+    Detected { protocols: Vec<Protocol>, router: Rc<Router>, other: Option<Tcp> },
+    /// Bytes.
+    Tcp(Tcp),
+}
+
+/// Where bytes go.
+pub(crate) struct Tcp {
+    /// The name in the configuration, and the cluster, if there is one of this name.
+    name: String,
+    cluster: Option<Rc<Cluster>>,
+}
+
+impl Service {
+    pub(crate) fn new(listener: &config::Listener, clusters: &[Rc<Cluster>]) -> Self {
+        let router = Rc::new(Router::new(&listener.routes, clusters));
+        let tcp = listener.tcp_cluster.as_ref().map(|name| Tcp {
+            name: name.clone(),
+            cluster: clusters.iter().find(|cluster| cluster.name() == name).cloned(),
+        });
+        match (&listener.protocols[..], tcp) {
+            ([], Some(tcp)) => Service::Tcp(tcp),
+            (&[protocol], None) => Service::Requests { protocol, router },
+            (protocols, other) => {
+                Service::Detected { protocols: protocols.to_vec(), router, other }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Service::Requests { protocol, .. } => f.write_str(protocol.name()),
+            Service::Detected { protocols, other, .. } => {
+                f.write_str(&names(protocols))?;
+                if other.is_some() { f.write_str(" and plain TCP") } else { Ok(()) }
+            }
+            Service::Tcp(_) => f.write_str("plain TCP"),
+        }
+    }
+}
+
+/// A connection to be served, and what is needed for it.
+pub(crate) struct Client {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Client {
+    /// Serves it to its end.
+    pub(crate) async fn run(self, service: Rc<Service>) {
+        match &*service {
+            Service::Requests { protocol, router } => {
+                self.serve_requests(*protocol, router, Inbox::new()).await;
+            }
+            // Boxed, so that a connection of the plain case above does not pay for their size.
+            Service::Detected { protocols, router, other } => {
+                Box::pin(self.find_out(protocols, router, other.as_ref())).await;
+            }
+            Service::Tcp(tcp) => Box::pin(self.serve_bytes(tcp, Vec::new())).await,
+        }
+    }
+
+    async fn find_out(self, protocols: &[Protocol], router: &Rc<Router>, other: Option<&Tcp>) {
+        match detection::run(&self.worker, &self.stream, protocols).await {
+            Ok(Found::Protocol(protocol, first)) => {
+                self.serve_requests(protocol, router, Inbox::holding(&first)).await;
+            }
+            Ok(Found::Unknown(first)) => match other {
+                Some(tcp) => self.serve_bytes(tcp, first).await,
+                None => self.refuse(&first, protocols),
+            },
+            Ok(Found::Nothing) => {}
+            Err(error) => log::info!("client {}: connection closed: {error}", self.peer),
+        }
+    }
+
+    async fn serve_requests(self, protocol: Protocol, router: &Rc<Router>, inbox: Inbox) {
+        let Client { worker, stream, peer } = self;
+        let downstream = Downstream::new(worker, protocol, Rc::clone(router), stream, peer);
+        downstream::run(downstream, inbox).await;
+    }
+
+    async fn serve_bytes(self, tcp: &Tcp, first: Vec<u8>) {
+        let Client { worker, stream, peer } = self;
+        let Some(cluster) = &tcp.cluster else {
+            worker.stats.tcp_no_upstream.up();
+            log::warn!("client {peer}: connection closed: there is no cluster `{}`", tcp.name);
+            return;
+        };
+        if let Err(error) = tcp::run(&worker, cluster, stream, first).await {
+            log::info!("client {peer}: connection closed: {error}");
+        }
+    }
+
+    fn refuse(&self, first: &[u8], protocols: &[Protocol]) {
+        self.worker.stats.undetected.up();
+        self.worker.stats.downstream_faulty.up();
+        let shown = first[..first.len().min(BYTES_SHOWN_MAX)].escape_ascii();
+        let peer = self.peer;
+        log::warn!(
+            "client {peer}: connection closed: it begins with \"{shown}\", which is none of {}",
+            names(protocols)
+        );
+    }
+}
+
+fn names(protocols: &[Protocol]) -> String {
+    let names: Vec<&str> = protocols.iter().map(Codec::name).collect();
+    names.join(", ")
+}
