@@ -1,6 +1,8 @@
 //! A proxy between peers that speak raw frames, so that a test decides every byte.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod wire;
+
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -10,12 +12,11 @@ use std::time::Duration;
 
 use net::{TcpListener, TcpStream};
 use proxy::codec::bolt::{self, Bolt};
-use proxy::codec::{Codec, Decoded, Frame, FrameLimits};
+use proxy::codec::{Codec, Decoded, Frame, FrameLimits, Protocol};
 use proxy::{Config, Server};
 
 /// A test that takes longer hangs.
 const HANG: Duration = Duration::from_secs(30);
-const ANY: FrameLimits = FrameLimits { frame_bytes_max: 1 << 30, header_bytes_max: 65535 };
 
 /// Runs a test in a runtime of its own; a hang is a failure.
 pub fn run<F: Future<Output = ()>>(test: F) {
@@ -39,10 +40,13 @@ pub async fn all_empty(server: &Server) {
     assert_eq!(server.stats().lost(), 0, "{}", server.stats());
 }
 
-/// Configuration with one route to a cluster of these hosts. `route`, `cluster` and `limits` are
-/// further keys, each with a comma in front.
+/// Configuration with one route to a cluster of these hosts. `route`, `cluster`, `limits` and
+/// `filter` are further keys, each with a comma in front; so is `filters`, further filters.
 pub struct Setup<'a> {
     pub hosts: &'a [SocketAddr],
+    pub protocol: &'a str,
+    pub filter: &'a str,
+    pub filters: &'a str,
     pub matching: &'a str,
     pub route: &'a str,
     pub cluster: &'a str,
@@ -51,7 +55,16 @@ pub struct Setup<'a> {
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Setup { hosts: &[], matching: "{}", route: "", cluster: "", limits: "" }
+        Setup {
+            hosts: &[],
+            protocol: "bolt",
+            filter: "",
+            filters: "",
+            matching: "{}",
+            route: "",
+            cluster: "",
+            limits: "",
+        }
     }
 }
 
@@ -67,13 +80,16 @@ impl Setup<'_> {
                   "routers": [{{"match": {}, "route": {{"cluster_name": "c"{}}}}}]}}]}}],
                 "listeners": [{{"address": "127.0.0.1:0", "filter_chains": [{{"filters": [{{
                   "type": "proxy",
-                  "config": {{"downstream_protocol": "bolt", "upstream_protocol": "bolt",
-                              "router_config_name": "r"}}}}]}}]}}]}}],
+                  "config": {{"downstream_protocol": "{}", "router_config_name": "r"{}}}}}{}
+                ]}}]}}]}}],
               "cluster_manager": {{"clusters": [{{"name": "c", "hosts": [{}]{}}}]}},
               "limits": {{{}}}
             }}"#,
             self.matching,
             self.route,
+            self.protocol,
+            self.filter,
+            self.filters,
             hosts.join(","),
             self.cluster,
             self.limits
@@ -135,6 +151,7 @@ pub fn dead_address() -> SocketAddr {
 /// One end of a raw connection.
 pub struct Peer {
     pub stream: TcpStream,
+    pub protocol: Protocol,
     held: Vec<u8>,
 }
 
@@ -163,11 +180,16 @@ impl Got {
 
 impl Peer {
     pub fn new(stream: TcpStream) -> Peer {
-        Peer { stream, held: Vec::new() }
+        Peer { stream, protocol: Protocol::Bolt, held: Vec::new() }
     }
 
     pub async fn connect(address: SocketAddr) -> Peer {
         Peer::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// The same peer, which is sent frames of this protocol.
+    pub fn speaking(self, protocol: Protocol) -> Peer {
+        Peer { protocol, ..self }
     }
 
     pub async fn send(&self, bytes: &[u8]) {
@@ -177,7 +199,8 @@ impl Peer {
     /// The next frame; `None` when the peer has closed the connection.
     pub async fn next(&mut self) -> Option<Got> {
         loop {
-            if let Decoded::Frame(frame) = Bolt.decode(&self.held, &ANY).unwrap() {
+            let decoded = self.protocol.decode(&self.held, &FrameLimits::NONE).unwrap();
+            if let Decoded::Frame(frame) = decoded {
                 let rest = self.held.split_off(frame.total_bytes);
                 let bytes = std::mem::replace(&mut self.held, rest);
                 return Some(Got { frame, bytes });
