@@ -1,7 +1,11 @@
 'use strict';
-// The proxy's configuration for these checks: one Bolt listener, one cluster of the given hosts.
+// The proxy's configuration for these checks: one listener, one cluster of the given hosts.
 
-module.exports = function config(listen, hosts) {
+// What every call of a protocol names.
+const NAMED = { bolt: 'service', dubbo: 'service', thrift: 'method' };
+
+module.exports = function config(listen, hosts, protocol) {
+  const headers = protocol in NAMED ? [{ name: NAMED[protocol], value: '.*' }] : [];
   return {
     servers: [{
       routers: [{
@@ -10,21 +14,21 @@ module.exports = function config(listen, hosts) {
           name: 'all',
           domains: [ '*' ],
           routers: [{
-            match: { headers: [{ name: 'service', value: '.*' }] },
+            match: { headers },
             route: { cluster_name: 'echo', timeout: '30s' },
           }],
         }],
       }],
       listeners: [{
-        name: 'bolt',
+        name: 'interop',
         address: listen,
         bind_port: true,
         filter_chains: [{
           filters: [{
             type: 'proxy',
             config: {
-              downstream_protocol: 'bolt',
-              upstream_protocol: 'bolt',
+              downstream_protocol: protocol,
+              upstream_protocol: protocol,
               router_config_name: 'interop',
             },
           }],

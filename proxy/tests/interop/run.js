@@ -7,79 +7,15 @@
 // Prints `ok NAME` or `not ok NAME` for each check and ends with status 1 when any failed.
 
 const fs = require('fs');
-const net = require('net');
 const os = require('os');
 const path = require('path');
 const assert = require('assert/strict');
-const { once } = require('events');
-const { spawn } = require('child_process');
 const checks = require('./checks');
-const config = require('./config');
+const { Proxy, within } = require('./proxy');
 const { Host, Arrivals } = require('./hosts');
 const { Caller, RawClient } = require('./clients');
 
 const CHECK_MS_MAX = 30000;
-const READY_MS_MAX = 10000;
-const LOG_LINES_SHOWN = 40;
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-// The proxy as a child process. Its log goes to a file, which is shown when something fails.
-class Proxy {
-  constructor(binary, directory) {
-    this.binary = binary;
-    this.directory = directory;
-    this.logFile = path.join(directory, 'proxy.log');
-  }
-
-  async start(hosts) {
-    const port = await freePort();
-    const file = path.join(this.directory, 'proxy.json');
-    const upstream = hosts.map(host => `127.0.0.1:${host.port}`);
-    fs.writeFileSync(file, JSON.stringify(config(`127.0.0.1:${port}`, upstream), null, 2));
-    const log = fs.openSync(this.logFile, 'w');
-    this.child = spawn(this.binary, [ '-c', file ], { stdio: [ 'ignore', log, log ] });
-    fs.closeSync(log);
-    this.child.on('error', error => { this.failure = error.message; });
-    await this._ready(port);
-    return { hostname: '127.0.0.1', port: String(port) };
-  }
-
-  async _ready(port) {
-    const end = Date.now() + READY_MS_MAX;
-    while (!(await connects(port))) {
-      if (this.failure) throw new Error(`the proxy did not start: ${this.failure}`);
-      if (!this.running()) throw new Error('the proxy ended before it listened');
-      if (Date.now() > end) throw new Error(`the proxy does not listen on port ${port} after ${READY_MS_MAX} ms`);
-      await new Promise(resume => setTimeout(resume, 20));
-    }
-  }
-
-  running() {
-    return this.child.exitCode === null && this.child.signalCode === null;
-  }
-
-  log() {
-    if (!fs.existsSync(this.logFile)) return '';
-    const lines = fs.readFileSync(this.logFile, 'utf8').trimEnd().split('\n');
-    return lines.slice(-LOG_LINES_SHOWN).map(line => `  | ${line}\n`).join('');
-  }
-}
-
-function connects(port) {
-  return new Promise(resolve => {
-    const socket = net.connect(port, '127.0.0.1');
-    socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
-    socket.on('connect', () => socket.destroy());
-  });
-}
 
 // One check: its clients are closed afterwards, and none may have been sent what it had not asked for.
 async function runCheck(check, shared) {
@@ -106,18 +42,6 @@ async function runCheck(check, shared) {
   }
 }
 
-async function within(milliseconds, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not finished after ${milliseconds} ms`)), milliseconds);
-  });
-  try {
-    return await Promise.race([ promise, late ]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 async function runChecks(shared, proxy) {
   let failed = 0;
   const chosen = checks.filter(check => proxy || !check.proxy);
@@ -139,9 +63,10 @@ async function main(argument) {
   const arrivals = new Arrivals();
   const hosts = Array.from({ length: argument === '--direct' ? 1 : 2 }, () => new Host(arrivals));
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'interop-'));
-  const proxy = argument === '--direct' ? null : new Proxy(argument, directory);
+  const proxy = argument === '--direct' ? null : new Proxy(argument, directory, 'only');
   process.on('exit', () => {
-    for (const { child } of [ ...hosts, ...(proxy ? [ proxy ] : []) ]) if (child) child.kill('SIGKILL');
+    for (const { child } of hosts) if (child) child.kill('SIGKILL');
+    if (proxy) proxy.kill();
     fs.rmSync(directory, { recursive: true });
   });
   for (const signal of [ 'SIGINT', 'SIGTERM', 'SIGHUP' ]) process.on(signal, () => process.exit(1));
@@ -150,7 +75,7 @@ async function main(argument) {
   let failed = 1;
   try {
     const direct = { hostname: '127.0.0.1', port: String(hosts[0].port) };
-    const address = proxy ? await proxy.start(hosts) : direct;
+    const address = proxy ? await proxy.start(hosts.map(host => `127.0.0.1:${host.port}`), 'bolt') : direct;
     failed = await runChecks({ address, hosts, arrivals }, proxy);
   } catch (error) {
     console.log(`not ok the checks can start\n  ${error.message}`);
