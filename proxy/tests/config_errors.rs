@@ -218,6 +218,94 @@ fn each_fault_is_named_with_file_line_path_and_expectation() {
     assert!(faults.is_empty(), "{}", faults.concat());
 }
 
+/// The keys of the filter's `config` in place of the good ones, further filters, and the error.
+const FILTERS: [(&str, &str, &str); 13] = [
+    (
+        r#""downstream_protocol": "bolt", "upstream_protocol": "dubbo""#,
+        "",
+        "[0].config.upstream_protocol: expected the same as `downstream_protocol`, or \"Auto\"",
+    ),
+    (
+        r#""downstream_protocol": "Auto", "upstream_protocol": "bolt""#,
+        "",
+        "[0].config.upstream_protocol: expected the same",
+    ),
+    (r#""upstream_protocol": "bolt""#, "", "[0].config: missing field `downstream_protocol`"),
+    (
+        r#""downstream_protocol": "X""#,
+        "",
+        "[0].config: missing field `extend_config.sub_protocol`, which \"X\" needs",
+    ),
+    (
+        r#""downstream_protocol": "X", "extend_config": {"sub_protocol": "bolt,http"}"#,
+        "",
+        "[0].config.extend_config.sub_protocol: unknown protocol `http`, expected `bolt`, `boltv2`",
+    ),
+    (
+        r#""downstream_protocol": "bolt", "extend_config": {"sub_protocol": "bolt"}"#,
+        "",
+        "[0].config.extend_config: expected none beside a `downstream_protocol` other than",
+    ),
+    (
+        r#""downstream_protocol": "bolt", "extend_config": {"sub": "bolt"}"#,
+        "",
+        "[0].config.extend_config.sub: unknown field `sub`, expected `sub_protocol`",
+    ),
+    (
+        r#""downstream_protocol": "bolt", "cluster": "c""#,
+        "",
+        "[0].config.cluster: a filter `proxy` has no `cluster`",
+    ),
+    (
+        r#""downstream_protocol": "Auto", "fallback_for_unknown_protocol": true"#,
+        "",
+        "[0].config.fallback_for_unknown_protocol: expected a filter `tcp_proxy` behind this one",
+    ),
+    (
+        r#""downstream_protocol": "Auto""#,
+        r#"{"type": "tcp_proxy", "config": {"cluster": "c"}}"#,
+        "[1]: expected `fallback_for_unknown_protocol` in the filter before it",
+    ),
+    (
+        r#""downstream_protocol": "Auto", "fallback_for_unknown_protocol": true"#,
+        r#"{"type": "tcp_proxy", "config": {"routes": []}}"#,
+        "[1].config: missing field `cluster`",
+    ),
+    (
+        r#""downstream_protocol": "Auto", "fallback_for_unknown_protocol": true"#,
+        r#"{"type": "tcp_proxy", "config": {"cluster": "c", "routes": [{"cluster": "d"}]}}"#,
+        "[1].config.routes: expected one cluster, found `c` and `d`",
+    ),
+    (
+        r#""downstream_protocol": "bolt""#,
+        r#"{"type": "proxy", "config": {"downstream_protocol": "bolt", "router_config_name": "r"}}"#,
+        ": expected one filter, or a `proxy` with a `tcp_proxy` behind it, found 2",
+    ),
+];
+
+#[test]
+fn filters_that_do_not_fit_are_named_with_their_place() {
+    let good = r#""downstream_protocol": "bolt",
+          "upstream_protocol": "bolt""#;
+    let path = "servers[0].listeners[0].filter_chains[0].filters";
+    for (keys, more, expected) in FILTERS {
+        let more = if more.is_empty() { "}]}]".to_owned() } else { format!("}}, {more}]}}]") };
+        let message = error(&GOOD.replacen(good, keys, 1).replacen("}]}]", &more, 2));
+        assert!(message.contains(&format!("{path}{expected}")), "{keys} gave {message}");
+    }
+}
+
+#[test]
+fn a_tcp_proxy_to_a_missing_cluster_is_a_warning() {
+    let text = r#"{"servers": [{"listeners": [{"address": "127.0.0.1:1", "filter_chains": [
+        {"filters": [{"type": "tcp_proxy", "config": {"cluster": "nowhere"}}]}]}]}],
+        "cluster_manager": {"clusters": []}}"#;
+    let config = Config::parse(Path::new("p.json"), text).unwrap();
+    let expected = "names cluster `nowhere`, which does not exist: its TCP connections are closed";
+    assert!(config.warnings.len() == 1 && config.warnings[0].contains(expected), "{config:?}");
+    assert!(config.explain().starts_with("listens for plain TCP on 127.0.0.1:1"));
+}
+
 #[test]
 fn names_and_addresses_are_unique() {
     let doubled =
