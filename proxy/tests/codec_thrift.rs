@@ -120,6 +120,17 @@ fn lengths_that_cannot_be_are_refused_as_soon_as_they_are_there() {
 }
 
 #[test]
+fn a_long_frame_with_a_bad_name_is_refused_before_it_is_buffered() {
+    let mut bytes = CALL[..12].to_vec();
+    bytes[..4].copy_from_slice(&90_000u32.to_be_bytes());
+    bytes[8..].copy_from_slice(&2_000u32.to_be_bytes());
+    // Whoever reads piece by piece is told to ask again where the name's length is.
+    let limits = FrameLimits { frame_bytes_max: 100_000, header_bytes_max: 32_767 };
+    assert_eq!(Thrift.decode(&bytes[..8], &limits), Ok(Decoded::Incomplete { need_bytes: 12 }));
+    assert_eq!(refused(&bytes).at_byte, 8);
+}
+
+#[test]
 fn a_name_above_the_limit_is_refused() {
     assert!(Thrift.decode(&named(&[b'm'; METHOD_BYTES_MAX]), &FrameLimits::NONE).is_ok());
     let error = refused(&named(&[b'm'; METHOD_BYTES_MAX + 1]));

@@ -81,6 +81,7 @@ async fn answers(client: &mut Peer, host: &mut Peer, id: u64) {
 fn all_protocols_are_served_by_one_listener_each_on_connections_of_its_own() {
     run(async {
         let bed = Bed::new(Setup { protocol: "Auto", ..Setup::default() });
+        let mut open = Vec::new();
         for protocol in Protocol::ALL {
             let mut client = bed.client().await.speaking(protocol);
             client.send(&wire::request(protocol, 1, b"question")).await;
@@ -89,8 +90,14 @@ fn all_protocols_are_served_by_one_listener_each_on_connections_of_its_own() {
             // A second client of the same protocol shares it.
             let mut second = bed.client().await.speaking(protocol);
             serves(&mut second, &mut host, 2).await;
+            open.push((client, second, host));
         }
         assert_eq!(bed.server.stats().upstream_connected, 3);
+        for (client, second, host) in &mut open {
+            serves(client, host, 3).await;
+            serves(second, host, 4).await;
+        }
+        drop(open);
         all_empty(&bed.server).await;
     });
 }

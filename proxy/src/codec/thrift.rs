@@ -72,9 +72,10 @@ impl Codec for Thrift {
             return Ok(Decoded::Incomplete { need_bytes: TYPE_AT + 1 });
         };
         let total_bytes = total_bytes(bytes, limits)?;
-        if bytes.len() >= NAME_AT {
-            check_name(u32_at(bytes, NAME_LENGTH_AT), total_bytes)?;
+        if bytes.len() < NAME_AT {
+            return Ok(Decoded::Incomplete { need_bytes: NAME_AT });
         }
+        check_name(u32_at(bytes, NAME_LENGTH_AT), total_bytes)?;
         if bytes.len() < total_bytes {
             return Ok(Decoded::Incomplete { need_bytes: total_bytes });
         }

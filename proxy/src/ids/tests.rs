@@ -114,7 +114,9 @@ fn an_id_that_agrees_in_its_low_bits_only_is_unknown() {
     let id = table.insert('a').unwrap();
     assert_eq!(table.remove(id | 1 << 46, Ended::Answered), Err(Stale::Unknown));
     assert_eq!(table.remove(id | 1 << 32, Ended::Answered), Err(Stale::Unknown));
-    assert_eq!(table.get(id), Some(&'a'));
+    assert_eq!(table.remove(id, Ended::Answered), Ok('a'));
+    assert_eq!(table.remove(id | 1 << 46, Ended::Answered), Err(Stale::Unknown));
+    assert_eq!(table.remove(id, Ended::Answered), Err(Stale::Duplicate));
 }
 
 #[test]
