@@ -52,6 +52,9 @@ const V2: u8 = 2;
 /// The revision of version 2 that knows the checksum.
 const REVISION_CHECKSUM: u8 = 2;
 const SWITCH_CHECKSUM: u8 = 1;
+/// Where version 2 has the two bytes that version 1 has not.
+const REVISION_AT: usize = 1;
+const SWITCHES_AT: usize = 11;
 
 const TYPE_RESPONSE: u8 = 0;
 const TYPE_REQUEST: u8 = 1;
@@ -95,30 +98,27 @@ impl Codec for Bolt {
     }
 
     fn signature_bytes(&self) -> usize {
-        Layout::LONGEST.command_at() + 2
+        Layout::<1>::COMMAND_AT + 2
     }
 
     fn decode(&self, bytes: &[u8], limits: &FrameLimits) -> Result<Decoded, CodecError> {
-        let Some((layout, kind)) = kind(bytes)? else {
-            let need_bytes = if bytes.first() == Some(&V2) { 22 } else { RESPONSE_HEADER_BYTES };
-            return Ok(Decoded::Incomplete { need_bytes });
-        };
-        if bytes.len() < layout.fixed_bytes() {
-            return Ok(Decoded::Incomplete { need_bytes: layout.fixed_bytes() });
+        match bytes.first() {
+            None => Ok(Decoded::Incomplete { need_bytes: RESPONSE_HEADER_BYTES }),
+            Some(&V1) => Layout::<0>::decode(bytes, limits),
+            Some(&V2) => Layout::<1>::decode(bytes, limits),
+            Some(&found) => Err(at(0, Problem::Protocol { found, expected: "0x01 or 0x02" })),
         }
-        let frame = frame(kind, layout, bytes, limits)?;
-        if bytes.len() < frame.total_bytes {
-            return Ok(Decoded::Incomplete { need_bytes: frame.total_bytes });
-        }
-        check_sum(&bytes[..frame.total_bytes])?;
-        Ok(Decoded::Frame(frame))
     }
 
     fn set_id(&self, frame: &mut [u8], id: u64) {
-        let id_at = Layout::of(frame[0], TYPE_RESPONSE).id_at();
         // The ids of a Bolt peer fit: they came from a Bolt frame, or from the id table.
-        frame[id_at..id_at + 4].copy_from_slice(&(id as u32).to_be_bytes());
-        write_sum(frame);
+        let id = (id as u32).to_be_bytes();
+        if frame[0] == V2 {
+            frame[Layout::<1>::ID_AT..][..4].copy_from_slice(&id);
+            write_sum(frame);
+        } else {
+            frame[Layout::<0>::ID_AT..][..4].copy_from_slice(&id);
+        }
     }
 
     fn header<'a>(
@@ -151,127 +151,109 @@ pub fn status_of(reply: LocalReply) -> u16 {
     }
 }
 
-/// Where the fields of a frame lie.
-#[derive(Clone, Copy, Debug)]
-struct Layout {
-    /// What version 2 moves the fields in front of the switches by: 0 or 1.
-    shift: usize,
-    is_response: bool,
-}
+/// Where the fields of a frame lie, and what is read there. `V` is 0 in version 1 and 1 in version
+/// 2, which moves the fields in front of its switches by one byte and those behind them by two.
+struct Layout<const V: usize>;
 
-impl Layout {
-    const LONGEST: Layout = Layout { shift: 1, is_response: false };
-
-    fn of(version: u8, frame_type: u8) -> Self {
-        Layout { shift: usize::from(version == V2), is_response: frame_type == TYPE_RESPONSE }
-    }
-
-    fn type_at(self) -> usize {
-        1 + self.shift
-    }
-
-    fn command_at(self) -> usize {
-        2 + self.shift
-    }
-
-    fn id_at(self) -> usize {
-        5 + self.shift
-    }
-
-    fn serialization_at(self) -> usize {
-        9 + self.shift
-    }
-
+impl<const V: usize> Layout<V> {
+    const TYPE_AT: usize = 1 + V;
+    const COMMAND_AT: usize = 2 + V;
+    const ID_AT: usize = 5 + V;
+    const SERIALIZATION_AT: usize = 9 + V;
     /// Where the time-out of a request and the status of a response stand.
-    fn word_at(self) -> usize {
-        10 + 2 * self.shift
+    const WORD_AT: usize = 10 + 2 * V;
+
+    const fn lengths_at(is_response: bool) -> usize {
+        Self::WORD_AT + if is_response { 2 } else { 4 }
     }
 
-    fn lengths_at(self) -> usize {
-        self.word_at() + if self.is_response { 2 } else { 4 }
+    const fn fixed_bytes(is_response: bool) -> usize {
+        Self::lengths_at(is_response) + 8
     }
 
-    fn fixed_bytes(self) -> usize {
-        self.lengths_at() + 8
-    }
-}
-
-/// Layout and kind, as soon as the command is there. What is wrong already in fewer bytes is
-/// refused at once.
-fn kind(bytes: &[u8]) -> Result<Option<(Layout, Kind)>, CodecError> {
-    let Some(&version) = bytes.first() else { return Ok(None) };
-    if version != V1 && version != V2 {
-        let problem = Problem::Protocol { found: version, expected: "0x01 or 0x02" };
-        return Err(at(0, problem));
-    }
-    let type_at = Layout::of(version, TYPE_RESPONSE).type_at();
-    let Some(&frame_type) = bytes.get(type_at) else { return Ok(None) };
-    if frame_type > TYPE_ONEWAY {
-        let expected = "0 (response), 1 (request) or 2 (oneway)";
-        return Err(at(type_at, Problem::FrameType { found: frame_type, expected }));
-    }
-    let layout = Layout::of(version, frame_type);
-    if bytes.len() < layout.command_at() + 2 {
-        return Ok(None);
-    }
-    let kind = match (frame_type, u16_at(bytes, layout.command_at())) {
-        (TYPE_REQUEST, COMMAND_REQUEST) => Kind::Request,
-        (TYPE_ONEWAY, COMMAND_REQUEST) => Kind::Oneway,
-        (TYPE_RESPONSE, COMMAND_RESPONSE) => Kind::Response,
-        (TYPE_REQUEST, COMMAND_HEARTBEAT) => Kind::Heartbeat,
-        (TYPE_RESPONSE, COMMAND_HEARTBEAT) => Kind::HeartbeatAck,
-        (TYPE_REQUEST | TYPE_ONEWAY, COMMAND_GO_AWAY) => Kind::GoAway,
-        (_, found) => {
-            return Err(at(layout.command_at(), Problem::Command { found, frame_type }));
+    fn decode(bytes: &[u8], limits: &FrameLimits) -> Result<Decoded, CodecError> {
+        let Some(kind) = Self::kind(bytes)? else {
+            return Ok(Decoded::Incomplete { need_bytes: Self::fixed_bytes(true) });
+        };
+        let is_response = matches!(kind, Kind::Response | Kind::HeartbeatAck);
+        let fixed_bytes = Self::fixed_bytes(is_response);
+        if bytes.len() < fixed_bytes {
+            return Ok(Decoded::Incomplete { need_bytes: fixed_bytes });
         }
-    };
-    Ok(Some((layout, kind)))
-}
-
-/// Reads the fixed header and holds its lengths against the limits.
-fn frame(
-    kind: Kind,
-    layout: Layout,
-    bytes: &[u8],
-    limits: &FrameLimits,
-) -> Result<Frame, CodecError> {
-    let (lengths_at, fixed_bytes) = (layout.lengths_at(), layout.fixed_bytes());
-    let class_bytes = usize::from(u16_at(bytes, lengths_at));
-    let header_bytes = usize::from(u16_at(bytes, lengths_at + 2));
-    let content_bytes = u32_at(bytes, lengths_at + 4);
-    section_fits("class name", class_bytes, lengths_at, limits)?;
-    section_fits("header map", header_bytes, lengths_at + 2, limits)?;
-    // Summed in 64 bits: four bytes of length cannot overflow it.
-    let total = (fixed_bytes + class_bytes + header_bytes + checksum_bytes(bytes)) as u64
-        + u64::from(content_bytes);
-    if total > limits.frame_bytes_max as u64 {
-        let problem = Problem::FrameTooLong { bytes: total, bytes_max: limits.frame_bytes_max };
-        return Err(at(lengths_at + 4, problem));
+        let frame = Self::frame(kind, is_response, &bytes[..fixed_bytes], limits)?;
+        if bytes.len() < frame.total_bytes {
+            return Ok(Decoded::Incomplete { need_bytes: frame.total_bytes });
+        }
+        if V == 1 {
+            check_sum(&bytes[..frame.total_bytes])?;
+        }
+        Ok(Decoded::Frame(frame))
     }
-    let class = Span { start: fixed_bytes, bytes: class_bytes };
-    let header = Span { start: class.range().end, bytes: header_bytes };
-    let content = Span { start: header.range().end, bytes: content_bytes as usize };
-    let word_at = layout.word_at();
-    Ok(Frame {
-        kind,
-        origin: origin(layout, bytes),
-        timeout_ms: if layout.is_response { 0 } else { u32_at(bytes, word_at) as i32 },
-        status: if layout.is_response { u16_at(bytes, word_at) } else { 0 },
-        class,
-        header,
-        content,
-        total_bytes: total as usize,
-    })
-}
 
-fn origin(layout: Layout, bytes: &[u8]) -> Origin {
-    let is_v2 = bytes[0] == V2;
-    Origin {
-        id: u64::from(u32_at(bytes, layout.id_at())),
-        version: bytes[0],
-        revision: if is_v2 { bytes[1] } else { 0 },
-        switches: if is_v2 { bytes[11] } else { 0 },
-        serialization: bytes[layout.serialization_at()],
+    /// The kind, as soon as the command is there. What is wrong already in fewer bytes is refused
+    /// at once.
+    fn kind(bytes: &[u8]) -> Result<Option<Kind>, CodecError> {
+        let Some(&frame_type) = bytes.get(Self::TYPE_AT) else { return Ok(None) };
+        if frame_type > TYPE_ONEWAY {
+            let expected = "0 (response), 1 (request) or 2 (oneway)";
+            let problem = Problem::FrameType { found: frame_type, expected };
+            return Err(at(Self::TYPE_AT, problem));
+        }
+        if bytes.len() < Self::COMMAND_AT + 2 {
+            return Ok(None);
+        }
+        match (frame_type, u16_at(bytes, Self::COMMAND_AT)) {
+            (TYPE_REQUEST, COMMAND_REQUEST) => Ok(Some(Kind::Request)),
+            (TYPE_ONEWAY, COMMAND_REQUEST) => Ok(Some(Kind::Oneway)),
+            (TYPE_RESPONSE, COMMAND_RESPONSE) => Ok(Some(Kind::Response)),
+            (TYPE_REQUEST, COMMAND_HEARTBEAT) => Ok(Some(Kind::Heartbeat)),
+            (TYPE_RESPONSE, COMMAND_HEARTBEAT) => Ok(Some(Kind::HeartbeatAck)),
+            (TYPE_REQUEST | TYPE_ONEWAY, COMMAND_GO_AWAY) => Ok(Some(Kind::GoAway)),
+            (_, found) => Err(at(Self::COMMAND_AT, Problem::Command { found, frame_type })),
+        }
+    }
+
+    /// Reads the fixed header and holds its lengths against the limits.
+    fn frame(
+        kind: Kind,
+        is_response: bool,
+        fixed: &[u8],
+        limits: &FrameLimits,
+    ) -> Result<Frame, CodecError> {
+        let lengths_at = Self::lengths_at(is_response);
+        let class_bytes = usize::from(u16_at(fixed, lengths_at));
+        let header_bytes = usize::from(u16_at(fixed, lengths_at + 2));
+        let content_bytes = u32_at(fixed, lengths_at + 4);
+        section_fits("class name", class_bytes, lengths_at, limits)?;
+        section_fits("header map", header_bytes, lengths_at + 2, limits)?;
+        let checksum_bytes = if V == 1 { checksum_bytes(fixed) } else { 0 };
+        // Summed in 64 bits: four bytes of length cannot overflow it.
+        let total = (fixed.len() + class_bytes + header_bytes + checksum_bytes) as u64
+            + u64::from(content_bytes);
+        if total > limits.frame_bytes_max as u64 {
+            let problem = Problem::FrameTooLong { bytes: total, bytes_max: limits.frame_bytes_max };
+            return Err(at(lengths_at + 4, problem));
+        }
+        let class = Span { start: fixed.len(), bytes: class_bytes };
+        let header = Span { start: class.range().end, bytes: header_bytes };
+        let content = Span { start: header.range().end, bytes: content_bytes as usize };
+        let (timeout_ms, status) = if is_response {
+            (0, u16_at(fixed, Self::WORD_AT))
+        } else {
+            (u32_at(fixed, Self::WORD_AT) as i32, 0)
+        };
+        let (origin, total_bytes) = (Self::origin(fixed), total as usize);
+        Ok(Frame { kind, origin, timeout_ms, status, class, header, content, total_bytes })
+    }
+
+    fn origin(fixed: &[u8]) -> Origin {
+        Origin {
+            id: u64::from(u32_at(fixed, Self::ID_AT)),
+            version: fixed[0],
+            revision: if V == 1 { fixed[REVISION_AT] } else { 0 },
+            switches: if V == 1 { fixed[SWITCHES_AT] } else { 0 },
+            serialization: fixed[Self::SERIALIZATION_AT],
+        }
     }
 }
 
@@ -288,9 +270,9 @@ fn section_fits(
     Err(at(at_byte, Problem::SectionTooLong { section, bytes, bytes_max }))
 }
 
-/// Length of the checksum behind the content of this frame, by its first twelve bytes.
-fn checksum_bytes(bytes: &[u8]) -> usize {
-    let has = bytes[0] == V2 && bytes[1] == REVISION_CHECKSUM && bytes[11] & SWITCH_CHECKSUM != 0;
+/// Length of the checksum behind the content of this frame of version 2, by its fixed header.
+fn checksum_bytes(fixed: &[u8]) -> usize {
+    let has = fixed[REVISION_AT] == REVISION_CHECKSUM && fixed[SWITCHES_AT] & SWITCH_CHECKSUM != 0;
     if has { CHECKSUM_BYTES } else { 0 }
 }
 
@@ -306,7 +288,7 @@ fn check_sum(frame: &[u8]) -> Result<(), CodecError> {
     Ok(())
 }
 
-/// Writes the checksum of a frame that has one.
+/// Writes the checksum of a frame of version 2, if it has one.
 fn write_sum(frame: &mut [u8]) {
     if checksum_bytes(frame) != 0 {
         let at = frame.len() - CHECKSUM_BYTES;

@@ -3,10 +3,13 @@
 
 use super::{
     CHECKSUM_BYTES, COMMAND_HEARTBEAT, COMMAND_REQUEST, COMMAND_RESPONSE, HESSIAN2, Layout,
-    REVISION_CHECKSUM, SECTION_BYTES_MAX, SWITCH_CHECKSUM, TYPE_ONEWAY, TYPE_REQUEST,
-    TYPE_RESPONSE, V1, V2, checksum_bytes, write_sum,
+    REVISION_AT, REVISION_CHECKSUM, SECTION_BYTES_MAX, SWITCH_CHECKSUM, SWITCHES_AT, TYPE_ONEWAY,
+    TYPE_REQUEST, TYPE_RESPONSE, V1, V2, checksum_bytes, write_sum,
 };
 use crate::codec::Origin;
+
+/// The longest fixed header: a request's in version 2.
+const HEADER_BYTES_MAX: usize = Layout::<1>::fixed_bytes(false);
 
 /// In which version to write a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,7 +171,7 @@ impl Fixed {
         let lengths = lengths(sections)?;
         let start = out.len();
         let sections_bytes: usize = sections.iter().map(|section| section.len()).sum();
-        out.reserve(Layout::LONGEST.fixed_bytes() + sections_bytes + CHECKSUM_BYTES);
+        out.reserve(HEADER_BYTES_MAX + sections_bytes + CHECKSUM_BYTES);
         self.push(lengths, out);
         for section in sections {
             out.extend_from_slice(section);
@@ -184,33 +187,42 @@ impl Fixed {
     }
 
     fn push(&self, lengths: [u8; 8], out: &mut Vec<u8>) {
-        let origin = self.origin;
-        let is_v2 = origin.version == V2;
-        out.push(origin.version);
-        if is_v2 {
-            out.push(origin.revision);
-        }
-        out.push(self.frame_type);
-        out.extend_from_slice(&self.command.to_be_bytes());
-        out.push(1);
-        out.extend_from_slice(&(origin.id as u32).to_be_bytes());
-        out.push(origin.serialization);
-        if is_v2 {
-            out.push(origin.switches);
-        }
-        if self.frame_type == TYPE_RESPONSE {
-            out.extend_from_slice(&(self.word as u16).to_be_bytes());
+        let mut fixed = [0; HEADER_BYTES_MAX];
+        let fixed_bytes = if self.origin.version == V2 {
+            fixed[REVISION_AT] = self.origin.revision;
+            fixed[SWITCHES_AT] = self.origin.switches;
+            self.fill::<1>(lengths, &mut fixed)
         } else {
-            out.extend_from_slice(&self.word.to_be_bytes());
-        }
-        out.extend_from_slice(&lengths);
+            self.fill::<0>(lengths, &mut fixed)
+        };
+        out.extend_from_slice(&fixed[..fixed_bytes]);
+    }
+
+    /// Writes the fields that both versions have; the length of the fixed header.
+    fn fill<const V: usize>(&self, lengths: [u8; 8], fixed: &mut [u8; HEADER_BYTES_MAX]) -> usize {
+        let is_response = self.frame_type == TYPE_RESPONSE;
+        let lengths_at = Layout::<V>::lengths_at(is_response);
+        fixed[0] = self.origin.version;
+        fixed[Layout::<V>::TYPE_AT] = self.frame_type;
+        fixed[Layout::<V>::COMMAND_AT..][..2].copy_from_slice(&self.command.to_be_bytes());
+        fixed[Layout::<V>::COMMAND_AT + 2] = 1;
+        fixed[Layout::<V>::ID_AT..][..4].copy_from_slice(&(self.origin.id as u32).to_be_bytes());
+        fixed[Layout::<V>::SERIALIZATION_AT] = self.origin.serialization;
+        // A status is the lower half of the word.
+        let word = self.word.to_be_bytes();
+        let word = if is_response { &word[2..] } else { &word[..] };
+        fixed[Layout::<V>::WORD_AT..lengths_at].copy_from_slice(word);
+        fixed[lengths_at..lengths_at + 8].copy_from_slice(&lengths);
+        lengths_at + 8
     }
 }
 
 /// Adds the checksum to the frame that begins at `start`, if it is to have one.
 fn finish(start: usize, out: &mut Vec<u8>) {
-    out.resize(out.len() + checksum_bytes(&out[start..]), 0);
-    write_sum(&mut out[start..]);
+    if out[start] == V2 {
+        out.resize(out.len() + checksum_bytes(&out[start..]), 0);
+        write_sum(&mut out[start..]);
+    }
 }
 
 fn lengths([class, header, content]: [&[u8]; 3]) -> Result<[u8; 8], TooLong> {
