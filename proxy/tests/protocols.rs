@@ -2,63 +2,10 @@
 
 mod common;
 
+use common::scene::Scene;
 use common::wire;
 use common::*;
-use proxy::codec::bolt::Version;
 use proxy::codec::{Codec, Kind, Protocol};
-
-/// A proxy for this protocol in front of one host, and a client of it.
-struct Scene {
-    bed: Bed,
-    protocol: Protocol,
-    client: Peer,
-}
-
-impl Scene {
-    async fn new(protocol: Protocol, setup: Setup<'_>) -> Scene {
-        let bed = Bed::new(Setup { protocol: protocol.name(), ..setup });
-        let client = bed.client().await.speaking(protocol);
-        Scene { bed, protocol, client }
-    }
-
-    async fn plain(protocol: Protocol) -> Scene {
-        Scene::new(protocol, Setup::default()).await
-    }
-
-    async fn host(&self) -> Peer {
-        self.bed.host.accept().await.speaking(self.protocol)
-    }
-
-    async fn ask(&self, id: u64, content: &[u8]) {
-        self.client.send(&wire::request(self.protocol, id, content)).await;
-    }
-
-    async fn answer(&self, host: &Peer, to: &Got, content: &[u8]) {
-        host.send(&wire::response(self.protocol, to.frame.origin.id, content)).await;
-    }
-
-    /// The id and the status of the next answer.
-    async fn status(&mut self) -> (u64, i32) {
-        let got = self.client.frame().await;
-        assert_eq!(got.frame.kind, Kind::Response);
-        (got.frame.origin.id, wire::status(self.protocol, &got.frame, &got.bytes))
-    }
-
-    /// The content of the next answer.
-    async fn heard(&mut self) -> Vec<u8> {
-        let got = self.client.frame().await;
-        self.content(&got)
-    }
-
-    fn content(&self, got: &Got) -> Vec<u8> {
-        wire::content(self.protocol, &got.frame, &got.bytes)
-    }
-
-    async fn end(self) {
-        drop(self.client);
-        all_empty(&self.bed.server).await;
-    }
-}
 
 /// The widest id of a client.
 fn widest(protocol: Protocol) -> u64 {
@@ -397,77 +344,6 @@ fn a_dubbo_call_whose_names_cannot_be_read_gets_40_and_the_next_its_answer() {
         let got = host.frame().await;
         scene.answer(&host, &got, b"answer").await;
         assert_eq!(scene.status().await, (2, 20));
-        scene.end().await;
-    });
-}
-
-#[test]
-fn both_versions_of_bolt_share_one_connection_and_each_is_answered_in_its_own() {
-    run(async {
-        let mut scene = Scene::plain(Protocol::Bolt).await;
-        let versions = [Version::V1, Version::V2, Version::V2Checksum];
-        for (id, version) in versions.into_iter().enumerate() {
-            scene.client.send(&wire::bolt_request(version, id as u32, false, b"question")).await;
-        }
-        let mut host = scene.host().await;
-        for version in versions {
-            let got = host.frame().await;
-            // Reading it has checked its checksum, which is over its new id.
-            assert_eq!(got.bytes, wire::bolt_request(version, got.id(), false, b"question"));
-            host.send(&wire::bolt_response(version, got.id(), b"answer")).await;
-        }
-        for (id, version) in versions.into_iter().enumerate() {
-            let back = scene.client.frame().await;
-            assert_eq!(back.bytes, wire::bolt_response(version, id as u32, b"answer"));
-        }
-        assert_eq!(scene.bed.server.stats().upstream_connected, 1);
-        scene.end().await;
-    });
-}
-
-#[test]
-fn heartbeats_and_refusals_of_bolt_are_in_the_version_of_their_frame() {
-    run(async {
-        let matching = r#"{"headers": [{"name": "service", "value": "another"}]}"#;
-        let mut scene = Scene::new(Protocol::Bolt, Setup { matching, ..Setup::default() }).await;
-        for version in [Version::V2Checksum, Version::V1, Version::V2] {
-            let mut heartbeat = Vec::new();
-            proxy::codec::bolt::push_heartbeat(version, 3, &mut heartbeat);
-            let request = wire::bolt_request(version, 4, false, b"");
-            let question = wire::decode(Protocol::Bolt, &request).origin;
-            scene.client.send(&[heartbeat, request].concat()).await;
-            for (kind, id, status) in [(Kind::HeartbeatAck, 3, 0), (Kind::Response, 4, 6)] {
-                let got = scene.client.frame().await;
-                assert_eq!((got.frame.kind, got.frame.status), (kind, status));
-                let expected = proxy::codec::Origin { id, ..question };
-                assert_eq!(got.frame.origin, expected, "{version:?}");
-            }
-        }
-        scene.end().await;
-    });
-}
-
-#[test]
-fn a_bad_checksum_closes_the_connection_it_came_on() {
-    run(async {
-        let mut scene = Scene::plain(Protocol::Bolt).await;
-        let mut bad = wire::bolt_request(Version::V2Checksum, 1, false, b"question");
-        *bad.last_mut().unwrap() ^= 1;
-        let mut other = scene.bed.client().await;
-        other.send(&bad).await;
-        other.closed().await;
-        let lines = warnings();
-        assert!(lines.len() == 1 && lines[0].contains("checksum 0x"), "{lines:?}");
-
-        scene.client.send(&wire::bolt_request(Version::V2Checksum, 2, false, b"good")).await;
-        let mut host = scene.host().await;
-        let got = host.frame().await;
-        let mut bad = wire::bolt_response(Version::V2Checksum, got.id(), b"answer");
-        bad[22] ^= 1;
-        host.send(&bad).await;
-        host.closed().await;
-        assert_eq!(scene.status().await, (2, 0x10));
-        drop(other);
         scene.end().await;
     });
 }

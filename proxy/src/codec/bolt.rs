@@ -230,10 +230,7 @@ impl<const V: usize> Layout<V> {
         // Summed in 64 bits: four bytes of length cannot overflow it.
         let total = (fixed.len() + class_bytes + header_bytes + checksum_bytes) as u64
             + u64::from(content_bytes);
-        if total > limits.frame_bytes_max as u64 {
-            let problem = Problem::FrameTooLong { bytes: total, bytes_max: limits.frame_bytes_max };
-            return Err(at(lengths_at + 4, problem));
-        }
+        let total_bytes = limits.frame_bytes(total, lengths_at + 4)?;
         let class = Span { start: fixed.len(), bytes: class_bytes };
         let header = Span { start: class.range().end, bytes: header_bytes };
         let content = Span { start: header.range().end, bytes: content_bytes as usize };
@@ -242,7 +239,7 @@ impl<const V: usize> Layout<V> {
         } else {
             (u32_at(fixed, Self::WORD_AT) as i32, 0)
         };
-        let (origin, total_bytes) = (Self::origin(fixed), total as usize);
+        let origin = Self::origin(fixed);
         Ok(Frame { kind, origin, timeout_ms, status, class, header, content, total_bytes })
     }
 

@@ -80,12 +80,8 @@ impl Codec for Dubbo {
             return Ok(Decoded::Incomplete { need_bytes: HEADER_BYTES });
         }
         let body_bytes = u32_at(bytes, LENGTH_AT);
-        let total = HEADER_BYTES as u64 + u64::from(body_bytes);
-        if total > limits.frame_bytes_max as u64 {
-            let problem = Problem::FrameTooLong { bytes: total, bytes_max: limits.frame_bytes_max };
-            return Err(CodecError { at_byte: LENGTH_AT, problem });
-        }
-        let total_bytes = total as usize;
+        let total_bytes =
+            limits.frame_bytes(HEADER_BYTES as u64 + u64::from(body_bytes), LENGTH_AT)?;
         if bytes.len() < total_bytes {
             return Ok(Decoded::Incomplete { need_bytes: total_bytes });
         }

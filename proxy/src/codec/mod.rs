@@ -127,6 +127,15 @@ impl FrameLimits {
     /// No limits: to look at bytes that are not going to be buffered.
     pub const NONE: FrameLimits =
         FrameLimits { frame_bytes_max: usize::MAX, header_bytes_max: usize::MAX };
+
+    /// The length of a frame that may be so long; `at_byte` is where it announces it.
+    fn frame_bytes(&self, bytes: u64, at_byte: usize) -> Result<usize, CodecError> {
+        let bytes_max = self.frame_bytes_max;
+        match usize::try_from(bytes) {
+            Ok(bytes) if bytes <= bytes_max => Ok(bytes),
+            _ => Err(CodecError { at_byte, problem: Problem::FrameTooLong { bytes, bytes_max } }),
+        }
+    }
 }
 
 /// Why the proxy answers a request itself; the codec turns it into its protocol's status.

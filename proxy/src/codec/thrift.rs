@@ -147,12 +147,7 @@ fn kind(bytes: &[u8]) -> Result<Option<Kind>, CodecError> {
 }
 
 fn total_bytes(bytes: &[u8], limits: &FrameLimits) -> Result<usize, CodecError> {
-    let total = 4 + u64::from(u32_at(bytes, 0));
-    if total > limits.frame_bytes_max as u64 {
-        let problem = Problem::FrameTooLong { bytes: total, bytes_max: limits.frame_bytes_max };
-        return Err(at(0, problem));
-    }
-    let total_bytes = total as usize;
+    let total_bytes = limits.frame_bytes(4 + u64::from(u32_at(bytes, 0)), 0)?;
     if total_bytes < FRAME_BYTES_MIN {
         let need_bytes = FRAME_BYTES_MIN as u64;
         return Err(at(0, Problem::FrameTooShort { bytes: total_bytes, need_bytes }));
