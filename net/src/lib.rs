@@ -95,6 +95,8 @@ mod copy;
 mod datagram;
 mod dial;
 mod error;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod incoming;
 mod inherited;
 mod io;
@@ -110,6 +112,8 @@ mod socket;
 mod split;
 mod stream;
 mod sys;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 mod traits;
 mod udp;
 mod unix;

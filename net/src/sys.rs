@@ -25,6 +25,8 @@ pub(crate) mod splice;
 mod stream;
 mod tcp;
 mod tcp_options;
+#[cfg(feature = "hyper")]
+mod thread_bound;
 mod udp;
 mod uninit;
 mod unix;
@@ -40,6 +42,8 @@ pub(crate) use stream::{
 pub(crate) use tcp::send_urgent;
 pub(crate) use tcp::{linger, set_linger, tcp_socket};
 pub(crate) use tcp_options::{TCP_INFO_WORDS, congestion, set_congestion, tcp_info};
+#[cfg(feature = "hyper")]
+pub(crate) use thread_bound::ThreadBound;
 pub(crate) use udp::{
     Headers, Membership, RecvSlot, interface_index, recv_many, send_many, set_membership,
     set_multicast_interface, udp_socket,

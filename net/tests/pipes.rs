@@ -14,7 +14,7 @@ use reactor::time::timeout;
 use reactor::{spawn, yield_now};
 
 const HUNG_AFTER: Duration = Duration::from_secs(60);
-const CONNECTIONS: usize = 50;
+const CONNECTIONS: usize = 24;
 
 /// How many descriptors of this process are ends of pipes.
 fn pipe_ends() -> usize {

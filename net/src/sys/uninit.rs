@@ -56,3 +56,32 @@ fn recv_uninit_marked(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Re
     let bytes = check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, 0) })?;
     Ok(Taken { bytes, at_mark: message.msg_flags & libc::MSG_CTRUNC != 0 })
 }
+
+/// [`recv_into`] for a buffer of hyper.
+#[cfg(feature = "hyper")]
+#[inline]
+pub(crate) fn recv_cursor<N: StreamNetwork>(
+    fd: BorrowedFd<'_>,
+    buf: &mut hyper::rt::ReadBufCursor<'_>,
+) -> io::Result<Taken> {
+    // SAFETY: the kernel only writes there, so no byte that was initialised stops being so.
+    let taken = recv_uninit::<N>(fd, unsafe { buf.as_mut() })?;
+    // SAFETY: the kernel wrote so many bytes to the beginning of what is unfilled.
+    unsafe { buf.advance(taken.bytes) };
+    Ok(taken)
+}
+
+/// [`recv_into`] for a buffer of tokio.
+#[cfg(feature = "tokio-io")]
+#[inline]
+pub(crate) fn recv_read_buf<N: StreamNetwork>(
+    fd: BorrowedFd<'_>,
+    buf: &mut tokio::io::ReadBuf<'_>,
+) -> io::Result<Taken> {
+    // SAFETY: the kernel only writes there, so no byte that was initialised stops being so.
+    let taken = recv_uninit::<N>(fd, unsafe { buf.unfilled_mut() })?;
+    // SAFETY: the kernel wrote so many bytes to the beginning of what is unfilled.
+    unsafe { buf.assume_init(taken.bytes) };
+    buf.advance(taken.bytes);
+    Ok(taken)
+}
