@@ -1,0 +1,91 @@
+//! hyper's HTTP/1 server on the reactor.
+//!
+//! ```sh
+//! cargo run --release --example hyper_hello -- 127.0.0.1:8080
+//! curl http://127.0.0.1:8080/
+//! ```
+//!
+//! It prints the address it listens on (port 0 takes any free one) and runs until it is stopped.
+//! `GET /` says hello, `POST /echo` sends the body back as it comes, everything else is not found.
+//!
+//! The streams of net have hyper's traits (feature `hyper`), and hyper's time-out for a request's
+//! head runs on the reactor's timers.
+#![allow(clippy::print_stdout)] // a program talks to its user
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use examples::{Arguments, Usage};
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use net::TcpListener;
+use net::hyper::Timer;
+
+/// How long a client may take to send the head of a request, and a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to pause after a failed accept: with no descriptors left, trying at once would only
+/// spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const USAGE: Usage = Usage {
+    text: "\
+hyper's HTTP/1 server on the reactor.
+
+usage: hyper_hello ADDRESS
+
+  ADDRESS   where to listen, for example 127.0.0.1:8080 (port 0: any free port)",
+    options: &[],
+};
+
+/// What is sent back: words of our own, or the body of the request.
+type Body = Either<Full<Bytes>, Incoming>;
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let address = Arguments::of_process(&USAGE).address().unwrap_or_else(|e| USAGE.refuse(&e));
+    examples::exit_code(reactor::block_on(serve(address)).flatten())
+}
+
+async fn serve(address: SocketAddr) -> io::Result<()> {
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    let mut http = http1::Builder::new();
+    http.timer(Timer).header_read_timeout(HEAD_TIMEOUT);
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let connection = http.serve_connection(stream, service_fn(answer));
+                reactor::spawn(async move {
+                    if let Err(error) = connection.await {
+                        log::info!("{peer}: {error}");
+                    }
+                })
+                .detach();
+            }
+            Err(error) => {
+                log::warn!("accept: {error}");
+                reactor::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    Ok(match (request.method(), request.uri().path()) {
+        (&Method::GET, "/") => words(StatusCode::OK, "hello\n"),
+        (&Method::POST, "/echo") => Response::new(Either::Right(request.into_body())),
+        _ => words(StatusCode::NOT_FOUND, "there is / and /echo\n"),
+    })
+}
+
+fn words(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::from(text)));
+    *response.status_mut() = status;
+    response
+}
