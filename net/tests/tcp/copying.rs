@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use net::{CopyError, OpError, SPLICE_BYTES_MAX, TcpStream, copy, copy_bidirectional};
+use net::{CopyError, OpError, SPLICE_BYTES_MAX, TcpStream, UnixStream, copy, copy_bidirectional};
 use reactor::time::now;
 use reactor::{is_closed, spawn};
 
@@ -98,6 +99,49 @@ fn halves_are_ends_too() {
             (TcpStream::split(&mut outer), TcpStream::split(&mut inner));
         assert_eq!(copy(&from_server, &to_client).await?, 16);
         read_exact(&client, &mut [0; 16]).await
+    });
+}
+
+#[test]
+fn a_tcp_stream_and_a_unix_stream_are_joined_both_ways() {
+    run(async {
+        let (client, inner) = pair().await?;
+        let (outer, server) = UnixStream::pair()?;
+        let forwarded = spawn(async move { copy_bidirectional(&inner, &outer).await });
+        let sent = pattern(3 << 20);
+        let expected = sent.clone();
+        // Its streams are dropped with it, so the end comes back too.
+        let server = spawn(async move { copy(&server, &server).await });
+        let (read, write) = client.into_split();
+        let write = spawn(async move { write.write_all(&sent).await });
+        assert!(read_to_end(read.as_ref()).await? == expected);
+        assert_eq!(server.await.unwrap()?, 3 << 20);
+        write.await.unwrap()?;
+        assert_eq!(forwarded.await.unwrap()?, (3 << 20, 3 << 20));
+        Ok(())
+    });
+}
+
+/// A splice stops short at passed descriptors, and no edge comes for what is behind them.
+#[test]
+fn passed_descriptors_do_not_hide_what_follows_them() {
+    run(async {
+        let (client, inner) = UnixStream::pair()?;
+        let (outer, server) = pair().await?;
+        let forwarded = spawn(async move { copy(&inner, &outer).await });
+        settle().await;
+        let file = std::fs::File::open("/dev/null")?;
+        let mut received = [0; 11];
+        for _ in 0..10 {
+            client.write_all(b"one ").await?;
+            client.send_fds(b"two ", &[file.as_fd()]).await?;
+            client.write_all(b"end").await?;
+            read_exact(&server, &mut received).await?;
+            assert_eq!(&received, b"one two end");
+        }
+        drop(client);
+        assert_eq!(forwarded.await.unwrap()?, 110);
+        Ok(())
     });
 }
 

@@ -2,9 +2,10 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::AsFd;
 
 use bytes::{Buf, BytesMut};
-use net::{IO_BYTES_MAX, READ_INTO_BYTES_MIN};
+use net::{IO_BYTES_MAX, READ_INTO_BYTES_MIN, UnixStream};
 use reactor::spawn;
 
 use crate::{pair, pattern, run, settle};
@@ -81,6 +82,22 @@ fn the_poll_and_try_forms_read_the_same() {
         far.readable().await?;
         assert_eq!(far.try_read_into(&mut buf)?, 2);
         assert_eq!(&buf[..], b"abcd");
+        Ok(())
+    });
+}
+
+#[test]
+fn passed_descriptors_do_not_hide_what_follows_them() {
+    run(async {
+        let (near, far) = UnixStream::pair()?;
+        let mut buf = BytesMut::with_capacity(1024);
+        assert!(far.try_read_into(&mut buf).is_err(), "registered: only an edge helps now");
+        near.send_fds(b"one ", &[std::io::stdin().as_fd()]).await?;
+        near.write_all(b"two").await?;
+        while buf.len() < 7 {
+            far.read_into(&mut buf).await?;
+        }
+        assert_eq!(&buf[..], b"one two");
         Ok(())
     });
 }
