@@ -15,6 +15,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use examples::{Arguments, Usage};
@@ -51,8 +52,15 @@ fn settings() -> Result<(SocketAddr, usize), String> {
 
 fn serve(address: SocketAddr, workers: usize) -> io::Result<()> {
     let address = reactor::block_on(async { port_of(address) })??;
-    println!("listening on {address}");
-    let ended = Workers::new(workers).pin(true).run(|index| work(index, address));
+    let listening = AtomicUsize::new(0);
+    let ended = Workers::new(workers).pin(true).run(async |index| {
+        let listener = TcpListener::builder().reuse_port(true).bind(address)?;
+        // The last of them says it: from then on nobody is refused.
+        if listening.fetch_add(1, Relaxed) + 1 == workers {
+            println!("listening on {address}");
+        }
+        work(index, listener).await
+    });
     ended.map(drop).map_err(io::Error::other)
 }
 
@@ -62,8 +70,7 @@ fn port_of(address: SocketAddr) -> io::Result<SocketAddr> {
     TcpListener::builder().reuse_port(true).bind(address)?.local_addr()
 }
 
-async fn work(index: usize, address: SocketAddr) -> io::Result<()> {
-    let listener = TcpListener::builder().reuse_port(true).bind(address)?;
+async fn work(index: usize, listener: TcpListener) -> io::Result<()> {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {

@@ -85,6 +85,10 @@ impl<N> From<CopyError<N>> for io::Error {
 /// what it holds is lost, at most one piece, and how many bytes were written is not known. So cancel
 /// it together with its connections.
 ///
+/// # SIGPIPE
+/// splice(2) cannot say `MSG_NOSIGNAL`: a sink that lost its peer raises the signal. A Rust program
+/// ignores it from its start; a library in a program of another language has to see to that.
+///
 /// # Errors
 /// What failed and how many bytes were written before: [`CopyError`].
 pub async fn copy<R: Source, W: Sink>(from: &R, to: &W) -> Result<u64, CopyError> {

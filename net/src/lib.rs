@@ -51,6 +51,11 @@
 //! - [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] speak to other processes of this machine,
 //!   and pass descriptors to them. Streams of both networks are one type, [`Stream`], and datagrams
 //!   another, [`DatagramSocket`].
+//! - [`copy`] and [`copy_bidirectional`] move bytes from stream to stream inside the kernel,
+//!   [`send_file`](Stream::send_file) from a file; [`read_into`](Stream::read_into) fills a
+//!   `BytesMut` that nobody has zeroed.
+//! - Feature `hyper`: hyper 1's traits on the streams, and an executor and a timer for it. Feature
+//!   `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams. Both are off unless asked for.
 //! - [`OpError`] is what an error says beyond its kind: operation, network, addresses. [`DialError`]
 //!   says it of each address of a host.
 //! - [`listen_fds`] are the sockets that a service manager opened; `from_std` and `TryFrom<OwnedFd>`
@@ -70,6 +75,9 @@
 //! | buffers in one vectored read or write | [`IOVECS_MAX`] |
 //! | aborted connections that one accept passes over | [`ACCEPT_ABORTED_MAX`] |
 //! | attempts of one connect, when the local port is at fault | 3 |
+//! | bytes in one splice(2) of a [`copy`], and in its pipe | [`SPLICE_BYTES_MAX`] |
+//! | pipes that a thread keeps for copies to come | [`PIPES_POOLED_MAX`] |
+//! | bytes in one sendfile(2) | [`SENDFILE_BYTES_MAX`] |
 //! | connections waiting to be accepted | [`ListenerBuilder::backlog`] |
 //! | datagrams in a batch | [`BATCH_DATAGRAMS_MAX`] |
 //! | datagrams that one buffer is cut into | [`GSO_SEGMENTS_MAX`] |

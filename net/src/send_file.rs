@@ -48,6 +48,9 @@ impl<N: StreamNetwork> Stream<N> {
     /// # Cancellation
     /// As [`write_all`](Self::write_all): a dropped future has sent a part that nobody knows.
     ///
+    /// # SIGPIPE
+    /// As with [`copy`](crate::copy).
+    ///
     /// # Errors
     /// What sendfile(2) says of the file or of the socket; `TimedOut` past the write deadline; use
     /// after close ([`reactor::is_closed`]). With how many bytes were sent before: [`CopyError`].
