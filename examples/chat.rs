@@ -28,15 +28,12 @@ use std::time::Duration;
 
 use examples::{Arguments, Usage};
 use net::{TcpListener, TcpStream};
-use reactor::time::{now, sleep};
+use reactor::time::now;
 
 /// What is kept for a client that reads slowly, beside what its socket holds.
 const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 /// The longest line a client may say, without its end.
 const LINE_BYTES_MAX: usize = 4096;
-/// How long to pause after a failed accept: with no descriptors left, trying at once would only
-/// spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const IDLE_S_MAX: usize = 24 * 3600;
 
 const USAGE: Usage = Usage {
@@ -66,16 +63,10 @@ async fn serve(address: SocketAddr, idle: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
     let room = Rc::new(Room::default());
+    let mut incoming = listener.incoming();
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                reactor::spawn(visit(Rc::clone(&room), stream, peer, idle)).detach();
-            }
-            Err(error) => {
-                log::warn!("accept: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let (stream, peer) = incoming.next().await?;
+        reactor::spawn(visit(Rc::clone(&room), stream, peer, idle)).detach();
     }
 }
 

@@ -33,9 +33,6 @@ use net::{TcpListener, TcpStream};
 /// How long a client may take to send the head of a request, and a connection may be idle. With
 /// HTTP/2: how often an idle one is asked whether it is still there.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long to pause after a failed accept: with no descriptors left, trying at once would only
-/// spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const USAGE: Usage = Usage {
     text: "\
@@ -74,21 +71,15 @@ async fn serve(
 ) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
+    let mut incoming = listener.incoming();
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                reactor::spawn(async move {
-                    if let Err(error) = connection(stream).await {
-                        log::info!("{peer}: {error}");
-                    }
-                })
-                .detach();
+        let (stream, peer) = incoming.next().await?;
+        reactor::spawn(async move {
+            if let Err(error) = connection(stream).await {
+                log::info!("{peer}: {error}");
             }
-            Err(error) => {
-                log::warn!("accept: {error}");
-                reactor::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        })
+        .detach();
     }
 }
 

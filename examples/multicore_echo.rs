@@ -16,15 +16,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
 
 use examples::{Arguments, Usage};
 use net::{TcpListener, TcpStream};
 use reactor::Workers;
 
-/// How long to pause after a failed accept: with no descriptors left, trying at once would only
-/// spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const WORKERS_MAX: usize = 1024;
 
 const USAGE: Usage = Usage {
@@ -71,22 +67,16 @@ fn port_of(address: SocketAddr) -> io::Result<SocketAddr> {
 }
 
 async fn work(index: usize, listener: TcpListener) -> io::Result<()> {
+    let mut incoming = listener.incoming();
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                log::debug!("worker {index}: {peer}");
-                reactor::spawn(async move {
-                    if let Err(error) = echo(stream).await {
-                        log::info!("{peer}: {error}");
-                    }
-                })
-                .detach();
+        let (stream, peer) = incoming.next().await?;
+        log::debug!("worker {index}: {peer}");
+        reactor::spawn(async move {
+            if let Err(error) = echo(stream).await {
+                log::info!("{peer}: {error}");
             }
-            Err(error) => {
-                log::warn!("accept: {error}");
-                reactor::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        })
+        .detach();
     }
 }
 

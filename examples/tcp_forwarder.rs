@@ -1,4 +1,4 @@
-//! A TCP forwarder on one thread: every connection goes on to one address.
+//! A TCP forwarder on one thread: every connection goes on to one host.
 //!
 //! ```sh
 //! cargo run --release --example tcp_forwarder -- 127.0.0.1:7001 --to 127.0.0.1:7000
@@ -16,66 +16,57 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use examples::{Arguments, Usage};
-use net::{CopyError, TcpListener, TcpStream};
-use reactor::time::{sleep, timeout};
+use net::{CopyError, Dialer, TcpListener, TcpStream};
 
-/// How long a connect to the other side may take.
+/// How long it may take to reach the other side, with all its addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to pause after a failed accept: with no descriptors left, trying at once would only
-/// spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const USAGE: Usage = Usage {
     text: "\
 A TCP forwarder on one thread.
 
-usage: tcp_forwarder ADDRESS --to ADDRESS
+usage: tcp_forwarder ADDRESS --to HOST:PORT
 
-  ADDRESS         where to listen, for example 127.0.0.1:7001 (port 0: any free port)
-  --to ADDRESS    where every connection goes on to",
+  ADDRESS          where to listen, for example 127.0.0.1:7001 (port 0: any free port)
+  --to HOST:PORT   where every connection goes on to; the host is a name or an address",
     options: &["--to"],
 };
 
 fn main() -> ExitCode {
     env_logger::init();
     let (listen, to) = addresses().unwrap_or_else(|error| USAGE.refuse(&error));
-    examples::exit_code(reactor::block_on(serve(listen, to)).flatten())
+    examples::exit_code(reactor::block_on(serve(listen, to.into())).flatten())
 }
 
-fn addresses() -> Result<(SocketAddr, SocketAddr), String> {
+fn addresses() -> Result<(SocketAddr, String), String> {
     let arguments = Arguments::of_process(&USAGE);
     let to = arguments.value("--to")?.ok_or("--to is missing")?;
     Ok((arguments.address()?, to))
 }
 
-async fn serve(listen: SocketAddr, to: SocketAddr) -> io::Result<()> {
+async fn serve(listen: SocketAddr, to: Rc<str>) -> io::Result<()> {
     let listener = TcpListener::bind(listen)?;
     println!("listening on {}", listener.local_addr()?);
+    let mut incoming = listener.incoming();
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                reactor::spawn(async move {
-                    match forward(stream, to).await {
-                        Ok((there, back)) => log::info!("{peer}: {there} bytes there, {back} back"),
-                        Err(error) => log::info!("{peer}: {error}"),
-                    }
-                })
-                .detach();
+        let (stream, peer) = incoming.next().await?;
+        let to = Rc::clone(&to);
+        reactor::spawn(async move {
+            match forward(stream, &to).await {
+                Ok((there, back)) => log::info!("{peer}: {there} bytes there, {back} back"),
+                Err(error) => log::info!("{peer}: {error}"),
             }
-            Err(error) => {
-                log::warn!("accept: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        })
+        .detach();
     }
 }
 
-async fn forward(inner: TcpStream, to: SocketAddr) -> io::Result<(u64, u64)> {
-    let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(to)).await;
-    let outer = match connected.map_err(io::Error::from).flatten() {
+async fn forward(inner: TcpStream, to: &str) -> io::Result<(u64, u64)> {
+    let outer = match Dialer::new().timeout(CONNECT_TIMEOUT).dial(to).await {
         Ok(outer) => outer,
         Err(error) => return reset_all([&inner], error),
     };

@@ -53,6 +53,7 @@ use crate::network::StreamNetwork;
 use crate::split::{Reader, Writer};
 use crate::stream::Stream;
 use crate::sys::{self, ThreadBound};
+use crate::traits::writes;
 
 /// Spawns on the runtime of the thread, detached: see [`reactor::spawn`]. The futures need not be
 /// `Send`.
@@ -160,64 +161,6 @@ fn read<N: StreamNetwork>(
     Poll::Ready(stream.received(asked, result).map(drop))
 }
 
-impl<N: StreamNetwork> Write for Stream<N> {
-    #[inline]
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Stream::poll_write(&self, cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Stream::shutdown(&self, Shutdown::Write))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Stream::poll_write_vectored(&self, cx, bufs)
-    }
-}
-
-impl<N: StreamNetwork, S: Deref<Target = Stream<N>> + Unpin> Write for Writer<S> {
-    #[inline]
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.stream().shutdown(Shutdown::Write))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, bufs)
-    }
-}
+writes!(Write, poll_shutdown, is_write_vectored; [N: StreamNetwork] Stream<N>);
+writes!(Write, poll_shutdown, is_write_vectored;
+    [N: StreamNetwork, S: Deref<Target = Stream<N>> + Unpin] Writer<S>);

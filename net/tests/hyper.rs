@@ -100,7 +100,7 @@ fn hypers_client_gets_its_megabytes_back() {
         let (mut sender, connection) = client::conn::http1::handshake(stream).await.unwrap();
         Executor.execute(connection);
         for len in [0, 1, 100_000, 3 << 20] {
-            let sent: Bytes = (0..len).map(|i| (i * 31 >> 3) as u8).collect();
+            let sent: Bytes = (0..len).map(|i| ((i * 31) >> 3) as u8).collect();
             let request = Request::post("/").body(Full::new(sent.clone())).unwrap();
             let response = sender.send_request(request).await.unwrap();
             assert!(response.into_body().collect().await.unwrap().to_bytes() == sent);

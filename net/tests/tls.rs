@@ -54,7 +54,7 @@ fn rustls_carries_megabytes_there_and_back_and_ends_in_due_form() {
 
         let name = ServerName::try_from(HOST).unwrap();
         let (mut read, mut write) = connector.connect(name, stream).await?.split();
-        let sent: Vec<u8> = (0..SENT_BYTES).map(|i| (i * 31 >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..SENT_BYTES).map(|i| ((i * 31) >> 3) as u8).collect();
         let expected = sent.clone();
         let writing = spawn(async move {
             write.write_all(&sent).await?;
