@@ -46,20 +46,20 @@
 //! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow
 //!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
 //!   futures-io, and with them its combinators.
+//! - [`copy`] and [`copy_bidirectional`] move bytes from stream to stream inside the kernel,
+//!   [`send_file`](Stream::send_file) from a file; [`read_into`](Stream::read_into) fills a
+//!   `BytesMut` that nobody has zeroed.
 //! - [`UdpSocket`] sends and receives datagrams, by itself or in batches ([`RecvBatch`],
 //!   [`SendBatch`]), whole or in segments, and says how they arrived ([`Incoming`]).
 //! - [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] speak to other processes of this machine,
 //!   and pass descriptors to them. Streams of both networks are one type, [`Stream`], and datagrams
 //!   another, [`DatagramSocket`].
-//! - [`copy`] and [`copy_bidirectional`] move bytes from stream to stream inside the kernel,
-//!   [`send_file`](Stream::send_file) from a file; [`read_into`](Stream::read_into) fills a
-//!   `BytesMut` that nobody has zeroed.
-//! - Feature `hyper`: hyper 1's traits on the streams, and an executor and a timer for it. Feature
-//!   `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams. Both are off unless asked for.
 //! - [`OpError`] is what an error says beyond its kind: operation, network, addresses. [`DialError`]
 //!   says it of each address of a host.
 //! - [`listen_fds`] are the sockets that a service manager opened; `from_std` and `TryFrom<OwnedFd>`
 //!   take over any.
+//! - Feature `hyper`: hyper 1's traits on the streams, and an executor and a timer for it. Feature
+//!   `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams. Both are off unless asked for.
 //!
 //! # As in Go, and not as in the standard library
 //! - Nagle's algorithm is off and keep-alive is on, unless told otherwise.
