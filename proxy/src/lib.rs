@@ -12,6 +12,7 @@
 //! [`EchoServer`] stands behind one.
 #![forbid(unsafe_code)]
 
+mod access_log;
 pub mod buffers;
 pub mod client;
 mod cluster;
@@ -23,12 +24,17 @@ pub mod deadlines;
 mod detection;
 mod downstream;
 pub mod echo;
+pub mod filter;
+pub mod filters;
 pub mod ids;
 pub mod inbox;
+mod journey;
 pub mod limits;
 pub mod outbox;
 mod pool;
+mod random;
 mod repeats;
+mod retry;
 mod router;
 mod server;
 mod service;
@@ -41,6 +47,7 @@ mod worker;
 pub use client::Client;
 pub use config::{Config, ConfigError};
 pub use echo::EchoServer;
+pub use filter::Filters;
 pub use limits::Limits;
 pub use server::{Server, StartError};
 

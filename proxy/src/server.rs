@@ -10,6 +10,8 @@ use reactor::JoinHandle;
 
 use crate::cluster::Cluster;
 use crate::config::{self, Config};
+use crate::filter::Filters;
+use crate::journey::Chain;
 use crate::limits::ACCEPTS_PER_TURN_MAX;
 use crate::service::{Client, Service};
 use crate::stats::Snapshot;
@@ -79,12 +81,24 @@ impl Server {
     /// # Panics
     /// Outside a runtime.
     pub fn start(config: &Config) -> Result<Server, StartError> {
+        Server::start_with(config, &Filters::new())
+    }
+
+    /// The same, with the filter types that the configuration was read with.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    /// Outside a runtime; when the configuration names a filter that is not one of `filters`, or that
+    /// they refuse.
+    pub fn start_with(config: &Config, filters: &Filters) -> Result<Server, StartError> {
         let worker = Rc::new(Worker::new(config.limits));
         let clusters: Vec<Rc<Cluster>> =
             config.clusters.iter().map(|node| Rc::new(Cluster::new(node, &worker))).collect();
         let mut server = Server { worker, addresses: Vec::new(), listeners: Vec::new() };
         for listener in &config.listeners {
-            server.listen(config, listener, &clusters)?;
+            server.listen(config, listener, &clusters, filters)?;
         }
         Ok(server)
     }
@@ -94,6 +108,7 @@ impl Server {
         config: &Config,
         listener: &config::Listener,
         clusters: &[Rc<Cluster>],
+        filters: &Filters,
     ) -> Result<(), StartError> {
         let failed = |error| StartError {
             file: config.file.clone(),
@@ -103,7 +118,7 @@ impl Server {
         };
         let socket = TcpListener::bind(listener.address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        let service = Service::new(listener, clusters);
+        let service = Service::new(listener, clusters, Chain::new(listener, filters, &self.worker));
         log::info!("listener {}: listening for {service} on {address}", listener.name);
         self.addresses.push(address);
         let accepting = Accepting {

@@ -12,6 +12,7 @@ use crate::config;
 use crate::detection::{self, Found};
 use crate::downstream::{self, Downstream};
 use crate::inbox::Inbox;
+use crate::journey::Chain;
 use crate::router::Router;
 use crate::tcp;
 use crate::worker::Worker;
@@ -22,11 +23,18 @@ const BYTES_SHOWN_MAX: usize = 16;
 /// See the module's page.
 pub(crate) enum Service {
     /// Requests of one protocol.
-    Requests { protocol: Protocol, router: Rc<Router> },
+    Requests { protocol: Protocol, paths: Paths },
     /// Requests of the protocol that the first bytes tell; what is none of them goes to `other`.
-    Detected { protocols: Vec<Protocol>, router: Rc<Router>, other: Option<Tcp> },
+    Detected { protocols: Vec<Protocol>, paths: Paths, other: Option<Tcp> },
     /// Bytes.
     Tcp(Tcp),
+}
+
+/// Where requests go, and what they pass.
+#[derive(Clone)]
+pub(crate) struct Paths {
+    pub(crate) router: Rc<Router>,
+    pub(crate) chain: Option<Rc<Chain>>,
 }
 
 /// Where bytes go.
@@ -37,18 +45,21 @@ pub(crate) struct Tcp {
 }
 
 impl Service {
-    pub(crate) fn new(listener: &config::Listener, clusters: &[Rc<Cluster>]) -> Self {
+    pub(crate) fn new(
+        listener: &config::Listener,
+        clusters: &[Rc<Cluster>],
+        chain: Option<Rc<Chain>>,
+    ) -> Self {
         let router = Rc::new(Router::new(&listener.routes, clusters));
+        let paths = Paths { router, chain };
         let tcp = listener.tcp_cluster.as_ref().map(|name| Tcp {
             name: name.clone(),
             cluster: clusters.iter().find(|cluster| cluster.name() == name).cloned(),
         });
         match (&listener.protocols[..], tcp) {
             ([], Some(tcp)) => Service::Tcp(tcp),
-            (&[protocol], None) => Service::Requests { protocol, router },
-            (protocols, other) => {
-                Service::Detected { protocols: protocols.to_vec(), router, other }
-            }
+            (&[protocol], None) => Service::Requests { protocol, paths },
+            (protocols, other) => Service::Detected { protocols: protocols.to_vec(), paths, other },
         }
     }
 }
@@ -77,21 +88,21 @@ impl Client {
     /// Serves it to its end.
     pub(crate) async fn run(self, service: Rc<Service>) {
         match &*service {
-            Service::Requests { protocol, router } => {
-                self.serve_requests(*protocol, router, Inbox::new()).await;
+            Service::Requests { protocol, paths } => {
+                self.serve_requests(*protocol, paths, Inbox::new()).await;
             }
             // Boxed, so that a connection of the plain case above does not pay for their size.
-            Service::Detected { protocols, router, other } => {
-                Box::pin(self.find_out(protocols, router, other.as_ref())).await;
+            Service::Detected { protocols, paths, other } => {
+                Box::pin(self.find_out(protocols, paths, other.as_ref())).await;
             }
             Service::Tcp(tcp) => Box::pin(self.serve_bytes(tcp, Vec::new())).await,
         }
     }
 
-    async fn find_out(self, protocols: &[Protocol], router: &Rc<Router>, other: Option<&Tcp>) {
+    async fn find_out(self, protocols: &[Protocol], paths: &Paths, other: Option<&Tcp>) {
         match detection::run(&self.worker, &self.stream, protocols).await {
             Ok(Found::Protocol(protocol, first)) => {
-                self.serve_requests(protocol, router, Inbox::holding(&first)).await;
+                self.serve_requests(protocol, paths, Inbox::holding(&first)).await;
             }
             Ok(Found::Unknown(first)) => match other {
                 Some(tcp) => self.serve_bytes(tcp, first).await,
@@ -102,9 +113,9 @@ impl Client {
         }
     }
 
-    async fn serve_requests(self, protocol: Protocol, router: &Rc<Router>, inbox: Inbox) {
+    async fn serve_requests(self, protocol: Protocol, paths: &Paths, inbox: Inbox) {
         let Client { worker, stream, peer } = self;
-        let downstream = Downstream::new(worker, protocol, Rc::clone(router), stream, peer);
+        let downstream = Downstream::new(worker, protocol, paths.clone(), stream, peer);
         downstream::run(downstream, inbox).await;
     }
 
