@@ -30,6 +30,7 @@ use crate::cluster::Cluster;
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
+use crate::filter::NetworkFilters;
 use crate::inbox::{Inbox, Payload, Verdict};
 use crate::journey::{Chain, Journey};
 use crate::pool::Candidate;
@@ -75,10 +76,10 @@ impl Downstream {
         worker: Rc<Worker>,
         protocol: Protocol,
         paths: Paths,
-        stream: TcpStream,
-        peer: SocketAddr,
+        filters: NetworkFilters,
+        (stream, peer): (TcpStream, SocketAddr),
     ) -> Rc<Self> {
-        let conn = Conn::new(Rc::clone(&worker), protocol);
+        let conn = Conn::new(Rc::clone(&worker), protocol).behind(filters);
         conn.open(stream);
         Rc::new(Downstream {
             worker,
@@ -290,6 +291,9 @@ impl Downstream {
         if let Some(reason) = self.doomed.take() {
             return Poll::Ready(reason);
         }
+        if self.conn.is_stopped() {
+            return Poll::Ready(CloseReason::Stopped);
+        }
         // First what came back: it may be what reading waits for.
         if let Poll::Ready(Err(error)) = self.conn.poll_flush(cx) {
             return Poll::Ready(CloseReason::Io(error));
@@ -298,6 +302,9 @@ impl Downstream {
             // Answers made while reading are owed all the same.
             let _ = self.conn.poll_flush(cx);
             return Poll::Ready(reason);
+        }
+        if self.conn.is_stopped() {
+            return Poll::Ready(CloseReason::Stopped);
         }
         match self.conn.poll_flush(cx) {
             Poll::Ready(Err(error)) => return Poll::Ready(CloseReason::Io(error)),

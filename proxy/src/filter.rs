@@ -3,10 +3,13 @@
 //! A [`StreamFilter`] sees one request: before its route is known, when it is, when its host is, and
 //! its answer. It may let it go on, answer it, delay it, have its route looked for again, or keep it
 //! until somebody says so ([`Flow`]). Each request gets filters of its own, made by a [`MakeFilter`];
-//! [`Filters`] knows how each type of filter that a configuration may name is made.
+//! [`Filters`] knows how each type of filter that a configuration may name is made. A
+//! [`NetworkFilter`] sees one connection of a client: that it is there, what is read from it and what
+//! is written to it.
 //!
 //! A listener without filters pays nothing for them: no allocation, no look into a frame.
 
+mod network;
 mod registry;
 mod resume;
 
@@ -20,6 +23,9 @@ use crate::codec::{
 };
 use crate::inbox::Payload;
 
+pub(crate) use network::NetworkFilters;
+pub use network::{MakeNetworkFilter, NetworkFilter, NetworkFlow};
+pub(crate) use registry::BuildError;
 pub use registry::{FilterError, Filters, read};
 pub use resume::Resume;
 pub(crate) use resume::Ticket;

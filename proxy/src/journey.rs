@@ -44,11 +44,9 @@ impl Chain {
             return None;
         }
         let filters = listener.stream_filters.iter().map(|filter| {
-            match types.build(&filter.filter_type, &filter.config) {
-                Some(Ok(make)) => make,
-                Some(Err(error)) => panic!("{}: {error}", filter.path),
-                None => panic!("{}: no filter type `{}`", filter.path, filter.filter_type),
-            }
+            types
+                .build(&filter.filter_type, &filter.config)
+                .unwrap_or_else(|error| panic!("{}: {error:?}", filter.path))
         });
         let logs = listener
             .access_logs

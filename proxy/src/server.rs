@@ -10,10 +10,9 @@ use reactor::JoinHandle;
 
 use crate::cluster::Cluster;
 use crate::config::{self, Config};
-use crate::filter::Filters;
-use crate::journey::Chain;
+use crate::filter::{Filters, NetworkFilters};
 use crate::limits::ACCEPTS_PER_TURN_MAX;
-use crate::service::{Client, Service};
+use crate::service::{Client, Entrance};
 use crate::stats::Snapshot;
 use crate::worker::Worker;
 
@@ -118,12 +117,12 @@ impl Server {
         };
         let socket = TcpListener::bind(listener.address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        let service = Service::new(listener, clusters, Chain::new(listener, filters, &self.worker));
-        log::info!("listener {}: listening for {service} on {address}", listener.name);
+        let entrance = Entrance::new(listener, clusters, filters, &self.worker);
+        log::info!("listener {}: listening for {entrance} on {address}", listener.name);
         self.addresses.push(address);
         let accepting = Accepting {
             worker: Rc::clone(&self.worker),
-            service: Rc::new(service),
+            entrance: Rc::new(entrance),
             name: listener.name.clone(),
             open: Rc::new(()),
             full: false,
@@ -155,7 +154,7 @@ impl Drop for Server {
 /// One listener's task.
 struct Accepting {
     worker: Rc<Worker>,
-    service: Rc<Service>,
+    entrance: Rc<Entrance>,
     name: String,
     /// Held once by every open connection, so that its count is theirs plus one.
     open: Rc<()>,
@@ -194,10 +193,11 @@ impl Accepting {
         }
         self.full = false;
         let seat = Seat::take(&self.worker, &self.open);
-        let client = Client { worker: Rc::clone(&self.worker), stream, peer };
-        let service = Rc::clone(&self.service);
+        let (worker, filters) = (Rc::clone(&self.worker), NetworkFilters::default());
+        let client = Client { worker, stream, peer, filters };
+        let entrance = Rc::clone(&self.entrance);
         reactor::spawn(async move {
-            client.run(service).await;
+            client.run(entrance).await;
             drop(seat);
         })
         .detach();

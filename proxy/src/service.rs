@@ -11,6 +11,7 @@ use crate::codec::{Codec, Protocol};
 use crate::config;
 use crate::detection::{self, Found};
 use crate::downstream::{self, Downstream};
+use crate::filter::{Filters, MakeNetworkFilter, NetworkFilters};
 use crate::inbox::Inbox;
 use crate::journey::Chain;
 use crate::router::Router;
@@ -19,6 +20,37 @@ use crate::worker::Worker;
 
 /// Most bytes that the log shows of a connection that is nothing known.
 const BYTES_SHOWN_MAX: usize = 16;
+
+/// A listener's service, behind the filters that every connection passes.
+pub(crate) struct Entrance {
+    filters: Vec<MakeNetworkFilter>,
+    service: Service,
+}
+
+impl Entrance {
+    /// # Panics
+    /// When the listener names a filter that is not one of `types`, or that they refuse.
+    pub(crate) fn new(
+        listener: &config::Listener,
+        clusters: &[Rc<Cluster>],
+        types: &Filters,
+        worker: &Rc<Worker>,
+    ) -> Self {
+        let filters = listener.network_filters.iter().map(|filter| {
+            types
+                .build_network(&filter.filter_type, &filter.config)
+                .unwrap_or_else(|error| panic!("{}: {error:?}", filter.path))
+        });
+        let chain = Chain::new(listener, types, worker);
+        Entrance { filters: filters.collect(), service: Service::new(listener, clusters, chain) }
+    }
+}
+
+impl fmt::Display for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.service.fmt(f)
+    }
+}
 
 /// See the module's page.
 pub(crate) enum Service {
@@ -82,12 +114,19 @@ pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
+    pub(crate) filters: NetworkFilters,
 }
 
 impl Client {
     /// Serves it to its end.
-    pub(crate) async fn run(self, service: Rc<Service>) {
-        match &*service {
+    pub(crate) async fn run(mut self, entrance: Rc<Entrance>) {
+        self.filters = NetworkFilters(entrance.filters.iter().map(|make| make()).collect());
+        let peer = self.peer;
+        if !self.filters.all_continue(|filter| filter.on_new_connection(peer)) {
+            log::debug!("client {peer}: connection closed: a filter has stopped it");
+            return;
+        }
+        match &entrance.service {
             Service::Requests { protocol, paths } => {
                 self.serve_requests(*protocol, paths, Inbox::new()).await;
             }
@@ -99,9 +138,14 @@ impl Client {
         }
     }
 
-    async fn find_out(self, protocols: &[Protocol], paths: &Paths, other: Option<&Tcp>) {
+    async fn find_out(mut self, protocols: &[Protocol], paths: &Paths, other: Option<&Tcp>) {
         match detection::run(&self.worker, &self.stream, protocols).await {
             Ok(Found::Protocol(protocol, first)) => {
+                if !self.filters.all_continue(|filter| filter.on_data(&first)) {
+                    let peer = self.peer;
+                    log::debug!("client {peer}: connection closed: a filter has stopped it");
+                    return;
+                }
                 self.serve_requests(protocol, paths, Inbox::holding(&first)).await;
             }
             Ok(Found::Unknown(first)) => match other {
@@ -114,13 +158,13 @@ impl Client {
     }
 
     async fn serve_requests(self, protocol: Protocol, paths: &Paths, inbox: Inbox) {
-        let Client { worker, stream, peer } = self;
-        let downstream = Downstream::new(worker, protocol, paths.clone(), stream, peer);
+        let Client { worker, stream, peer, filters } = self;
+        let downstream = Downstream::new(worker, protocol, paths.clone(), filters, (stream, peer));
         downstream::run(downstream, inbox).await;
     }
 
     async fn serve_bytes(self, tcp: &Tcp, first: Vec<u8>) {
-        let Client { worker, stream, peer } = self;
+        let Client { worker, stream, peer, .. } = self;
         let Some(cluster) = &tcp.cluster else {
             worker.stats.tcp_no_upstream.up();
             log::warn!("client {peer}: connection closed: there is no cluster `{}`", tcp.name);

@@ -110,7 +110,9 @@ pub(super) struct ListenerNode {
     #[serde(rename = "bind_port")]
     _bind_port: Option<MustBind>,
     #[serde(default)]
-    pub(super) stream_filters: Vec<StreamFilterNode>,
+    pub(super) stream_filters: Vec<ExtraFilterNode>,
+    #[serde(default)]
+    pub(super) network_filters: Vec<ExtraFilterNode>,
     #[serde(default)]
     pub(super) access_logs: Vec<AccessLogNode>,
     log_path: Ignored,
@@ -119,7 +121,7 @@ pub(super) struct ListenerNode {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StreamFilterNode {
+pub(super) struct ExtraFilterNode {
     #[serde(rename = "type")]
     pub(super) filter_type: String,
     pub(super) config: Option<serde_json::Value>,

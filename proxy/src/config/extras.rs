@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::document::{AccessLogNode, RetryNode, StreamFilterNode};
+use super::document::{AccessLogNode, ExtraFilterNode as FilterNode, RetryNode};
 use super::{Fault, fault};
 use crate::access_log::Format;
-use crate::filter::{FilterError, Filters};
+use crate::filter::{BuildError, FilterError, Filters};
 use crate::limits::RETRIES_MAX;
 
-/// A filter that every request of a listener passes.
+/// A filter that every request, or every connection, of a listener passes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StreamFilter {
+pub struct Filter {
     /// Its type; one of those of [`Filters`].
     pub filter_type: String,
     /// Its own configuration.
@@ -41,28 +41,43 @@ pub struct RetryPolicy {
 
 /// Each filter is built once, to see that it can be.
 pub(super) fn stream_filters(
-    nodes: &[StreamFilterNode],
+    nodes: &[FilterNode],
     types: &Filters,
     path: &str,
-) -> Result<Vec<StreamFilter>, Fault> {
+) -> Result<Vec<Filter>, Fault> {
+    filters(nodes, &format!("{path}.stream_filters"), |name, config| {
+        types.build(name, config).map(drop)
+    })
+}
+
+pub(super) fn network_filters(
+    nodes: &[FilterNode],
+    types: &Filters,
+    path: &str,
+) -> Result<Vec<Filter>, Fault> {
+    filters(nodes, &format!("{path}.network_filters"), |name, config| {
+        types.build_network(name, config).map(drop)
+    })
+}
+
+fn filters(
+    nodes: &[FilterNode],
+    path: &str,
+    build: impl Fn(&str, &serde_json::Value) -> Result<(), BuildError>,
+) -> Result<Vec<Filter>, Fault> {
     let mut filters = Vec::new();
     for (number, node) in nodes.iter().enumerate() {
-        let path = format!("{path}.stream_filters[{number}]");
+        let path = format!("{path}[{number}]");
         let config = node.config.clone().unwrap_or(serde_json::Value::Object(Default::default()));
-        match types.build(&node.filter_type, &config) {
-            Some(Ok(_)) => {}
-            Some(Err(FilterError { path: within, message })) => {
+        match build(&node.filter_type, &config) {
+            Ok(()) => {}
+            Err(BuildError::Config(FilterError { path: within, message })) => {
                 let dot = if within.is_empty() || within.starts_with('[') { "" } else { "." };
                 return fault(format!("{path}.config{dot}{within}"), message);
             }
-            None => {
-                let known: Vec<String> = types.names().map(|name| format!("`{name}`")).collect();
-                let known = known.join(", ");
-                let message = format!("unknown filter `{}`, there is {known}", node.filter_type);
-                return fault(format!("{path}.type"), message);
-            }
+            Err(BuildError::Type(message)) => return fault(format!("{path}.type"), message),
         }
-        filters.push(StreamFilter { filter_type: node.filter_type.clone(), config, path });
+        filters.push(Filter { filter_type: node.filter_type.clone(), config, path });
     }
     Ok(filters)
 }

@@ -25,7 +25,7 @@ use crate::limits::{CONNECT_TIMEOUT, Limits};
 use document::{ClusterNode, Document, ListenerNode, RouterNode, ServerNode};
 use filters::filters;
 
-pub use extras::{AccessLog, RetryPolicy, StreamFilter};
+pub use extras::{AccessLog, Filter, RetryPolicy};
 pub(crate) use scalar::Time;
 
 /// Most connections per host that a cluster may ask for.
@@ -66,7 +66,9 @@ pub struct Listener {
     /// otherwise those that speak none of them. It may be one that does not exist.
     pub tcp_cluster: Option<String>,
     /// What every request passes, in this order.
-    pub stream_filters: Vec<StreamFilter>,
+    pub stream_filters: Vec<Filter>,
+    /// What every connection passes, in this order.
+    pub network_filters: Vec<Filter>,
     /// Where requests are noted when they have ended.
     pub access_logs: Vec<AccessLog>,
 }
@@ -315,6 +317,7 @@ fn listener(
         router,
         tcp_cluster,
         stream_filters: extras::stream_filters(&node.stream_filters, types, path)?,
+        network_filters: extras::network_filters(&node.network_filters, types, path)?,
         access_logs: extras::access_logs(&node.access_logs, path)?,
     })
 }

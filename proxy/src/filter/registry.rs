@@ -7,16 +7,18 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{MakeFilter, StreamFilter};
+use super::{MakeFilter, MakeNetworkFilter, NetworkFilter, StreamFilter};
 use crate::filters;
 
-type Build = Arc<dyn Fn(&Value) -> Result<MakeFilter, FilterError> + Send + Sync>;
+/// Makes filters of one type as their configuration says.
+type Build<T> = Arc<dyn Fn(&Value) -> Result<T, FilterError> + Send + Sync>;
 
-/// The types of stream filters that a configuration may name: the built-in ones, and those that are
-/// added. It may be cloned and sent to other threads; each of them builds its own filters.
+/// The types of filters that a configuration may name: the built-in ones, and those that are added.
+/// It may be cloned and sent to other threads; each of them builds its own filters.
 #[derive(Clone)]
 pub struct Filters {
-    types: BTreeMap<String, Build>,
+    stream: BTreeMap<String, Build<MakeFilter>>,
+    network: BTreeMap<String, Build<MakeNetworkFilter>>,
 }
 
 /// What is wrong with a filter's object `config`.
@@ -46,17 +48,41 @@ impl fmt::Display for FilterError {
 
 impl std::error::Error for FilterError {}
 
+/// Why there is no such filter.
+#[derive(Debug)]
+pub(crate) enum BuildError {
+    /// Its type is none of these.
+    Type(String),
+    /// Its configuration is wrong.
+    Config(FilterError),
+}
+
+fn build<T>(
+    types: &BTreeMap<String, Build<T>>,
+    name: &str,
+    config: &Value,
+) -> Result<T, BuildError> {
+    match types.get(name) {
+        Some(build) => build(config).map_err(BuildError::Config),
+        None => {
+            let names: Vec<String> = types.keys().map(|name| format!("`{name}`")).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Err(BuildError::Type(format!("unknown filter `{name}`, there is {names}")))
+        }
+    }
+}
+
 impl Filters {
-    /// The built-in types: `fault`, `rate_limit` and `headers`.
+    /// The built-in types: the stream filters `fault`, `rate_limit` and `headers`.
     pub fn new() -> Self {
-        let mut filters = Filters { types: BTreeMap::new() };
+        let mut filters = Filters { stream: BTreeMap::new(), network: BTreeMap::new() };
         filters.add("fault", filters::fault::build);
         filters.add("rate_limit", filters::rate_limit::build);
         filters.add("headers", filters::headers::build);
         filters
     }
 
-    /// Adds a type, in place of one of the same name. `build` is called once for every listener that
+    /// Adds a type of stream filter, in place of one of the same name. `build` is called once for every listener that
     /// names it, with its object `config`: once to check it, and once on each worker to use it. What
     /// it returns makes one filter for each request.
     pub fn add<F>(
@@ -67,21 +93,33 @@ impl Filters {
         F: Fn() -> Box<dyn StreamFilter> + 'static,
     {
         let build = move |config: &Value| Ok(std::rc::Rc::new(build(config)?) as MakeFilter);
-        self.types.insert(name.to_owned(), Arc::new(build));
+        self.stream.insert(name.to_owned(), Arc::new(build));
     }
 
-    /// Builds the filter of this type; `None` when there is no such type.
-    pub(crate) fn build(
+    /// Adds a type of network filter; as [`add`](Self::add).
+    pub fn add_network<F>(
+        &mut self,
+        name: &str,
+        build: impl Fn(&Value) -> Result<F, FilterError> + Send + Sync + 'static,
+    ) where
+        F: Fn() -> Box<dyn NetworkFilter> + 'static,
+    {
+        let build = move |config: &Value| Ok(std::rc::Rc::new(build(config)?) as MakeNetworkFilter);
+        self.network.insert(name.to_owned(), Arc::new(build));
+    }
+
+    /// Builds the stream filter of this type.
+    pub(crate) fn build(&self, name: &str, config: &Value) -> Result<MakeFilter, BuildError> {
+        build(&self.stream, name, config)
+    }
+
+    /// Builds the network filter of this type.
+    pub(crate) fn build_network(
         &self,
         name: &str,
         config: &Value,
-    ) -> Option<Result<MakeFilter, FilterError>> {
-        self.types.get(name).map(|build| build(config))
-    }
-
-    /// The types there are.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.types.keys().map(String::as_str)
+    ) -> Result<MakeNetworkFilter, BuildError> {
+        build(&self.network, name, config)
     }
 }
 
@@ -93,7 +131,8 @@ impl Default for Filters {
 
 impl fmt::Debug for Filters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Filters").field(&self.types.keys()).finish()
+        let names = (self.stream.keys(), self.network.keys());
+        f.debug_struct("Filters").field("stream", &names.0).field("network", &names.1).finish()
     }
 }
 
