@@ -71,7 +71,7 @@ impl Format {
         }
         let mut pieces = Vec::new();
         for (number, part) in text.split('%').enumerate() {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 pieces.push(Piece::Literal(part.to_owned()));
                 continue;
             }
@@ -82,7 +82,7 @@ impl Format {
             };
             pieces.push(Piece::Field(*field));
         }
-        if text.split('%').count() % 2 == 0 {
+        if text.split('%').count().is_multiple_of(2) {
             return Err("a field begins with `%` and does not end with one".to_owned());
         }
         Ok(Format::Text(pieces))
