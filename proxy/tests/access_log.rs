@@ -80,6 +80,19 @@ fn every_outcome_has_its_line_and_its_flags() {
 }
 
 #[test]
+fn what_is_in_flight_when_its_runtime_ends_is_written_too() {
+    let log = LogFile::new("end");
+    let listener = log.listener("%request_id% %response_flag%");
+    run(async {
+        let bed = Bed::new(Setup { listener: &listener, ..Setup::default() });
+        let client = bed.client().await;
+        client.send(&request(3, b"x")).await;
+        bed.host.accept().await.frame().await;
+    });
+    assert_eq!(log.text(), "3 DC\n");
+}
+
+#[test]
 fn a_log_that_cannot_be_opened_harms_no_request() {
     run(async {
         let listener = r#", "access_logs": [{"log_path": "/nowhere/at/all/log"}]"#;

@@ -40,6 +40,21 @@ fn filters_logs_and_retries_are_read_with_the_keys_of_mosn() {
 }
 
 #[test]
+fn the_explanation_says_what_requests_pass_and_how_often_they_are_tried() {
+    let route = r#""retry_policy": {"retry_on": true, "retry_timeout": "1s", "num_retries": 3,
+        "status_codes": [4, 16]}"#;
+    let listener = r#""stream_filters": [{"type": "headers"}], "access_logs": [{"log_path": "a"}]"#;
+    let text = parse(route, listener).unwrap().explain();
+    for part in [
+        "every request passes `headers`\n",
+        "every request leaves a line in a\n",
+        "tried again up to 3 times, also on status 4, 16; each try has 1s\n",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
 fn a_policy_that_is_off_keeps_its_time_out_and_one_without_a_number_tries_once_more() {
     let policy = |route| parse(route, r#""name": "n""#).unwrap().listeners[0].routes[0].clone();
     let off = policy(r#""retry_policy": {"num_retries": 3, "retry_timeout": "1s"}"#);
