@@ -232,6 +232,31 @@ fn a_stopped_request_goes_on_later_in_every_phase_and_others_pass_it() {
 }
 
 #[test]
+fn a_request_stopped_behind_its_host_is_given_another_when_that_one_is_gone() {
+    run(async {
+        let (first, second) = (Host::new(), Host::new());
+        let hosts = [first.address(), second.address()];
+        let setup = Setup { hosts: &hosts, listener: A, ..Setup::default() };
+        let server = setup.start_with(&one_script(2, Flow::Stop));
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        client.send(&request(1, b"x")).await;
+        drop(first.accept().await);
+        drop(first);
+        until(|| server.stats().upstream_closed == 1).await;
+        STOPPED.take().pop().unwrap().go_on();
+        until(|| STOPPED.with_borrow(Vec::len) == 1).await;
+        STOPPED.take().pop().unwrap().go_on();
+        let mut host = second.accept().await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        assert_eq!(client.frame().await.content(), b"x");
+        assert_eq!(calls(), ["a0", "a1", "a2", "a2", "a3"]);
+        drop(client);
+        all_empty(&server).await;
+    });
+}
+
+#[test]
 fn a_stopped_request_ends_by_its_time_out_and_its_resume_does_nothing_then() {
     run_paused(async {
         let bed = bed(1, Flow::Stop);
