@@ -1,6 +1,7 @@
 //! A group of hosts, and which of them takes the next request.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -29,9 +30,28 @@ impl Cluster {
     /// The first host, in turn, that takes the request, or else what is best of the others. A host
     /// that failed before and is being tried again comes last, so that requests do not wait for it
     /// while another host lives.
-    pub(crate) fn pick(&self, protocol: Protocol, now: Instant) -> Candidate {
-        let candidate = |host: usize| self.hosts[host].candidate(protocol, now);
-        best_in_turn(self.turn(), self.hosts.len(), candidate)
+    ///
+    /// The host `avoid` is taken only when no other takes the request.
+    pub(crate) fn pick(
+        &self,
+        protocol: Protocol,
+        now: Instant,
+        avoid: Option<SocketAddr>,
+    ) -> Candidate {
+        let turn = self.turn();
+        let among = |may: &dyn Fn(&Host) -> bool| {
+            best_in_turn(turn, self.hosts.len(), |host| {
+                let host = &self.hosts[host];
+                if may(host) { host.candidate(protocol, now) } else { Candidate::Down }
+            })
+        };
+        match avoid {
+            None => among(&|_| true),
+            Some(avoid) => match among(&|host| host.address != avoid) {
+                Candidate::Full | Candidate::Down => among(&|host| host.address == avoid),
+                other => other,
+            },
+        }
     }
 
     /// Every host once, the next in turn first.

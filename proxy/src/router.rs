@@ -7,6 +7,7 @@ use crate::cluster::Cluster;
 use crate::codec::{Codec, CodecError, Frame};
 use crate::config;
 use crate::limits::{REQUEST_TIMEOUT, TIMEOUT_MAX};
+use crate::retry::Retry;
 
 /// The routes of one listener, tried in order.
 pub(crate) struct Router {
@@ -19,6 +20,7 @@ pub(crate) struct Route {
     pub(crate) cluster: Option<Rc<Cluster>>,
     /// For requests that name no time-out themselves.
     timeout: Duration,
+    pub(crate) retry: Option<Rc<Retry>>,
 }
 
 impl Router {
@@ -27,6 +29,7 @@ impl Router {
             headers: route.headers.clone(),
             cluster: clusters.iter().find(|cluster| cluster.name() == route.cluster).cloned(),
             timeout: route.timeout.unwrap_or(REQUEST_TIMEOUT).min(TIMEOUT_MAX),
+            retry: route.retry_policy.clone().map(|policy| Rc::new(Retry::new(policy))),
         });
         Router { routes: routes.collect() }
     }
@@ -90,6 +93,7 @@ mod tests {
                 .collect(),
             cluster: None,
             timeout: Duration::from_secs(*timeout_s),
+            retry: None,
         });
         Router { routes: routes.collect() }
     }

@@ -7,6 +7,7 @@
 
 mod document;
 mod explain;
+mod extras;
 mod filters;
 mod locate;
 mod scalar;
@@ -17,11 +18,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::codec::Protocol;
+use crate::filter::Filters;
 use crate::ids;
 use crate::limits::{CONNECT_TIMEOUT, Limits};
 
 use document::{ClusterNode, Document, ListenerNode, RouterNode, ServerNode};
-use filters::{Filters, filters};
+use filters::filters;
+
+pub use extras::{AccessLog, Filter, RetryPolicy};
+pub(crate) use scalar::Time;
 
 /// Most connections per host that a cluster may ask for.
 pub const CONNECTIONS_PER_HOST_MAX: usize = 64;
@@ -60,6 +65,12 @@ pub struct Listener {
     /// Name of the cluster that plain TCP goes to: all connections when there are no protocols,
     /// otherwise those that speak none of them. It may be one that does not exist.
     pub tcp_cluster: Option<String>,
+    /// What every request passes, in this order.
+    pub stream_filters: Vec<Filter>,
+    /// What every connection passes, in this order.
+    pub network_filters: Vec<Filter>,
+    /// Where requests are noted when they have ended.
+    pub access_logs: Vec<AccessLog>,
 }
 
 /// Which requests go to which cluster.
@@ -72,6 +83,8 @@ pub struct Route {
     /// Time-out of requests that carry none; at most
     /// [`TIMEOUT_MAX`](crate::limits::TIMEOUT_MAX) counts.
     pub timeout: Option<Duration>,
+    /// Whether requests are tried again, and how much time a try has.
+    pub retry_policy: Option<RetryPolicy>,
 }
 
 /// A condition on one header.
@@ -132,13 +145,21 @@ impl Config {
     /// # Errors
     /// It cannot be read, is not JSON, or does not describe a proxy.
     pub fn read(file: &Path) -> Result<Config, ConfigError> {
+        Config::read_with(file, &Filters::new())
+    }
+
+    /// Reads a file that may name filters of these types.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn read_with(file: &Path, filters: &Filters) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
             file: file.to_owned(),
             position: None,
             path: String::new(),
             message: format!("cannot read the file: {error}"),
         })?;
-        Config::parse(file, &text)
+        Config::parse_with(file, &text, filters)
     }
 
     /// Reads a text; `file` is only named in messages.
@@ -151,8 +172,16 @@ impl Config {
     /// assert!(error.to_string().starts_with("p.json:1:13: servers: "));
     /// ```
     pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
+        Config::parse_with(file, text, &Filters::new())
+    }
+
+    /// Reads a text that may name filters of these types.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse_with(file: &Path, text: &str, filters: &Filters) -> Result<Config, ConfigError> {
         let document = document::parse(text).map_err(|e| e.in_file(file))?;
-        build(file, document).map_err(|Fault { path, message }| ConfigError {
+        build(file, document, filters).map_err(|Fault { path, message }| ConfigError {
             file: file.to_owned(),
             position: locate::position(text, &path),
             path,
@@ -176,7 +205,7 @@ fn fault<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Fa
     Err(Fault { path: path.into(), message: message.into() })
 }
 
-fn build(file: &Path, document: Document) -> Result<Config, Fault> {
+fn build(file: &Path, document: Document, types: &Filters) -> Result<Config, Fault> {
     let mut warnings = document.ignored();
     let limits = document.limits;
     if let Err((key, message)) = limits.check() {
@@ -185,7 +214,8 @@ fn build(file: &Path, document: Document) -> Result<Config, Fault> {
     let clusters = clusters(&document.cluster_manager.clusters, &mut warnings)?;
     let mut listeners = Vec::new();
     for (number, server) in document.servers.iter().enumerate() {
-        add_listeners(server, &format!("servers[{number}]"), &mut listeners, &mut warnings)?;
+        let path = format!("servers[{number}]");
+        add_listeners(server, types, &path, &mut listeners, &mut warnings)?;
     }
     if listeners.is_empty() {
         return fault("servers", "expected at least one listener, found none");
@@ -241,6 +271,7 @@ fn cluster(node: &ClusterNode, path: &str, warnings: &mut Vec<String>) -> Result
 
 fn add_listeners(
     server: &ServerNode,
+    types: &Filters,
     path: &str,
     listeners: &mut Vec<Listener>,
     warnings: &mut Vec<String>,
@@ -255,7 +286,7 @@ fn add_listeners(
     }
     for (number, node) in server.listeners.iter().enumerate() {
         let path = format!("{path}.listeners[{number}]");
-        let listener = listener(node, server, &path, warnings)?;
+        let listener = listener(node, server, types, &path, warnings)?;
         let same =
             |other: &&Listener| other.address == listener.address && listener.address.port() != 0;
         if let Some(other) = listeners.iter().find(same) {
@@ -270,11 +301,12 @@ fn add_listeners(
 fn listener(
     node: &ListenerNode,
     server: &ServerNode,
+    types: &Filters,
     path: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Listener, Fault> {
     warnings.extend(node.ignored(path));
-    let Filters { protocols, router, routes, tcp_cluster } = filters(node, server, path)?;
+    let filters::Filters { protocols, router, routes, tcp_cluster } = filters(node, server, path)?;
     let address = node.address.0;
     Ok(Listener {
         name: node.name.clone().unwrap_or_else(|| address.to_string()),
@@ -284,18 +316,31 @@ fn listener(
         routes,
         router,
         tcp_cluster,
+        stream_filters: extras::stream_filters(&node.stream_filters, types, path)?,
+        network_filters: extras::network_filters(&node.network_filters, types, path)?,
+        access_logs: extras::access_logs(&node.access_logs, path)?,
     })
 }
 
-fn routes(router: &RouterNode) -> Vec<Route> {
-    let nodes = router.virtual_hosts.iter().flat_map(|host| &host.routers);
-    nodes
-        .map(|node| Route {
-            headers: node.matching.headers.iter().map(|header| header.as_match()).collect(),
-            cluster: node.route.cluster_name.clone(),
-            timeout: node.route.timeout.map(|timeout| timeout.0).filter(|t| !t.is_zero()),
-        })
-        .collect()
+fn routes(router: &RouterNode, path: &str) -> Result<Vec<Route>, Fault> {
+    let mut routes = Vec::new();
+    for (number, host) in router.virtual_hosts.iter().enumerate() {
+        let path = format!("{path}.virtual_hosts[{number}]");
+        for (number, node) in host.routers.iter().enumerate() {
+            let path = format!("{path}.routers[{number}].route.retry_policy");
+            let retry_policy = node.route.retry_policy.as_ref();
+            routes.push(Route {
+                headers: node.matching.headers.iter().map(|header| header.as_match()).collect(),
+                cluster: node.route.cluster_name.clone(),
+                timeout: node.route.timeout.map(|timeout| timeout.0).filter(|t| !t.is_zero()),
+                retry_policy: match retry_policy {
+                    Some(node) => Some(extras::retry_policy(node, &path)?),
+                    None => None,
+                },
+            });
+        }
+    }
+    Ok(routes)
 }
 
 fn warn_of_missing_clusters(

@@ -13,7 +13,7 @@ pub(super) struct Address(pub(super) SocketAddr);
 
 /// `3s`, `500ms`, `1m30s`: Go's way to write a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Time(pub(super) Duration);
+pub(crate) struct Time(pub(crate) Duration);
 
 struct Text<T> {
     expected: &'static str,
