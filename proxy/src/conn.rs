@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use net::TcpStream;
 
@@ -36,6 +37,10 @@ pub(crate) enum CloseReason {
     Stopped,
     /// The peer sends and does not read.
     NotReading { waiting_bytes: usize },
+    /// The peer was silent for so long.
+    Idle { after: Duration },
+    /// The peer took so long over one frame.
+    Trickle { have_bytes: usize, need_bytes: usize, after: Duration },
     /// It was asked to end, or nobody needs it any more.
     Retired,
 }
@@ -56,6 +61,11 @@ impl fmt::Display for CloseReason {
                 write!(f, "the peer does not read: {waiting_bytes} bytes wait for it")
             }
             CloseReason::Stopped => f.write_str("a filter has stopped it"),
+            CloseReason::Idle { after } => write!(f, "idle for {after:?}"),
+            CloseReason::Trickle { have_bytes, need_bytes, after } => write!(
+                f,
+                "unfinished frame: {have_bytes} of at least {need_bytes} bytes after {after:?}"
+            ),
             CloseReason::Retired => f.write_str("retired"),
         }
     }

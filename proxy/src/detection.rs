@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use net::TcpStream;
 use reactor::time;
@@ -19,11 +20,13 @@ pub(crate) enum Found {
     Unknown(Vec<u8>),
     /// Nothing: it was closed without a byte.
     Nothing,
+    /// Nothing, for as long as a client may be idle.
+    Silence,
 }
 
 /// Reads until the bytes can be told from all but one of `protocols`.
 ///
-/// A client may take its time before it sends anything. Once it has begun it has
+/// A client may take `idle_timeout` before it sends anything; zero is for ever. Once it has begun it has
 /// [`DETECTION_TIME_MAX`] to send what is needed to tell; bytes that are too few then, or when the
 /// client closes its side, are unknown.
 ///
@@ -33,10 +36,15 @@ pub(crate) async fn run(
     worker: &Rc<Worker>,
     stream: &TcpStream,
     protocols: &[Protocol],
+    idle_timeout: Duration,
 ) -> io::Result<Found> {
     let mut bytes = Vec::new();
-    if !read_more(worker, stream, &mut bytes).await? {
-        return Ok(Found::Nothing);
+    let first = read_more(worker, stream, &mut bytes);
+    let patience = if idle_timeout.is_zero() { Duration::MAX } else { idle_timeout };
+    match time::timeout(patience, first).await {
+        Err(_too_late) => return Ok(Found::Silence),
+        Ok(Ok(false)) => return Ok(Found::Nothing),
+        Ok(more) => _ = more?,
     }
     let end = time::now() + DETECTION_TIME_MAX;
     loop {

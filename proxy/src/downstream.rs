@@ -33,6 +33,7 @@ use crate::conn::{CloseReason, Conn};
 use crate::filter::NetworkFilters;
 use crate::inbox::{Inbox, Payload, Verdict};
 use crate::journey::{Chain, Journey};
+use crate::patience::{Patience, View};
 use crate::pool::Candidate;
 use crate::retry::Retry;
 use crate::router::Router;
@@ -68,6 +69,10 @@ pub(crate) struct Downstream {
     /// Set by others to have the task end the connection.
     doomed: Cell<Option<CloseReason>>,
     complaints: Complaints,
+    /// Frames that have come, and when the last one did; answers that were queued.
+    frames: Cell<u64>,
+    last_frame: Cell<Option<Instant>>,
+    answers: Cell<u64>,
     closed: Cell<bool>,
 }
 
@@ -95,6 +100,9 @@ impl Downstream {
             parked_at: RefCell::default(),
             doomed: Cell::new(None),
             complaints: Complaints::default(),
+            frames: Cell::new(0),
+            last_frame: Cell::new(None),
+            answers: Cell::new(0),
             closed: Cell::new(false),
         })
     }
@@ -131,6 +139,7 @@ impl Downstream {
     /// Whether another answer may wait here; if not, the connection ends. What waits already is
     /// looked at and not what comes: a single answer may be longer than the limit.
     fn has_room(&self) -> bool {
+        self.answers.set(self.answers.get() + 1);
         let waiting_bytes = self.conn.output_bytes();
         if waiting_bytes <= self.worker.limits.output_bytes_max {
             return true;
@@ -259,7 +268,7 @@ impl Downstream {
             LocalReply::BadHeader
         })?;
         let route = found.ok_or(LocalReply::NoRoute)?;
-        let cluster = route.cluster.as_ref().ok_or(LocalReply::NoRoute)?;
+        let cluster = self.router.pick(route).ok_or(LocalReply::NoRoute)?;
         let timeout = route.timeout(frame.timeout_ms);
         Ok(Found { cluster, timeout, retry: route.retry.as_ref() })
     }
@@ -321,9 +330,27 @@ impl Downstream {
         }
         // One look at the clock for all requests of this poll, and none when there are none.
         let mut now = None;
-        self.conn.poll_receive(cx, inbox, |frame, payload| {
+        let received = self.conn.poll_receive(cx, inbox, |frame, payload| {
+            self.frames.set(self.frames.get() + 1);
             self.on_frame(frame, payload, *now.get_or_insert_with(time::now))
-        })
+        });
+        if now.is_some() {
+            self.last_frame.set(now);
+        }
+        received
+    }
+
+    fn look(&self, inbox: &Inbox) -> View {
+        let stalled = inbox.is_stalled();
+        let held_bytes = inbox.held_bytes();
+        let is_partial = held_bytes > 0 && !stalled;
+        View {
+            frames: self.frames.get(),
+            last_frame: self.last_frame.get(),
+            answers: self.answers.get(),
+            busy: stalled || self.conn.output_bytes() > 0 || !self.flights.borrow().is_empty(),
+            partial: is_partial.then(|| (held_bytes, inbox.need_bytes())),
+        }
     }
 
     /// Ends the connection; the upstream connections stay, and forget its requests.
@@ -351,12 +378,17 @@ impl Downstream {
         match reason {
             CloseReason::Truncated { .. }
             | CloseReason::Undecodable(_)
+            | CloseReason::Trickle { .. }
             | CloseReason::NotReading { .. } => {
                 self.worker.stats.downstream_faulty.up();
                 log::warn!("client {peer}: connection closed: {reason}");
             }
             CloseReason::Eof | CloseReason::Io(_) if in_flight > 0 => {
                 log::warn!("client {peer}: {reason}; {in_flight} requests were in flight");
+            }
+            CloseReason::Idle { .. } => {
+                self.worker.stats.downstream_idle.up();
+                log::info!("client {peer}: connection closed: {reason}");
             }
             CloseReason::Io(_) => log::info!("client {peer}: connection closed: {reason}"),
             _ => log::debug!("client {peer}: connection closed: {reason}"),
@@ -389,10 +421,14 @@ fn choose_host(
 }
 
 /// The task of one client's connection, of which `inbox` may have something already.
-pub(crate) async fn run(downstream: Rc<Downstream>, mut inbox: Inbox) {
+pub(crate) async fn run(downstream: Rc<Downstream>, mut inbox: Inbox, mut patience: Patience) {
     // Closes it also when the task is aborted or panics.
     let guard = Guard(downstream);
-    let reason = poll_fn(|cx| guard.0.poll(cx, &mut inbox)).await;
+    let reason = poll_fn(|cx| match guard.0.poll(cx, &mut inbox) {
+        Poll::Pending => patience.poll(cx, guard.0.look(&inbox)),
+        ended => ended,
+    })
+    .await;
     guard.0.close(&reason);
 }
 

@@ -13,6 +13,7 @@
 //! [`EchoServer`] stands behind one.
 #![forbid(unsafe_code)]
 
+mod accept;
 mod access_log;
 pub mod buffers;
 pub mod client;
@@ -32,6 +33,7 @@ pub mod inbox;
 mod journey;
 pub mod limits;
 pub mod outbox;
+mod patience;
 mod pool;
 mod random;
 mod repeats;
@@ -42,6 +44,7 @@ mod service;
 pub mod stats;
 pub mod stream;
 mod tcp;
+mod threads;
 mod upstream;
 mod worker;
 
@@ -51,6 +54,7 @@ pub use echo::EchoServer;
 pub use filter::Filters;
 pub use limits::Limits;
 pub use server::{Server, StartError};
+pub use threads::{Threads, WorkerError};
 
 /// The configuration that `proxy demo` runs: port 0 everywhere, to be replaced by real ports.
 pub const DEMO_CONFIG: &str = include_str!("demo.json");
@@ -58,6 +62,8 @@ pub const DEMO_CONFIG: &str = include_str!("demo.json");
 /// The chapters that show code of this crate: their snippets are compiled and run as doctests.
 #[cfg(doctest)]
 mod book {
+    #[doc = include_str!("../../docs/proxy-config.md")]
+    struct Configuration;
     #[doc = include_str!("../../docs/proxy-journey.md")]
     struct Journey;
     #[doc = include_str!("../../docs/proxy-phases.md")]

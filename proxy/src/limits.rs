@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::codec::{FrameLimits, bolt};
-use crate::ids;
+use crate::{config, ids};
 
 /// Time an upstream host may leave waiting output unread before its connection is given up.
 pub const WRITE_STALL: Duration = Duration::from_secs(15);
@@ -65,8 +65,15 @@ pub struct Limits {
     /// answer comes: answers to requests that were let through cannot be refused, so this, plus one
     /// frame, is the bound on a client that sends and does not read.
     pub output_bytes_max: usize,
-    /// Client connections of one listener; a further one is closed at once.
+    /// Client connections of one listener, on all threads together; a further one is closed at once.
     pub connections_max: usize,
+    /// Time that a client may send nothing while nothing is in flight for it; zero is for ever. A
+    /// listener can have its own.
+    #[serde(deserialize_with = "config::duration")]
+    pub client_idle_timeout: Duration,
+    /// Time from the read that brings a frame's first byte, and not its last, to the last.
+    #[serde(deserialize_with = "config::duration")]
+    pub frame_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -79,6 +86,8 @@ impl Default for Limits {
             output_low_bytes: 256 << 10,
             output_bytes_max: 64 << 20,
             connections_max: 16_384,
+            client_idle_timeout: Duration::from_secs(90),
+            frame_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -110,6 +119,9 @@ impl Limits {
             if !(min..=max).contains(&value) {
                 return Err((key, format!("expected {min} to {max}, found {value}")));
             }
+        }
+        if self.frame_timeout.is_zero() {
+            return Err(("frame_timeout", "expected more than 0, found 0".to_owned()));
         }
         Ok(())
     }

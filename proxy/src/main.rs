@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use proxy::{Config, Server};
+use proxy::{Config, Threads};
+
+/// Most threads that can be asked for.
+const WORKERS_MAX: usize = 256;
 
 const AFTER_HELP: &str = "\
 The log goes to standard error; RUST_LOG=warn (error, warn, info, debug, trace) sets its level.
@@ -19,12 +22,26 @@ The exit code is 0 for success, 1 for a failure that was named, 2 for a wrong co
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
 struct Cli {
-    /// Run with this configuration (JSON in MOSN's shape; docs/proxy.md lists the keys)
+    /// Run with this configuration (JSON in MOSN's shape; docs/proxy-config.md lists the keys)
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// Threads, each with a reactor, upstream connections and ids of its own
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = workers)]
+    workers: usize,
+
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// `auto`, or a number.
+fn workers(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        let processors = std::thread::available_parallelism().map_err(|e| e.to_string())?;
+        return Ok(processors.get().min(WORKERS_MAX));
+    }
+    let number = text.parse().ok().filter(|number| (1..=WORKERS_MAX).contains(number));
+    number.ok_or_else(|| format!("expected 1 to {WORKERS_MAX}, or \"auto\" for one per processor"))
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +62,7 @@ fn main() -> ExitCode {
     let result = match (cli.command, cli.config) {
         (Some(Command::Check { config }), _) => check(&config),
         (Some(Command::Demo(options)), _) => demo::run(&options),
-        (None, Some(config)) => serve(&config),
+        (None, Some(config)) => serve(&config, cli.workers),
         (None, None) => help(),
     };
     match result {
@@ -61,26 +78,31 @@ fn main() -> ExitCode {
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
 fn help() -> Outcome {
-    Cli::command().print_help()?;
+    print(&Cli::command().render_help().to_string())?;
     Ok(ExitCode::from(2))
 }
 
 fn check(file: &Path) -> Outcome {
     let config = Config::read(file)?;
-    let mut out = io::stdout().lock();
-    write!(out, "{}", config.explain())?;
-    writeln!(out, "{}: ok", file.display())?;
+    print(&format!("{}{}: ok\n", config.explain(), file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(file: &Path) -> Outcome {
+/// A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn serve(file: &Path, workers: usize) -> Outcome {
     let config = Config::read(file)?;
     for warning in &config.warnings {
         log::warn!("{}: {warning}", file.display());
     }
-    reactor::block_on(async {
-        let _server = Server::start(&config)?;
-        // Until the process is ended from outside.
-        std::future::pending::<Outcome>().await
-    })?
+    match Threads::new(config, workers)?.run() {
+        Ok(never) => match never {},
+        Err(error) => Err(error.into()),
+    }
 }

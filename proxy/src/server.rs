@@ -1,22 +1,27 @@
 //! Listeners, and the wiring of everything a configuration names.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
 
-use net::{TcpListener, TcpStream};
+use net::TcpListener;
 use reactor::JoinHandle;
 
+use crate::accept::{Accepting, OpenCount};
 use crate::cluster::Cluster;
 use crate::config::{self, Config};
-use crate::filter::{Filters, NetworkFilters};
-use crate::limits::ACCEPTS_PER_TURN_MAX;
-use crate::service::{Client, Entrance};
-use crate::stats::Snapshot;
+use crate::filter::Filters;
+use crate::service::Entrance;
+use crate::stats::{Snapshot, Stats};
 use crate::worker::Worker;
 
-/// A proxy that serves in the runtime it was started in.
+/// A proxy that serves in the runtime it was started in; [`Threads`](crate::Threads) runs one on
+/// several.
 ///
 /// Dropping it stops the listeners; connections that are open live until their peers close them or
 /// the runtime is dropped.
@@ -36,6 +41,22 @@ pub struct Server {
     worker: Rc<Worker>,
     addresses: Vec<SocketAddr>,
     listeners: Vec<JoinHandle<()>>,
+}
+
+/// What the threads of a proxy have in common, and what is this one's.
+pub(crate) struct Part {
+    pub(crate) stats: Arc<Stats>,
+    /// One for each listener, shared by all threads.
+    pub(crate) open: Vec<OpenCount>,
+    pub(crate) reuse_port: bool,
+}
+
+impl Part {
+    /// For a single thread.
+    pub(crate) fn whole(config: &Config) -> Self {
+        let open = config.listeners.iter().map(|_| OpenCount::default()).collect();
+        Part { stats: Arc::default(), open, reuse_port: false }
+    }
 }
 
 /// A listener that could not be started.
@@ -61,6 +82,17 @@ impl fmt::Display for StartError {
             _ => "the system refused",
         };
         write!(f, "{}: {path}: cannot listen on {address}: {why} ({error})", file.display())
+    }
+}
+
+impl StartError {
+    pub(crate) fn new(config: &Config, listener: &config::Listener, error: io::Error) -> Self {
+        StartError {
+            file: config.file.clone(),
+            path: listener.address_path.clone(),
+            address: listener.address,
+            error,
+        }
     }
 }
 
@@ -92,12 +124,23 @@ impl Server {
     /// Outside a runtime; when the configuration names a filter that is not one of `filters`, or that
     /// they refuse.
     pub fn start_with(config: &Config, filters: &Filters) -> Result<Server, StartError> {
-        let worker = Rc::new(Worker::new(config.limits));
+        Server::start_part(config, filters, &Part::whole(config))
+    }
+
+    /// One of several that listen on the same addresses.
+    pub(crate) fn start_part(
+        config: &Config,
+        filters: &Filters,
+        part: &Part,
+    ) -> Result<Server, StartError> {
+        let worker = Rc::new(Worker::counting(config.limits, Arc::clone(&part.stats)));
         let clusters: Vec<Rc<Cluster>> =
             config.clusters.iter().map(|node| Rc::new(Cluster::new(node, &worker))).collect();
         let mut server = Server { worker, addresses: Vec::new(), listeners: Vec::new() };
-        for listener in &config.listeners {
-            server.listen(config, listener, &clusters, filters)?;
+        for (listener, open) in config.listeners.iter().zip(&part.open) {
+            let worker = &server.worker;
+            let entrance = Entrance::new(listener, &clusters, filters, worker, config.seed);
+            server.listen(config, listener, entrance, (part.reuse_port, open))?;
         }
         Ok(server)
     }
@@ -106,25 +149,21 @@ impl Server {
         &mut self,
         config: &Config,
         listener: &config::Listener,
-        clusters: &[Rc<Cluster>],
-        filters: &Filters,
+        entrance: Entrance,
+        (reuse_port, open): (bool, &OpenCount),
     ) -> Result<(), StartError> {
-        let failed = |error| StartError {
-            file: config.file.clone(),
-            path: listener.address_path.clone(),
-            address: listener.address,
-            error,
-        };
-        let socket = TcpListener::bind(listener.address).map_err(failed)?;
+        let failed = |error| StartError::new(config, listener, error);
+        let socket = TcpListener::builder().reuse_port(reuse_port).bind(listener.address);
+        let socket = socket.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        let entrance = Entrance::new(listener, clusters, filters, &self.worker);
-        log::info!("listener {}: listening for {entrance} on {address}", listener.name);
+        log::debug!("listener {}: listening for {entrance} on {address}", listener.name);
         self.addresses.push(address);
         let accepting = Accepting {
             worker: Rc::clone(&self.worker),
             entrance: Rc::new(entrance),
             name: listener.name.clone(),
-            open: Rc::new(()),
+            idle_timeout: listener.idle_timeout.unwrap_or(config.limits.client_idle_timeout),
+            open: Arc::clone(open),
             full: false,
         };
         self.listeners.push(reactor::spawn(accepting.run(socket)));
@@ -137,6 +176,26 @@ impl Server {
         &self.addresses
     }
 
+    pub(crate) fn stop_listening(&self) {
+        for listener in &self.listeners {
+            listener.abort();
+        }
+    }
+
+    /// Waits for a listener to end, which none does by itself; why it did, and its number.
+    pub(crate) async fn ended(&mut self) -> (usize, String) {
+        poll_fn(|cx| {
+            for (number, listener) in self.listeners.iter_mut().enumerate() {
+                if let Poll::Ready(result) = Pin::new(listener).poll(cx) {
+                    let why = result.map_or_else(|e| e.to_string(), |()| "it ended".to_owned());
+                    return Poll::Ready((number, why));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Counters and gauges as they are now.
     pub fn stats(&self) -> Snapshot {
         self.worker.stats.snapshot()
@@ -145,81 +204,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        for listener in &self.listeners {
-            listener.abort();
-        }
-    }
-}
-
-/// One listener's task.
-struct Accepting {
-    worker: Rc<Worker>,
-    entrance: Rc<Entrance>,
-    name: String,
-    /// Held once by every open connection, so that its count is theirs plus one.
-    open: Rc<()>,
-    /// Whether the last connection was refused; the log says so once.
-    full: bool,
-}
-
-impl Accepting {
-    async fn run(mut self, socket: TcpListener) {
-        let mut incoming = socket.incoming();
-        for accepted in 1.. {
-            match incoming.next().await {
-                Ok((stream, peer)) => self.serve(stream, peer),
-                Err(error) => {
-                    log::error!("listener {}: {error}; it accepts no more", self.name);
-                    return;
-                }
-            }
-            if accepted % ACCEPTS_PER_TURN_MAX == 0 {
-                reactor::yield_now().await;
-            }
-        }
-    }
-
-    fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let connections_max = self.worker.limits.connections_max;
-        if Rc::strong_count(&self.open) > connections_max {
-            self.worker.stats.downstream_refused.up();
-            if !std::mem::replace(&mut self.full, true) {
-                log::warn!(
-                    "listener {}: client {peer} refused: there are {connections_max} connections",
-                    self.name
-                );
-            }
-            return;
-        }
-        self.full = false;
-        let seat = Seat::take(&self.worker, &self.open);
-        let (worker, filters) = (Rc::clone(&self.worker), NetworkFilters::default());
-        let client = Client { worker, stream, peer, filters };
-        let entrance = Rc::clone(&self.entrance);
-        reactor::spawn(async move {
-            client.run(entrance).await;
-            drop(seat);
-        })
-        .detach();
-    }
-}
-
-/// An open client connection, counted while it lives.
-struct Seat {
-    worker: Rc<Worker>,
-    _open: Rc<()>,
-}
-
-impl Seat {
-    fn take(worker: &Rc<Worker>, open: &Rc<()>) -> Self {
-        worker.stats.downstream_accepted.up();
-        worker.stats.downstream_connections.up();
-        Seat { worker: Rc::clone(worker), _open: Rc::clone(open) }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.worker.stats.downstream_connections.down();
+        self.stop_listening();
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use net::TcpStream;
 
@@ -14,6 +15,7 @@ use crate::downstream::{self, Downstream};
 use crate::filter::{Filters, MakeNetworkFilter, NetworkFilters};
 use crate::inbox::Inbox;
 use crate::journey::Chain;
+use crate::patience::Patience;
 use crate::router::Router;
 use crate::tcp;
 use crate::worker::Worker;
@@ -35,6 +37,7 @@ impl Entrance {
         clusters: &[Rc<Cluster>],
         types: &Filters,
         worker: &Rc<Worker>,
+        seed: Option<u64>,
     ) -> Self {
         let filters = listener.network_filters.iter().map(|filter| {
             types
@@ -42,7 +45,10 @@ impl Entrance {
                 .unwrap_or_else(|error| panic!("{}: {error:?}", filter.path))
         });
         let chain = Chain::new(listener, types, worker);
-        Entrance { filters: filters.collect(), service: Service::new(listener, clusters, chain) }
+        Entrance {
+            filters: filters.collect(),
+            service: Service::new(listener, clusters, chain, seed),
+        }
     }
 }
 
@@ -81,8 +87,9 @@ impl Service {
         listener: &config::Listener,
         clusters: &[Rc<Cluster>],
         chain: Option<Rc<Chain>>,
+        seed: Option<u64>,
     ) -> Self {
-        let router = Rc::new(Router::new(&listener.routes, clusters));
+        let router = Rc::new(Router::new(&listener.router, clusters, seed));
         let paths = Paths { router, chain };
         let tcp = listener.tcp_cluster.as_ref().map(|name| Tcp {
             name: name.clone(),
@@ -115,6 +122,8 @@ pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) filters: NetworkFilters,
+    /// Time that it may be silent; zero is for ever.
+    pub(crate) idle_timeout: Duration,
 }
 
 impl Client {
@@ -139,7 +148,7 @@ impl Client {
     }
 
     async fn find_out(mut self, protocols: &[Protocol], paths: &Paths, other: Option<&Tcp>) {
-        match detection::run(&self.worker, &self.stream, protocols).await {
+        match detection::run(&self.worker, &self.stream, protocols, self.idle_timeout).await {
             Ok(Found::Protocol(protocol, first)) => {
                 if !self.filters.all_continue(|filter| filter.on_data(&first)) {
                     let peer = self.peer;
@@ -153,14 +162,19 @@ impl Client {
                 None => self.refuse(&first, protocols),
             },
             Ok(Found::Nothing) => {}
+            Ok(Found::Silence) => {
+                self.worker.stats.downstream_idle.up();
+                log::info!("client {}: connection closed: it never said anything", self.peer);
+            }
             Err(error) => log::info!("client {}: connection closed: {error}", self.peer),
         }
     }
 
     async fn serve_requests(self, protocol: Protocol, paths: &Paths, inbox: Inbox) {
-        let Client { worker, stream, peer, filters } = self;
+        let Client { worker, stream, peer, filters, idle_timeout } = self;
+        let patience = Patience::new(idle_timeout, worker.limits.frame_timeout);
         let downstream = Downstream::new(worker, protocol, paths.clone(), filters, (stream, peer));
-        downstream::run(downstream, inbox).await;
+        downstream::run(downstream, inbox, patience).await;
     }
 
     async fn serve_bytes(self, tcp: &Tcp, first: Vec<u8>) {

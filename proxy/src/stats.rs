@@ -1,10 +1,13 @@
 //! Counters and gauges of one worker.
 //!
-//! Plain cells: everything that counts runs on one thread. Gauges are the ones that
+//! Only the worker's own thread changes them; others read them, and add up those of all workers.
+//! So they are atomics that are loaded and stored, which costs what a plain number costs, and never
+//! changed in place. Gauges are the ones that
 //! [`Snapshot::is_idle`] wants at zero when nobody is connected and nothing is in flight.
 
-use std::cell::Cell;
 use std::fmt;
+use std::ops::AddAssign;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! stats {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
@@ -24,6 +27,12 @@ macro_rules! stats {
             /// Copies all values.
             pub fn snapshot(&self) -> Snapshot {
                 Snapshot { $($name: self.$name.now(),)+ }
+            }
+        }
+
+        impl AddAssign for Snapshot {
+            fn add_assign(&mut self, other: Snapshot) {
+                $(self.$name += other.$name;)+
             }
         }
 
@@ -53,8 +62,11 @@ stats! {
     downstream_accepted,
     /// Client connections refused because the listener had as many as it may.
     downstream_refused,
-    /// Client connections closed for what they did: undecodable or truncated frames, not reading.
+    /// Client connections closed for what they did: undecodable or truncated frames, frames that
+    /// took too long, not reading.
     downstream_faulty,
+    /// Client connections closed because they were idle for too long.
+    downstream_idle,
     /// Client connections that spoke none of their listener's protocols, and were closed for it.
     undetected,
     /// Client connections that were plain TCP.
@@ -121,12 +133,12 @@ stats! {
 
 /// One counter or gauge.
 #[derive(Debug, Default)]
-pub struct Value(Cell<u64>);
+pub struct Value(AtomicU64);
 
 impl Value {
     /// The value now.
     pub fn now(&self) -> u64 {
-        self.0.get()
+        self.0.load(Ordering::Relaxed)
     }
 
     pub(crate) fn up(&self) {
@@ -138,11 +150,11 @@ impl Value {
     }
 
     pub(crate) fn add(&self, n: usize) {
-        self.0.set(self.0.get() + n as u64);
+        self.0.store(self.now() + n as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn sub(&self, n: usize) {
-        self.0.set(self.0.get() - n as u64);
+        self.0.store(self.now() - n as u64, Ordering::Relaxed);
     }
 }
 
@@ -183,6 +195,17 @@ mod tests {
         stats.sent.up();
         let text = stats.snapshot().to_string();
         assert!(text.contains("requests 3\n") && text.contains("sent 1\n"), "{text}");
+    }
+
+    #[test]
+    fn snapshots_of_several_workers_add_up() {
+        let (one, other) = (Stats::default(), Stats::default());
+        one.requests.add(3);
+        other.requests.add(4);
+        other.in_flight.up();
+        let mut sum = one.snapshot();
+        sum += other.snapshot();
+        assert_eq!((sum.requests, sum.in_flight, sum.answered), (7, 1, 0));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What all connections of one thread share.
 
+use std::sync::Arc;
+
 use crate::buffers::Buffers;
 use crate::limits::Limits;
 use crate::random::Random;
@@ -10,12 +12,18 @@ use crate::stats::Stats;
 pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) limits: Limits,
-    pub(crate) stats: Stats,
+    /// Read by other threads too.
+    pub(crate) stats: Arc<Stats>,
     pub(crate) random: Random,
 }
 
 impl Worker {
     pub(crate) fn new(limits: Limits) -> Self {
-        Worker { buffers: Buffers::new(), limits, stats: Stats::default(), random: Random::new() }
+        Worker::counting(limits, Arc::default())
+    }
+
+    /// One that counts here.
+    pub(crate) fn counting(limits: Limits, stats: Arc<Stats>) -> Self {
+        Worker { buffers: Buffers::new(), limits, stats, random: Random::new() }
     }
 }

@@ -61,10 +61,47 @@ fn check_explains_a_good_file_and_names_the_fault_of_a_bad_one() {
 }
 
 #[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo.json");
+    for (arguments, code) in [(&["check", "-c", file][..], 0), (&[], 2)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxy"));
+        let output = command.args(arguments).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(text(&output.stderr), "");
+    }
+}
+
+#[test]
+fn workers_are_counted_before_anything_starts() {
+    for number in ["0", "257", "many"] {
+        let output = proxy(&["-c", "nowhere.json", "--workers", number]);
+        assert_eq!(output.status.code(), Some(2));
+        let err = text(&output.stderr);
+        assert!(err.contains("expected 1 to 256, or \"auto\""), "{err}");
+    }
+}
+
+#[test]
+fn several_workers_do_not_share_a_port_with_another_process() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let file = std::env::temp_dir().join(format!("proxy-taken-{}.json", std::process::id()));
+    std::fs::write(&file, proxy::DEMO_CONFIG.replacen("127.0.0.1:0", &address, 1)).unwrap();
+    let output = proxy(&["-c", file.to_str().unwrap(), "--workers", "2"]);
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let err = text(&output.stderr);
+    let expected = format!("listeners[0].address: cannot listen on {address}: the port is in use");
+    assert!(err.contains(&expected), "{err}");
+}
+
+#[test]
 fn help_lists_everything_and_no_arguments_are_an_error() {
     let output = proxy(&["--help"]);
     let out = text(&output.stdout);
-    for part in ["check", "demo", "--config", "--version"] {
+    for part in ["check", "demo", "--config", "--workers", "--version"] {
         assert!(out.contains(part), "{part} is not in\n{out}");
     }
     let out = text(&proxy(&["demo", "--help"]).stdout);

@@ -52,7 +52,8 @@ fn a_time_out_that_no_clock_can_count_is_cut_short_and_not_a_panic() {
     run(async {
         let host = Host::new();
         let mut config = Setup { hosts: &[host.address()], ..Setup::default() }.config();
-        config.listeners[0].routes[0].timeout = Some(std::time::Duration::MAX);
+        config.listeners[0].router.virtual_hosts[0].routes[0].timeout =
+            Some(std::time::Duration::MAX);
         let server = proxy::Server::start(&config).unwrap();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(1, b"patient")).await;
@@ -354,7 +355,8 @@ fn an_empty_cluster_is_answered_with_status_16() {
 fn a_missing_cluster_is_answered_with_status_6() {
     run(async {
         let mut config = Setup::default().config();
-        config.listeners[0].routes[0].cluster = "nowhere".to_owned();
+        config.listeners[0].router.virtual_hosts[0].routes[0].targets[0].cluster =
+            "nowhere".to_owned();
         let server = proxy::Server::start(&config).unwrap();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(4, b"")).await;

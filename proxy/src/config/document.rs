@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::ConfigError;
 use super::scalar::{Address, Time};
-use super::{ConfigError, HeaderMatch};
 use crate::limits::Limits;
 
 /// A key that is accepted and has no effect.
@@ -20,9 +20,15 @@ pub(super) struct Document {
     pub(super) cluster_manager: ManagerNode,
     #[serde(default)]
     pub(super) limits: Limits,
+    pub(super) seed: Option<u64>,
     close_graceful: Ignored,
     admin: Ignored,
     metrics: Ignored,
+    disable_upgrade: Ignored,
+    tracing: Ignored,
+    pprof: Ignored,
+    pid: Ignored,
+    plugin: Ignored,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,12 +40,17 @@ pub(super) struct ServerNode {
     mosn_server_name: Ignored,
     default_log_path: Ignored,
     default_log_level: Ignored,
+    global_log_roller: Ignored,
+    graceful_timeout: Ignored,
+    processor: Ignored,
+    use_netpoll_mode: Ignored,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RouterNode {
     pub(super) router_config_name: String,
+    pub(super) domain_header: Option<String>,
     pub(super) virtual_hosts: Vec<VirtualHostNode>,
 }
 
@@ -48,16 +59,8 @@ pub(super) struct RouterNode {
 pub(super) struct VirtualHostNode {
     #[serde(rename = "name")]
     _name: Ignored,
-    #[serde(rename = "domains")]
-    _domains: Vec<AnyDomain>,
+    pub(super) domains: Vec<String>,
     pub(super) routers: Vec<RouteNode>,
-}
-
-/// The only domain there is: no frame names a host.
-#[derive(Debug, Deserialize)]
-enum AnyDomain {
-    #[serde(rename = "*")]
-    Any,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,14 +81,18 @@ pub(super) struct MatchNode {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeaderNode {
-    name: String,
-    value: String,
+    pub(super) name: String,
+    pub(super) value: Option<String>,
+    pub(super) prefix: Option<String>,
+    #[serde(default)]
+    pub(super) regex: bool,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TargetNode {
-    pub(super) cluster_name: String,
+    pub(super) cluster_name: Option<String>,
+    pub(super) weighted_clusters: Option<Vec<WeightedNode>>,
     pub(super) timeout: Option<Time>,
     pub(super) retry_policy: Option<RetryNode>,
 }
@@ -103,12 +110,28 @@ pub(super) struct RetryNode {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct WeightedNode {
+    pub(super) cluster: WeightNode,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WeightNode {
+    pub(super) name: String,
+    pub(super) weight: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ListenerNode {
     pub(super) name: Option<String>,
     pub(super) address: Address,
     pub(super) filter_chains: Vec<ChainNode>,
+    pub(super) connection_idle_timeout: Option<Time>,
     #[serde(rename = "bind_port")]
     _bind_port: Option<MustBind>,
+    #[serde(rename = "use_original_dst")]
+    _use_original_dst: Option<MustNotRedirect>,
     #[serde(default)]
     pub(super) stream_filters: Vec<ExtraFilterNode>,
     #[serde(default)]
@@ -117,6 +140,22 @@ pub(super) struct ListenerNode {
     pub(super) access_logs: Vec<AccessLogNode>,
     log_path: Ignored,
     log_level: Ignored,
+    #[serde(rename = "type")]
+    direction: Ignored,
+    inspector: Ignored,
+}
+
+/// `false`: the address that the kernel redirected from is not asked for.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "bool")]
+struct MustNotRedirect;
+
+impl TryFrom<bool> for MustNotRedirect {
+    type Error = &'static str;
+
+    fn try_from(redirect: bool) -> Result<Self, Self::Error> {
+        if redirect { Err("expected false: routes decide where to") } else { Ok(MustNotRedirect) }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,6 +190,30 @@ impl TryFrom<bool> for MustBind {
 #[serde(deny_unknown_fields)]
 pub(super) struct ChainNode {
     pub(super) filters: Vec<FilterNode>,
+    #[serde(rename = "tls_context")]
+    _tls_context: Option<TlsNode>,
+    #[serde(rename = "tls_context_set")]
+    _tls_context_set: Option<Vec<TlsNode>>,
+}
+
+/// TLS that is off. Its other keys say nothing then.
+#[derive(Debug, Deserialize)]
+struct TlsNode {
+    #[serde(rename = "status", default)]
+    _status: MustBeOff,
+}
+
+/// `false`. What is to be encrypted must not go out in the clear because a key was passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "bool")]
+struct MustBeOff;
+
+impl TryFrom<bool> for MustBeOff {
+    type Error = &'static str;
+
+    fn try_from(on: bool) -> Result<Self, Self::Error> {
+        if on { Err("expected false: there is no TLS in this version") } else { Ok(MustBeOff) }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -161,15 +224,18 @@ pub(super) struct FilterNode {
     pub(super) config: ProxyNode,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(super) enum FilterType {
     #[serde(rename = "proxy")]
     Proxy,
     #[serde(rename = "tcp_proxy")]
     TcpProxy,
+    /// Where older files keep the router of the `proxy` before it.
+    #[serde(rename = "connection_manager")]
+    ConnectionManager,
 }
 
-/// The keys of both filters together: an enum would be read into memory first, and its errors would
+/// The keys of all filters together: an enum would be read into memory first, and its errors would
 /// name no place.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,6 +247,9 @@ pub(super) struct ProxyNode {
     pub(super) fallback_for_unknown_protocol: Option<bool>,
     pub(super) cluster: Option<String>,
     pub(super) routes: Option<Vec<TcpRouteNode>>,
+    pub(super) virtual_hosts: Option<Vec<VirtualHostNode>>,
+    name: Ignored,
+    validate_clusters: Ignored,
 }
 
 #[derive(Debug, Deserialize)]
@@ -220,6 +289,8 @@ pub(super) struct ManagerNode {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClusterNode {
+    // Go reads keys without regard to case, and some of MOSN's own files rely on it here.
+    #[serde(alias = "Name")]
     pub(super) name: String,
     #[serde(rename = "type")]
     _type: Option<ClusterType>,
@@ -244,6 +315,8 @@ enum ClusterType {
 enum Balancer {
     #[serde(rename = "LB_ROUNDROBIN")]
     RoundRobin,
+    #[serde(rename = "LB_RANDOM")]
+    Random,
 }
 
 #[derive(Debug, Deserialize)]
@@ -283,12 +356,12 @@ impl ParseError {
     }
 }
 
-/// The lines that say which of these keys are there in vain.
+/// The paths of those of these keys that are there in vain.
 fn no_effect(path: &str, keys: &[(&str, &Ignored)]) -> Vec<String> {
     let dot = if path.is_empty() { "" } else { "." };
     keys.iter()
         .filter(|(_, value)| value.is_some())
-        .map(|(key, _)| format!("{path}{dot}{key} has no effect in this version"))
+        .map(|(key, _)| format!("{path}{dot}{key}"))
         .collect()
 }
 
@@ -298,6 +371,11 @@ impl Document {
             ("close_graceful", &self.close_graceful),
             ("admin", &self.admin),
             ("metrics", &self.metrics),
+            ("disable_upgrade", &self.disable_upgrade),
+            ("tracing", &self.tracing),
+            ("pprof", &self.pprof),
+            ("pid", &self.pid),
+            ("plugin", &self.plugin),
         ];
         no_effect("", &keys)
     }
@@ -309,6 +387,10 @@ impl ServerNode {
             ("mosn_server_name", &self.mosn_server_name),
             ("default_log_path", &self.default_log_path),
             ("default_log_level", &self.default_log_level),
+            ("global_log_roller", &self.global_log_roller),
+            ("graceful_timeout", &self.graceful_timeout),
+            ("processor", &self.processor),
+            ("use_netpoll_mode", &self.use_netpoll_mode),
         ];
         no_effect(path, &keys)
     }
@@ -316,8 +398,22 @@ impl ServerNode {
 
 impl ListenerNode {
     pub(super) fn ignored(&self, path: &str) -> Vec<String> {
-        let keys = [("log_path", &self.log_path), ("log_level", &self.log_level)];
-        no_effect(path, &keys)
+        let keys = [
+            ("log_path", &self.log_path),
+            ("log_level", &self.log_level),
+            ("type", &self.direction),
+            ("inspector", &self.inspector),
+        ];
+        let mut keys = no_effect(path, &keys);
+        for (chain, node) in self.filter_chains.iter().enumerate() {
+            for (filter, FilterNode { config, .. }) in node.filters.iter().enumerate() {
+                let path = format!("{path}.filter_chains[{chain}].filters[{filter}].config");
+                let ignored =
+                    [("name", &config.name), ("validate_clusters", &config.validate_clusters)];
+                keys.extend(no_effect(&path, &ignored));
+            }
+        }
+        keys
     }
 }
 
@@ -334,13 +430,5 @@ impl ClusterNode {
                 .extend(no_effect(&format!("{path}.hosts[{number}]"), &[("weight", &host.weight)]));
         }
         lines
-    }
-}
-
-impl HeaderNode {
-    /// `.*` is MOSN's way to write "any value".
-    pub(super) fn as_match(&self) -> HeaderMatch {
-        let value = (self.value != ".*").then(|| self.value.clone());
-        HeaderMatch { name: self.name.clone(), value }
     }
 }

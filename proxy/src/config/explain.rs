@@ -1,8 +1,12 @@
 //! A configuration in words.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use super::{Cluster, Config, HeaderMatch, Listener, RetryPolicy, Route};
+use super::{
+    Cluster, Config, Domain, HeaderMatch, Listener, RetryPolicy, Route, Target, ValueMatch,
+    VirtualHost,
+};
 use crate::codec::Codec;
 use crate::limits::REQUEST_TIMEOUT;
 
@@ -38,6 +42,14 @@ pub(super) fn explain(config: &Config) -> String {
             limits.output_high_bytes, limits.output_low_bytes, limits.output_bytes_max
         ),
     );
+    line(
+        &mut out,
+        &format!(
+            "  a client is closed after {} of silence, or when a frame takes {:?}",
+            idle_text(limits.client_idle_timeout),
+            limits.frame_timeout
+        ),
+    );
     for warning in &config.warnings {
         line(&mut out, &format!("note: {warning}"));
     }
@@ -49,6 +61,9 @@ fn explain_listener(listener: &Listener, out: &mut String) {
     let spoken = if names.is_empty() { "plain TCP".to_owned() } else { names.join(", ") };
     line(out, &format!("listens for {spoken} on {} (`{}`):", listener.address, listener.name));
     explain_extras(listener, out);
+    if let Some(timeout) = listener.idle_timeout {
+        line(out, &format!("  a client is closed after {} of silence", idle_text(timeout)));
+    }
     if !listener.protocols.is_empty() {
         explain_routes(listener, out);
     }
@@ -78,13 +93,28 @@ fn explain_extras(listener: &Listener, out: &mut String) {
 }
 
 fn explain_routes(listener: &Listener, out: &mut String) {
-    line(out, &format!("  routes by `{}`:", listener.router));
-    for route in &listener.routes {
-        line(out, &format!("  {}", route_text(route)));
+    let router = &listener.router;
+    line(out, &format!("  routes by `{}`:", router.name));
+    for host in &router.virtual_hosts {
+        let for_all = host.domains.contains(&Domain::Any);
+        if !for_all || router.virtual_hosts.len() > 1 {
+            line(out, &format!("  {}:", domains_text(host, &router.domain_header)));
+        }
+        for route in &host.routes {
+            line(out, &format!("  {}", route_text(route)));
+        }
+        if !host.routes.iter().any(|route| route.headers.is_empty()) {
+            line(out, "  anything else is answered with \"no route\"");
+        }
     }
-    if !listener.routes.iter().any(|route| route.headers.is_empty()) {
-        line(out, "  anything else is answered with \"no route\"");
+    if !router.virtual_hosts.iter().any(|host| host.domains.contains(&Domain::Any)) {
+        line(out, "  requests of any other domain are answered with \"no route\"");
     }
+}
+
+fn domains_text(host: &VirtualHost, header: &str) -> String {
+    let domains: Vec<String> = host.domains.iter().map(|domain| format!("`{domain}`")).collect();
+    format!("where `{header}` is {}", domains.join(" or "))
 }
 
 fn route_text(route: &Route) -> String {
@@ -97,9 +127,9 @@ fn route_text(route: &Route) -> String {
     let timeout = route.timeout.unwrap_or(REQUEST_TIMEOUT);
     let tries = route.retry_policy.as_ref().map(retry_text).unwrap_or_default();
     format!(
-        "{condition} to cluster `{}`, answered with \"time-out\" after {timeout:?} unless the frame \
+        "{condition} to {}, answered with \"time-out\" after {timeout:?} unless the frame \
          says otherwise{tries}",
-        route.cluster
+        targets_text(&route.targets)
     )
 }
 
@@ -118,11 +148,28 @@ fn retry_text(policy: &RetryPolicy) -> String {
     text
 }
 
+fn idle_text(timeout: Duration) -> String {
+    if timeout.is_zero() { "no time".to_owned() } else { format!("{timeout:?}") }
+}
+
 fn condition(header: &HeaderMatch) -> String {
+    let name = &header.name;
     match &header.value {
-        Some(value) => format!("header `{}` equal to `{value}`", header.name),
-        None => format!("a header `{}`", header.name),
+        ValueMatch::Any => format!("a header `{name}`"),
+        ValueMatch::Exact(value) => format!("header `{name}` equal to `{value}`"),
+        ValueMatch::Prefix(start) => format!("header `{name}` beginning with `{start}`"),
+        ValueMatch::Regex(pattern) => format!("header `{name}` matching `{pattern}`"),
     }
+}
+
+fn targets_text(targets: &[Target]) -> String {
+    if let [target] = targets {
+        return format!("cluster `{}`", target.cluster);
+    }
+    let sum: u32 = targets.iter().map(|target| target.weight).sum();
+    let share = |target: &Target| format!("`{}` ({} of {sum})", target.cluster, target.weight);
+    let shares: Vec<String> = targets.iter().map(share).collect();
+    format!("clusters {}", shares.join(", "))
 }
 
 fn explain_cluster(cluster: &Cluster, out: &mut String) {

@@ -1,15 +1,17 @@
 //! What a listener does with its connections: its filter chain and the names of protocols.
 
-use super::document::{FilterNode, FilterType, ListenerNode, ProtocolName, ProxyNode, ServerNode};
-use super::{Fault, Route, fault, routes};
+use std::slice;
+
+use super::document::{FilterNode, FilterType, ListenerNode, ProtocolName, ProxyNode};
+use super::routes::{Router, router};
+use super::{Fault, fault};
 use crate::codec::Protocol;
 
 /// What the filters of a listener say together.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     pub(super) protocols: Vec<Protocol>,
-    pub(super) router: String,
-    pub(super) routes: Vec<Route>,
+    pub(super) router: Router,
     pub(super) tcp_cluster: Option<String>,
 }
 
@@ -17,7 +19,7 @@ pub(super) struct Filters {
 /// falls back to it.
 pub(super) fn filters(
     node: &ListenerNode,
-    server: &ServerNode,
+    routers: &[Router],
     path: &str,
 ) -> Result<Filters, Fault> {
     let [chain] = &node.filter_chains[..] else {
@@ -26,14 +28,16 @@ pub(super) fn filters(
     };
     let path = format!("{path}.filter_chains[0].filters");
     let (first, second) = (format!("{path}[0]"), format!("{path}[1]"));
-    let types: Vec<FilterType> = chain.filters.iter().map(|filter| filter.filter_type).collect();
-    match (&types[..], &chain.filters[..]) {
+    let (filters, own) = without_router(&chain.filters, &path)?;
+    let routers = own.as_ref().map_or(routers, slice::from_ref);
+    let types: Vec<FilterType> = filters.iter().map(|filter| filter.filter_type).collect();
+    match (&types[..], filters) {
         ([FilterType::Proxy], [proxy]) => {
             if proxy.config.fallback_for_unknown_protocol == Some(true) {
                 let path = format!("{first}.config.fallback_for_unknown_protocol");
                 return fault(path, "expected a filter `tcp_proxy` behind this one");
             }
-            requests(proxy, server, &first)
+            requests(proxy, routers, &first)
         }
         ([FilterType::TcpProxy], [tcp]) => {
             let tcp_cluster = Some(tcp_cluster(&tcp.config, &first)?);
@@ -44,7 +48,7 @@ pub(super) fn filters(
                 let message = "expected `fallback_for_unknown_protocol` in the filter before it";
                 return fault(second, message);
             }
-            let requests = requests(proxy, server, &first)?;
+            let requests = requests(proxy, routers, &first)?;
             Ok(Filters { tcp_cluster: Some(tcp_cluster(&tcp.config, &second)?), ..requests })
         }
         _ => {
@@ -57,33 +61,44 @@ pub(super) fn filters(
     }
 }
 
+/// The filters, and the router that the last of them is, in older files.
+fn without_router<'a>(
+    filters: &'a [FilterNode],
+    path: &str,
+) -> Result<(&'a [FilterNode], Option<Router>), Fault> {
+    let Some((last, before)) = filters.split_last() else { return Ok((filters, None)) };
+    if last.filter_type != FilterType::ConnectionManager {
+        return Ok((filters, None));
+    }
+    let path = format!("{path}[{}].config", before.len());
+    let Some(virtual_hosts) = &last.config.virtual_hosts else {
+        return fault(path, "missing field `virtual_hosts`");
+    };
+    let name = last.config.router_config_name.clone().unwrap_or_default();
+    Ok((before, Some(router(name, None, virtual_hosts, &path)?)))
+}
+
 /// A filter `proxy`.
-fn requests(filter: &FilterNode, server: &ServerNode, path: &str) -> Result<Filters, Fault> {
+fn requests(filter: &FilterNode, routers: &[Router], path: &str) -> Result<Filters, Fault> {
     let (config, path) = (&filter.config, format!("{path}.config"));
-    for (key, is_there) in
-        [("cluster", config.cluster.is_some()), ("routes", config.routes.is_some())]
-    {
+    for (key, is_there) in [
+        ("cluster", config.cluster.is_some()),
+        ("routes", config.routes.is_some()),
+        ("virtual_hosts", config.virtual_hosts.is_some()),
+    ] {
         refuse(is_there, &path, key, "proxy")?;
     }
-    let Some(router) = &config.router_config_name else {
+    let Some(name) = &config.router_config_name else {
         return fault(path, "missing field `router_config_name`");
     };
-    let found = server.routers.iter().position(|node| node.router_config_name == *router);
-    let Some(number) = found else {
+    let Some(router) = routers.iter().find(|router| router.name == *name) else {
         let known: Vec<String> =
-            server.routers.iter().map(|node| format!("`{}`", node.router_config_name)).collect();
+            routers.iter().map(|router| format!("`{}`", router.name)).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let message = format!("no router `{router}` in this server; there is {known}");
+        let message = format!("no router `{name}` in this server; there is {known}");
         return fault(format!("{path}.router_config_name"), message);
     };
-    let server_path = path.split(".listeners[").next().unwrap_or_default();
-    let routes = routes(&server.routers[number], &format!("{server_path}.routers[{number}]"))?;
-    Ok(Filters {
-        protocols: protocols(config, &path)?,
-        router: router.clone(),
-        routes,
-        tcp_cluster: None,
-    })
+    Ok(Filters { protocols: protocols(config, &path)?, router: router.clone(), tcp_cluster: None })
 }
 
 /// A filter `tcp_proxy`.
@@ -94,6 +109,7 @@ fn tcp_cluster(config: &ProxyNode, path: &str) -> Result<String, Fault> {
         ("upstream_protocol", config.upstream_protocol.is_some()),
         ("router_config_name", config.router_config_name.is_some()),
         ("extend_config", config.extend_config.is_some()),
+        ("virtual_hosts", config.virtual_hosts.is_some()),
         ("fallback_for_unknown_protocol", config.fallback_for_unknown_protocol.is_some()),
     ] {
         refuse(is_there, &path, key, "tcp_proxy")?;

@@ -10,6 +10,7 @@ mod explain;
 mod extras;
 mod filters;
 mod locate;
+mod routes;
 mod scalar;
 
 use std::fmt;
@@ -22,11 +23,15 @@ use crate::filter::Filters;
 use crate::ids;
 use crate::limits::{CONNECT_TIMEOUT, Limits};
 
-use document::{ClusterNode, Document, ListenerNode, RouterNode, ServerNode};
+use document::{ClusterNode, Document, ListenerNode, ServerNode};
 use filters::filters;
 
 pub use extras::{AccessLog, Filter, RetryPolicy};
-pub(crate) use scalar::Time;
+pub use routes::{
+    DOMAIN_HEADER, Domain, HeaderMatch, Pattern, REGEX_BYTES_MAX, Route, Router, Target,
+    ValueMatch, VirtualHost,
+};
+pub(crate) use scalar::{Time, duration_of as duration};
 
 /// Most connections per host that a cluster may ask for.
 pub const CONNECTIONS_PER_HOST_MAX: usize = 64;
@@ -38,6 +43,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Limits of every connection.
     pub limits: Limits,
+    /// Decides how weights are drawn; without it every start draws differently.
+    pub seed: Option<u64>,
     /// Where to listen, and by which routes requests go.
     pub listeners: Vec<Listener>,
     /// Groups of hosts.
@@ -58,10 +65,10 @@ pub struct Listener {
     /// The protocols that clients may speak. With several, the first bytes of a connection tell;
     /// with none, every connection is plain TCP.
     pub protocols: Vec<Protocol>,
-    /// The routes of requests, tried in order.
-    pub routes: Vec<Route>,
-    /// Name of the routes, for messages.
-    pub router: String,
+    /// The routes of requests.
+    pub router: Router,
+    /// In place of [`Limits::client_idle_timeout`].
+    pub idle_timeout: Option<Duration>,
     /// Name of the cluster that plain TCP goes to: all connections when there are no protocols,
     /// otherwise those that speak none of them. It may be one that does not exist.
     pub tcp_cluster: Option<String>,
@@ -71,29 +78,6 @@ pub struct Listener {
     pub network_filters: Vec<Filter>,
     /// Where requests are noted when they have ended.
     pub access_logs: Vec<AccessLog>,
-}
-
-/// Which requests go to which cluster.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// Conditions on the header map; all must hold. Empty: every request matches.
-    pub headers: Vec<HeaderMatch>,
-    /// Name of the cluster; may be one that does not exist.
-    pub cluster: String,
-    /// Time-out of requests that carry none; at most
-    /// [`TIMEOUT_MAX`](crate::limits::TIMEOUT_MAX) counts.
-    pub timeout: Option<Duration>,
-    /// Whether requests are tried again, and how much time a try has.
-    pub retry_policy: Option<RetryPolicy>,
-}
-
-/// A condition on one header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderMatch {
-    /// Name of the header.
-    pub name: String,
-    /// Its value; `None`: any, but it must be there.
-    pub value: Option<String>,
 }
 
 /// A group of hosts that serve the same requests, taken in turn.
@@ -195,6 +179,32 @@ impl Config {
     }
 }
 
+/// What there is to say about a configuration that can be run.
+struct Notes {
+    /// The paths of keys that have no effect.
+    ignored: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    /// One line for each key that has no effect, however often it is there; then the warnings.
+    fn lines(self) -> Vec<String> {
+        let mut keys: Vec<(String, &str, usize)> = Vec::new();
+        for path in &self.ignored {
+            let key = path.split(|c: char| c.is_ascii_digit()).collect::<String>();
+            match keys.iter_mut().find(|(other, ..)| *other == key) {
+                Some((.., more)) => *more += 1,
+                None => keys.push((key, path, 0)),
+            }
+        }
+        let line = |(_, path, more): (String, &str, usize)| match more {
+            0 => format!("{path} has no effect in this version"),
+            more => format!("{path} and {more} more like it have no effect in this version"),
+        };
+        keys.into_iter().map(line).chain(self.warnings).collect()
+    }
+}
+
 /// Something that is well-formed and still wrong.
 struct Fault {
     path: String,
@@ -206,25 +216,32 @@ fn fault<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Fa
 }
 
 fn build(file: &Path, document: Document, types: &Filters) -> Result<Config, Fault> {
-    let mut warnings = document.ignored();
+    let mut notes = Notes { ignored: document.ignored(), warnings: Vec::new() };
     let limits = document.limits;
     if let Err((key, message)) = limits.check() {
         return fault(format!("limits.{key}"), message);
     }
-    let clusters = clusters(&document.cluster_manager.clusters, &mut warnings)?;
+    let clusters = clusters(&document.cluster_manager.clusters, &mut notes)?;
     let mut listeners = Vec::new();
     for (number, server) in document.servers.iter().enumerate() {
         let path = format!("servers[{number}]");
-        add_listeners(server, types, &path, &mut listeners, &mut warnings)?;
+        add_listeners(server, types, &path, &mut listeners, &mut notes)?;
     }
     if listeners.is_empty() {
         return fault("servers", "expected at least one listener, found none");
     }
-    warn_of_missing_clusters(&listeners, &clusters, &mut warnings);
-    Ok(Config { file: file.to_owned(), limits, listeners, clusters, warnings })
+    warn_of_missing_clusters(&listeners, &clusters, &mut notes.warnings);
+    Ok(Config {
+        file: file.to_owned(),
+        limits,
+        seed: document.seed,
+        listeners,
+        clusters,
+        warnings: notes.lines(),
+    })
 }
 
-fn clusters(nodes: &[ClusterNode], warnings: &mut Vec<String>) -> Result<Vec<Cluster>, Fault> {
+fn clusters(nodes: &[ClusterNode], notes: &mut Notes) -> Result<Vec<Cluster>, Fault> {
     let mut clusters: Vec<Cluster> = Vec::new();
     for (number, node) in nodes.iter().enumerate() {
         let path = format!("cluster_manager.clusters[{number}]");
@@ -234,15 +251,16 @@ fn clusters(nodes: &[ClusterNode], warnings: &mut Vec<String>) -> Result<Vec<Clu
                 format!("there are two clusters `{}`", node.name),
             );
         }
-        clusters.push(cluster(node, &path, warnings)?);
+        clusters.push(cluster(node, &path, notes)?);
     }
     Ok(clusters)
 }
 
-fn cluster(node: &ClusterNode, path: &str, warnings: &mut Vec<String>) -> Result<Cluster, Fault> {
-    warnings.extend(node.ignored(path));
+fn cluster(node: &ClusterNode, path: &str, notes: &mut Notes) -> Result<Cluster, Fault> {
+    notes.ignored.extend(node.ignored(path));
     if node.hosts.is_empty() {
-        warnings
+        notes
+            .warnings
             .push(format!("{path}.hosts is empty: its requests are answered with \"no upstream\""));
     }
     let in_flight_max = node.max_request_per_conn.unwrap_or(ids::IN_FLIGHT_MAX);
@@ -274,19 +292,13 @@ fn add_listeners(
     types: &Filters,
     path: &str,
     listeners: &mut Vec<Listener>,
-    warnings: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<(), Fault> {
-    warnings.extend(server.ignored(path));
-    for (number, router) in server.routers.iter().enumerate() {
-        let path = format!("{path}.routers[{number}].router_config_name");
-        let name = &router.router_config_name;
-        if server.routers[..number].iter().any(|other| other.router_config_name == *name) {
-            return fault(path, format!("there are two routers `{name}`"));
-        }
-    }
+    notes.ignored.extend(server.ignored(path));
+    let routers = routers(server, path)?;
     for (number, node) in server.listeners.iter().enumerate() {
         let path = format!("{path}.listeners[{number}]");
-        let listener = listener(node, server, types, &path, warnings)?;
+        let listener = listener(node, &routers, types, &path, notes)?;
         let same =
             |other: &&Listener| other.address == listener.address && listener.address.port() != 0;
         if let Some(other) = listeners.iter().find(same) {
@@ -298,49 +310,43 @@ fn add_listeners(
     Ok(())
 }
 
+fn routers(server: &ServerNode, path: &str) -> Result<Vec<Router>, Fault> {
+    let mut routers: Vec<Router> = Vec::new();
+    for (number, node) in server.routers.iter().enumerate() {
+        let path = format!("{path}.routers[{number}]");
+        let name = &node.router_config_name;
+        if routers.iter().any(|other| other.name == *name) {
+            let message = format!("there are two routers `{name}`");
+            return fault(format!("{path}.router_config_name"), message);
+        }
+        let header = node.domain_header.as_deref();
+        routers.push(routes::router(name.clone(), header, &node.virtual_hosts, &path)?);
+    }
+    Ok(routers)
+}
+
 fn listener(
     node: &ListenerNode,
-    server: &ServerNode,
+    routers: &[Router],
     types: &Filters,
     path: &str,
-    warnings: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Listener, Fault> {
-    warnings.extend(node.ignored(path));
-    let filters::Filters { protocols, router, routes, tcp_cluster } = filters(node, server, path)?;
+    notes.ignored.extend(node.ignored(path));
+    let filters::Filters { protocols, router, tcp_cluster } = filters(node, routers, path)?;
     let address = node.address.0;
     Ok(Listener {
         name: node.name.clone().unwrap_or_else(|| address.to_string()),
         address,
         address_path: format!("{path}.address"),
         protocols,
-        routes,
+        idle_timeout: node.connection_idle_timeout.map(|timeout| timeout.0),
         router,
         tcp_cluster,
         stream_filters: extras::stream_filters(&node.stream_filters, types, path)?,
         network_filters: extras::network_filters(&node.network_filters, types, path)?,
         access_logs: extras::access_logs(&node.access_logs, path)?,
     })
-}
-
-fn routes(router: &RouterNode, path: &str) -> Result<Vec<Route>, Fault> {
-    let mut routes = Vec::new();
-    for (number, host) in router.virtual_hosts.iter().enumerate() {
-        let path = format!("{path}.virtual_hosts[{number}]");
-        for (number, node) in host.routers.iter().enumerate() {
-            let path = format!("{path}.routers[{number}].route.retry_policy");
-            let retry_policy = node.route.retry_policy.as_ref();
-            routes.push(Route {
-                headers: node.matching.headers.iter().map(|header| header.as_match()).collect(),
-                cluster: node.route.cluster_name.clone(),
-                timeout: node.route.timeout.map(|timeout| timeout.0).filter(|t| !t.is_zero()),
-                retry_policy: match retry_policy {
-                    Some(node) => Some(extras::retry_policy(node, &path)?),
-                    None => None,
-                },
-            });
-        }
-    }
-    Ok(routes)
 }
 
 fn warn_of_missing_clusters(
@@ -350,17 +356,19 @@ fn warn_of_missing_clusters(
 ) {
     let is_missing = |name: &str| !clusters.iter().any(|cluster| cluster.name == name);
     for listener in listeners {
-        for route in listener.routes.iter().filter(|route| is_missing(&route.cluster)) {
+        let router = &listener.router;
+        let targets = router.routes().flat_map(|route| &route.targets);
+        for target in targets.filter(|target| is_missing(&target.cluster)) {
             warnings.push(format!(
                 "router `{}` names cluster `{}`, which does not exist: its requests are answered \
                  with \"no route\"",
-                listener.router, route.cluster
+                router.name, target.cluster
             ));
         }
-        if listener.routes.is_empty() && !listener.protocols.is_empty() {
+        if router.routes().next().is_none() && !listener.protocols.is_empty() {
             warnings.push(format!(
                 "router `{}` has no routes: its requests are answered with \"no route\"",
-                listener.router
+                router.name
             ));
         }
         if let Some(name) = listener.tcp_cluster.as_deref().filter(|name| is_missing(name)) {

@@ -32,6 +32,13 @@ impl<T> Visitor<'_> for Text<T> {
     }
 }
 
+/// As [`Time`], for numbers that other modules keep.
+pub(crate) fn duration_of<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    Time::deserialize(deserializer).map(|time| time.0)
+}
+
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Text {

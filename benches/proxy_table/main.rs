@@ -1,0 +1,183 @@
+//! What does a request cost on its way through the proxy, beside nginx and HAProxy?
+//!
+//! `README.md` beside this file tells how it is measured. Parts are named as arguments: `ratios`, `syscalls`;
+//! without one, both. `--quick` is one short pair of slices for each shape, to see that all works.
+#![allow(clippy::print_stdout)] // it prints tables
+
+mod lab;
+mod programs;
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use lab::{Load, Server};
+use programs::Program;
+
+/// Length of a slice.
+const SLICE: Duration = Duration::from_millis(100);
+/// Pairs of slices for each ratio.
+const PAIRS: usize = 20;
+/// Requests that are counted under strace.
+const COUNTED_REQUESTS: u64 = 20_000;
+
+/// Connections, requests in flight on each, bytes of content.
+#[derive(Clone, Copy)]
+struct Shape(usize, usize, usize);
+
+const SHAPES: [Shape; 9] = [
+    Shape(64, 1, 128),
+    Shape(64, 1, 1024),
+    Shape(64, 1, 65536),
+    Shape(64, 16, 128),
+    Shape(64, 16, 1024),
+    Shape(64, 16, 65536),
+    Shape(1000, 1, 128),
+    Shape(1000, 1, 1024),
+    Shape(1000, 1, 65536),
+];
+
+impl Shape {
+    fn name(self) -> String {
+        format!("{} x {}, {} B", self.0, self.1, self.2)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let quick = words.iter().any(|word| word == "--quick");
+    words.retain(|word| word != "--quick");
+    if let Some(word) = words.iter().find(|word| *word != "ratios" && *word != "syscalls") {
+        return Err(format!("unknown part {word:?}; there are \"ratios\" and \"syscalls\"").into());
+    }
+    let wants = |part: &str| words.is_empty() || words.iter().any(|word| word == part);
+    lab::raise_open_files()?;
+    let bin = programs::build()?;
+    let mut load = Load::start(&bin)?;
+    let programs = programs::all(&bin, load.upstream())?;
+    if wants("ratios") {
+        ratios(&mut load, &programs, if quick { 1 } else { PAIRS })?;
+    }
+    if wants("syscalls") {
+        syscalls(&mut load, &programs)?;
+    }
+    Ok(())
+}
+
+fn ratios(load: &mut Load, programs: &[Program], pairs: usize) -> io::Result<()> {
+    let names: Vec<&str> = programs.iter().map(|program| program.name).collect();
+    println!("CPU time per request: microseconds of nginx, and the others as ratios to it;");
+    println!("requests per CPU-second, latency p50 / p99 / p99.9 in ms, resident memory in MiB.\n");
+    println!("| connections x in flight, body | {} |", names.join(" | "));
+    println!("|---|{}", "---|".repeat(names.len()));
+    for shape in SHAPES {
+        let cells = ratio_row(load, programs, shape, pairs)?;
+        println!("| {} | {} |", shape.name(), cells.join(" | "));
+    }
+    println!();
+    Ok(())
+}
+
+/// One server and what was seen of it.
+struct Contender {
+    name: &'static str,
+    server: Server,
+    /// Nanoseconds of CPU per request, and the ratio to the reference's slice beside it.
+    costs_ns: Vec<f64>,
+    ratios: Vec<f64>,
+}
+
+impl Contender {
+    /// Nanoseconds of CPU per request in one slice.
+    fn slice(&mut self, load: &mut Load) -> io::Result<f64> {
+        let before = self.server.cpu_time()?;
+        let requests = load.slice(self.name, SLICE)?;
+        let spent = self.server.cpu_time()? - before;
+        let cost_ns = spent.as_nanos() as f64 / requests.max(1) as f64;
+        self.costs_ns.push(cost_ns);
+        Ok(cost_ns)
+    }
+}
+
+fn ratio_row(
+    load: &mut Load,
+    programs: &[Program],
+    shape: Shape,
+    pairs: usize,
+) -> io::Result<Vec<String>> {
+    let mut contenders = Vec::new();
+    for program in programs {
+        let server = program.start()?;
+        load.connect(program.name, server.address(), shape)?;
+        let (name, costs_ns, ratios) = (program.name, Vec::new(), Vec::new());
+        let mut contender = Contender { name, server, costs_ns, ratios };
+        contender.slice(load)?;
+        contender.costs_ns.clear();
+        load.latency(name)?;
+        contenders.push(contender);
+    }
+    let (reference, others) = contenders.split_first_mut().expect("nginx is there");
+    for other in others {
+        for pair in 0..pairs {
+            // A B, B A, ...: a drift of the machine's speed cancels out.
+            let (a, b) = if pair % 2 == 0 {
+                (reference.slice(load)?, other.slice(load)?)
+            } else {
+                let b = other.slice(load)?;
+                (reference.slice(load)?, b)
+            };
+            other.ratios.push(b / a);
+        }
+    }
+    contenders.iter().map(|contender| cell(load, contender)).collect()
+}
+
+fn cell(load: &mut Load, contender: &Contender) -> io::Result<String> {
+    let cost_ns = median(&contender.costs_ns);
+    let cost = match &contender.ratios[..] {
+        [] => format!("{:.2} us", cost_ns / 1e3),
+        ratios => format!("{:.2}", median(ratios)),
+    };
+    let [p50, p99, p999] = load.latency(contender.name)?.map(|ns| ns / 1e6);
+    let memory = contender.server.resident_bytes()? as f64 / f64::from(1 << 20);
+    load.close(contender.name)?;
+    let rate = 1e9 / cost_ns;
+    Ok(format!("{cost}; {rate:.0}/s; {p50:.2} / {p99:.2} / {p999:.2}; {memory:.1}"))
+}
+
+fn syscalls(load: &mut Load, programs: &[Program]) -> io::Result<()> {
+    let names: Vec<&str> = programs.iter().map(|program| program.name).collect();
+    println!("System calls per request, under strace.\n");
+    println!("| connections x in flight, body | {} |", names.join(" | "));
+    println!("|---|{}", "---|".repeat(names.len()));
+    for shape in SHAPES.into_iter().filter(|shape| shape.2 == 128) {
+        let mut cells = Vec::new();
+        for program in programs {
+            let server = program.start()?;
+            load.connect(program.name, server.address(), shape)?;
+            load.count(program.name, COUNTED_REQUESTS)?;
+            let calls = server.syscalls_during(|| load.count(program.name, COUNTED_REQUESTS))?;
+            cells.push(format!("{:.2}", calls as f64 / COUNTED_REQUESTS as f64));
+            load.close(program.name)?;
+        }
+        println!("| {} | {} |", shape.name(), cells.join(" | "));
+    }
+    println!();
+    Ok(())
+}
+
+/// The middle of some values; of an even number the upper one.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(super::median(&[3.0, 1.0, 2.0]), 2.0);
+        assert!(super::median(&[]).is_nan());
+    }
+}

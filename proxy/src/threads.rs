@@ -1,0 +1,184 @@
+//! The proxy on several threads: one reactor each, and nothing shared on the way of a request.
+//!
+//! Every thread listens on every address (`SO_REUSEPORT`: the kernel spreads connections by their
+//! addresses and ports) and has upstream connections, ids and routers of its own. Common are only
+//! numbers: each listener's count of open connections, which is changed when one comes or goes, and
+//! the counters, which each thread keeps for itself and a reader adds up.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use reactor::WorkersError;
+
+use crate::accept::OpenCount;
+use crate::config::Config;
+use crate::filter::Filters;
+use crate::server::{Part, Server, StartError};
+use crate::stats::{Snapshot, Stats};
+
+/// A proxy on several threads.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = proxy::Config::read("proxy.json".as_ref())?;
+/// let threads = proxy::Threads::new(config, 4)?;
+/// match threads.run()? {}
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Threads {
+    config: Config,
+    /// Makes the filter types of one thread.
+    filters: fn() -> Filters,
+    /// One for each thread.
+    stats: Vec<Arc<Stats>>,
+    /// One for each listener.
+    open: Vec<OpenCount>,
+}
+
+/// Why a thread ended.
+#[derive(Debug)]
+pub enum WorkerError {
+    /// It could not listen.
+    Start(StartError),
+    /// The task that accepts connections ended.
+    Listener {
+        /// The listener's name.
+        name: String,
+        /// What is known about it.
+        why: String,
+    },
+}
+
+impl fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WorkerError::Start(error) => error.fmt(f),
+            WorkerError::Listener { name, why } => write!(f, "listener {name}: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for WorkerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            WorkerError::Start(error) => Some(error),
+            WorkerError::Listener { .. } => None,
+        }
+    }
+}
+
+impl Threads {
+    /// Looks whether all addresses can be listened on, and puts the ports that the system chooses in
+    /// place of port 0. Nothing is served yet.
+    ///
+    /// # Errors
+    /// An address cannot be listened on; also when another process does already, even one that
+    /// would share it.
+    ///
+    /// # Panics
+    /// When `workers` is 0.
+    pub fn new(mut config: Config, workers: usize) -> Result<Threads, StartError> {
+        assert!(workers > 0, "a proxy needs a thread");
+        // All at once, so that no port is chosen twice.
+        let mut probes = Vec::new();
+        for number in 0..config.listeners.len() {
+            let listener = &config.listeners[number];
+            let probe = TcpListener::bind(listener.address)
+                .and_then(|probe| Ok((probe.local_addr()?, probe)))
+                .map_err(|error| StartError::new(&config, listener, error))?;
+            config.listeners[number].address = probe.0;
+            probes.push(probe);
+        }
+        let open = config.listeners.iter().map(|_| OpenCount::default()).collect();
+        let stats = (0..workers).map(|_| Arc::default()).collect();
+        Ok(Threads { config, filters: Filters::new, stats, open })
+    }
+
+    /// Sets the filter types that the configuration was read with; each thread makes its own.
+    pub fn filters(self, filters: fn() -> Filters) -> Self {
+        Threads { filters, ..self }
+    }
+
+    /// The addresses, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.config.listeners.iter().map(|listener| listener.address).collect()
+    }
+
+    /// Counters and gauges of all threads together. Threads go on counting meanwhile: what one
+    /// snapshot says about one request may come from different moments.
+    pub fn stats(&self) -> Snapshot {
+        let mut sum = Snapshot::default();
+        for stats in &self.stats {
+            sum += stats.snapshot();
+        }
+        sum
+    }
+
+    /// Serves until a thread fails; the others end with it.
+    ///
+    /// # Errors
+    /// What the first thread that failed says.
+    ///
+    /// # Panics
+    /// With the panic of a thread; one in the task of a connection ends only that connection.
+    pub fn run(&self) -> Result<Infallible, WorkersError<WorkerError>> {
+        for listener in &self.config.listeners {
+            let workers = self.stats.len();
+            log::info!("listener {}: {} on {workers} thread(s)", listener.name, listener.address);
+        }
+        let ended = reactor::workers(self.stats.len(), |index| self.work(index))?;
+        unreachable!("{} threads ended without an error", ended.len())
+    }
+
+    async fn work(&self, index: usize) -> Result<Infallible, WorkerError> {
+        let part = Part {
+            stats: Arc::clone(&self.stats[index]),
+            open: self.open.clone(),
+            reuse_port: self.stats.len() > 1,
+        };
+        let filters = (self.filters)();
+        let server = Server::start_part(&self.config, &filters, &part);
+        let server = server.map_err(WorkerError::Start)?;
+        Err(self.end_of(server).await)
+    }
+
+    async fn end_of(&self, mut server: Server) -> WorkerError {
+        let (number, why) = server.ended().await;
+        WorkerError::Listener { name: self.config.listeners[number].name.clone(), why }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn threads() -> Threads {
+        let config = Config::parse("demo.json".as_ref(), crate::DEMO_CONFIG).unwrap();
+        Threads::new(config, 2).unwrap()
+    }
+
+    #[test]
+    fn the_end_of_a_listener_is_the_end_of_the_thread_and_is_named() {
+        let threads = threads();
+        let error = reactor::block_on(async {
+            let part = Part::whole(&threads.config);
+            let server = Server::start_part(&threads.config, &Filters::new(), &part).unwrap();
+            server.stop_listening();
+            threads.end_of(server).await
+        });
+        let text = error.unwrap().to_string();
+        assert!(text.starts_with("listener demo: ") && text.contains("cancelled"), "{text}");
+    }
+
+    #[test]
+    fn one_thread_that_fails_ends_the_others_with_its_number_and_reason() {
+        let threads = threads();
+        let taken = TcpListener::bind(threads.addresses()[0]).unwrap();
+        let text = threads.run().unwrap_err().to_string();
+        let expected = format!("cannot listen on {}: ", taken.local_addr().unwrap());
+        assert!(text.starts_with("worker 0 failed: ") && text.contains(&expected), "{text}");
+    }
+}

@@ -1,0 +1,99 @@
+//! A request allocates nothing on its way, once tables and buffers have found their size.
+#![allow(unsafe_code)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::{Bed, Peer, Setup, request_with, response, run};
+use net::TcpStream;
+use proxy::codec::bolt;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every request goes on to `System`; counting touches a thread-local that needs neither
+// allocation nor destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above; `memory` came from `System`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WARM_UP: u32 = 2_000;
+const COUNTED: u32 = 2_000;
+
+/// Routes by exact value, prefix, expression and weight, all of which every request is asked.
+const MATCHING: &str = r#"{"headers": [
+    {"name": "service", "prefix": "org."},
+    {"name": "service", "value": "Basket$", "regex": true}]}"#;
+
+async fn read_exact(stream: &TcpStream, mut into: &mut [u8]) {
+    while !into.is_empty() {
+        let bytes = stream.read(into).await.unwrap();
+        assert_ne!(bytes, 0, "closed");
+        into = &mut into[bytes..];
+    }
+}
+
+/// Asks and answers so often, out of buffers that are there; how many allocations that took.
+async fn round_trips(
+    client: &Peer,
+    host: &Peer,
+    count: u32,
+    request: &[u8],
+    answer: &mut [u8],
+) -> u64 {
+    let mut asked = vec![0; request.len()];
+    let mut answered = vec![0; answer.len()];
+    let before = ALLOCATIONS.get();
+    for _ in 0..count {
+        client.stream.write_all(request).await.unwrap();
+        read_exact(&host.stream, &mut asked).await;
+        // The id, at the same place in both.
+        answer[5..9].copy_from_slice(&asked[5..9]);
+        host.stream.write_all(answer).await.unwrap();
+        read_exact(&client.stream, &mut answered).await;
+    }
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn a_request_allocates_nothing_in_the_steady_state() {
+    run(async {
+        let bed = Bed::new(Setup { matching: MATCHING, ..Setup::default() });
+        let client = bed.client().await;
+        let mut header = Vec::new();
+        bolt::push_header(b"service", b"org.example.Basket", &mut header);
+        let request = request_with(7, 0, &header, b"some content");
+        client.send(&request).await;
+        let mut host = bed.host.accept().await;
+        let first = host.frame().await;
+        host.answer(&first).await;
+        let mut answer = response(7, b"some content");
+        read_exact(&client.stream, &mut answer).await;
+        round_trips(&client, &host, WARM_UP, &request, &mut answer).await;
+        let allocations = round_trips(&client, &host, COUNTED, &request, &mut answer).await;
+        assert_eq!(allocations, 0, "in {COUNTED} requests");
+    });
+}
