@@ -14,6 +14,7 @@
 //! it can cost.
 
 mod journeys;
+mod parked;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
@@ -42,7 +43,7 @@ use crate::stream::{Action, Event, Stream};
 use crate::upstream::{Call, Upstream};
 use crate::worker::Worker;
 
-pub(crate) use journeys::Flight;
+pub(crate) use parked::Flight;
 
 /// The requests of one client that wait.
 type Flights = Slab<Flight>;

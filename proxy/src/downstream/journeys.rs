@@ -3,33 +3,15 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use reactor::JoinHandle;
 use reactor::time;
 
-use super::{Downstream, Found, choose_host};
+use super::{Downstream, Flight, Found, choose_host};
 use crate::codec::{Codec, Frame, LocalReply};
 use crate::filter::{Flag, Flow, Ticket};
 use crate::inbox::{Payload, Verdict};
 use crate::journey::{Journey, Kept, Said, flag_reply};
-use crate::retry;
 use crate::stream::{Action, Event, Stream};
-use crate::upstream::{Call, Upstream};
-
-/// A request of a client that waits.
-pub(crate) enum Flight {
-    /// For its answer, under this id.
-    Sent(Rc<Upstream>, u64),
-    /// For a filter, or for its next try.
-    Parked(Parked),
-}
-
-/// See [`Flight::Parked`].
-pub(crate) struct Parked {
-    journey: Box<Journey>,
-    bytes: usize,
-    /// Ends its waiting.
-    timer: JoinHandle<()>,
-}
+use crate::upstream::Call;
 
 /// Where the frame of a request that goes on comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -237,66 +219,6 @@ impl Downstream {
         journey.record.sent_after = Some(now - journey.started);
     }
 
-    /// Keeps a request until a filter, or a pause, lets it go on.
-    fn park_journey(
-        self: &Rc<Self>,
-        mut journey: Box<Journey>,
-        payload: &mut Payload<'_>,
-        until: Option<Instant>,
-        flow: Flow,
-        now: Instant,
-    ) {
-        let bytes = match payload {
-            Payload::Owned(bytes) => std::mem::take(bytes),
-            Payload::Borrowed(bytes) => (&**bytes).into(),
-        };
-        journey.kept = Some(Kept::new(bytes, &self.worker));
-        let ticket = journey.ticket.take().unwrap_or_else(|| Ticket::new(self));
-        let (at, flow) = match (flow, until) {
-            // It may have been said before the filter said that it would be.
-            (Flow::Stop, _) => match ticket.take_said() {
-                Some(said) => (now, said),
-                None => (journey.deadline, Flow::Continue),
-            },
-            (flow, until) => (until.unwrap_or(journey.deadline), flow),
-        };
-        self.park_until(journey, ticket, at, flow);
-    }
-
-    fn park_until(
-        self: &Rc<Self>,
-        mut journey: Box<Journey>,
-        ticket: Rc<Ticket>,
-        at: Instant,
-        flow: Flow,
-    ) {
-        let at = at.min(journey.deadline);
-        let timer = Rc::clone(&ticket);
-        let timer = reactor::spawn(async move {
-            time::sleep_until(at).await;
-            timer.resume(flow);
-        });
-        let bytes = journey.kept.as_ref().map_or(0, Kept::bytes);
-        self.parked_bytes.set(self.parked_bytes.get() + bytes);
-        self.worker.stats.parked.up();
-        journey.ticket = Some(Rc::clone(&ticket));
-        let place =
-            self.flights.borrow_mut().insert(Flight::Parked(Parked { journey, bytes, timer }));
-        ticket.set_place(Some(place));
-    }
-
-    fn unpark(&self, parked: Parked) -> Box<Journey> {
-        let Parked { mut journey, bytes, timer } = parked;
-        timer.abort();
-        self.parked_bytes.set(self.parked_bytes.get() - bytes);
-        self.worker.stats.parked.down();
-        if let Some(ticket) = journey.ticket.take() {
-            ticket.set_place(None);
-        }
-        journey.has_waited = true;
-        journey
-    }
-
     /// A request that waited here goes on.
     pub(crate) fn resume(self: &Rc<Self>, place: usize, flow: Flow) {
         let flight = self.flights.borrow_mut().try_remove(place);
@@ -364,17 +286,6 @@ impl Downstream {
         journey.enter_phase();
         self.drive(journey, payload, action, now, From::Parked);
         self.wake();
-    }
-
-    /// Another try, at another host if there is one. Even without a pause not at once: whoever says
-    /// that this one has failed may not be done with what follows from it.
-    fn try_again(self: &Rc<Self>, mut journey: Box<Journey>) {
-        journey.stream.on(Event::Retried);
-        journey.avoid = journey.record.host;
-        let random = self.worker.random.next();
-        let pause = retry::pause(journey.record.attempts, random);
-        let ticket = Ticket::new(self);
-        self.park_until(journey, ticket, time::now() + pause, Flow::Continue);
     }
 
     fn deliver_journey(&self, mut journey: Box<Journey>, payload: &mut Payload<'_>, now: Instant) {
