@@ -12,6 +12,8 @@
 //! [`EchoServer`] stands behind one.
 #![forbid(unsafe_code)]
 
+pub mod balance;
+pub mod breakers;
 pub mod buffers;
 pub mod client;
 mod cluster;
@@ -23,6 +25,7 @@ pub mod deadlines;
 mod detection;
 mod downstream;
 pub mod echo;
+pub mod health;
 pub mod ids;
 pub mod inbox;
 pub mod limits;

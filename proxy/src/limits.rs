@@ -26,6 +26,14 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time a client has, from its first byte on, for those that tell its protocol.
 pub const DETECTION_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Time without a request in flight and without a frame after which an upstream connection gets a
+/// heartbeat, and after which the next.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// Time in which a heartbeat must bring a sign of life.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Heartbeats in a row without a sign of life that end an upstream connection.
+pub const KEEPALIVE_FAILURES_MAX: u32 = 6;
+
 /// The limits that a configuration file can set, in its object `limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
