@@ -37,7 +37,7 @@ impl Default for Thresholds {
 #[derive(Debug)]
 pub struct Breakers {
     /// See [`Thresholds::connections_max`].
-    pub connections: Resource,
+    pub connections: Rc<Resource>,
     /// See [`Thresholds::pending_max`].
     pub pending: Resource,
     /// See [`Thresholds::requests_max`].
@@ -50,7 +50,7 @@ impl Breakers {
     /// Nothing in use.
     pub fn new(limits: &Thresholds) -> Self {
         Breakers {
-            connections: Resource::new(limits.connections_max),
+            connections: Rc::new(Resource::new(limits.connections_max)),
             pending: Resource::new(limits.pending_max),
             requests: Resource::new(limits.requests_max),
             retries: Rc::new(Resource::new(limits.retries_max)),

@@ -24,14 +24,16 @@ use net::TcpStream;
 use reactor::time;
 use slab::Slab;
 
-use crate::cluster::Cluster;
+use crate::balance::Labels;
+use crate::cluster::{Ask, Cluster};
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::inbox::{Inbox, Payload, Verdict};
-use crate::pool::Candidate;
+use crate::pool::{Bindings, Candidate};
 use crate::router::Router;
 use crate::stream::{Action, Event, Stream};
+use crate::tcp;
 use crate::upstream::{Call, Upstream};
 use crate::worker::Worker;
 
@@ -45,6 +47,10 @@ pub(crate) struct Downstream {
     router: Rc<Router>,
     peer: SocketAddr,
     conn: Conn,
+    /// What a consistent hash goes by: the client's address, without its port.
+    key: u64,
+    /// The upstream connections that are its own.
+    pub(crate) bindings: Bindings,
     flights: RefCell<Flights>,
     /// Reading is stopped until the output is below its low water.
     output_high: Cell<bool>,
@@ -72,6 +78,8 @@ impl Downstream {
             router,
             peer,
             conn,
+            key: tcp::key(peer),
+            bindings: Bindings::default(),
             flights: RefCell::default(),
             output_high: Cell::new(false),
             parked_at: RefCell::default(),
@@ -119,6 +127,12 @@ impl Downstream {
         }
         self.doomed.set(Some(CloseReason::NotReading { waiting_bytes }));
         false
+    }
+
+    /// An upstream connection of its own has ended: so does it, when its answers are written.
+    pub(crate) fn unbound(&self) {
+        self.doomed.set(Some(CloseReason::Unbound));
+        self.conn.wake();
     }
 
     /// The upstream connection it was parked at goes on.
@@ -185,11 +199,11 @@ impl Downstream {
         let mut upstream = None;
         let action = match self.match_route(frame, payload) {
             Err(why) => call.stream.on(Event::Refused(why)),
-            Ok((cluster, timeout)) => {
+            Ok((cluster, labels, timeout)) => {
                 call.deadline += timeout;
                 call.stream.on(Event::RouteFound);
                 let event;
-                (event, upstream) = choose_host(cluster, self.protocol, now);
+                (event, upstream) = self.choose_host(cluster, labels, now);
                 call.stream.on(event)
             }
         };
@@ -219,14 +233,32 @@ impl Downstream {
         &self,
         frame: &Frame,
         payload: &Payload<'_>,
-    ) -> Result<(&Cluster, Duration), LocalReply> {
+    ) -> Result<(&Cluster, &Labels, Duration), LocalReply> {
         let found = self.router.find(&self.protocol, frame, payload.bytes()).map_err(|error| {
             self.complain(Complaint::BadHeader(error));
             LocalReply::BadHeader
         })?;
         let route = found.ok_or(LocalReply::NoRoute)?;
         let cluster = route.cluster.as_deref().ok_or(LocalReply::NoRoute)?;
-        Ok((cluster, route.timeout(frame.timeout_ms)))
+        Ok((cluster, &route.labels, route.timeout(frame.timeout_ms)))
+    }
+
+    fn choose_host(
+        self: &Rc<Self>,
+        cluster: &Cluster,
+        labels: &Labels,
+        now: Instant,
+    ) -> (Event, Option<Rc<Upstream>>) {
+        let ask =
+            Ask { protocol: self.protocol, now, key: self.key, labels, avoid: None, client: self };
+        match cluster.pick(&ask) {
+            Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
+                (Event::HostChosen, Some(upstream))
+            }
+            Candidate::Congested(upstream) => (Event::Congested, Some(upstream)),
+            Candidate::Full => (Event::Refused(LocalReply::Overflow), None),
+            Candidate::Down => (Event::Refused(LocalReply::NoUpstream), None),
+        }
     }
 
     fn complain(&self, complaint: Complaint) {
@@ -247,6 +279,7 @@ impl Downstream {
     fn poll(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
         self.conn.enter(cx);
         if let Some(reason) = self.doomed.take() {
+            let _ = self.conn.poll_flush(cx);
             return Poll::Ready(reason);
         }
         // First what came back: it may be what reading waits for.
@@ -292,6 +325,7 @@ impl Downstream {
         for (_, (upstream, id)) in flights {
             upstream.forget(id);
         }
+        self.bindings.end();
         self.log_close(reason, in_flight);
     }
 
@@ -310,21 +344,6 @@ impl Downstream {
             CloseReason::Io(_) => log::info!("client {peer}: connection closed: {reason}"),
             _ => log::debug!("client {peer}: connection closed: {reason}"),
         }
-    }
-}
-
-fn choose_host(
-    cluster: &Cluster,
-    protocol: Protocol,
-    now: Instant,
-) -> (Event, Option<Rc<Upstream>>) {
-    match cluster.pick(protocol, now) {
-        Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
-            (Event::HostChosen, Some(upstream))
-        }
-        Candidate::Congested(upstream) => (Event::Congested, Some(upstream)),
-        Candidate::Full => (Event::Refused(LocalReply::Overflow), None),
-        Candidate::Down => (Event::Refused(LocalReply::NoUpstream), None),
     }
 }
 

@@ -42,6 +42,7 @@ mod upstream;
 mod worker;
 
 pub use client::Client;
+pub use cluster::{ClusterStatus, HostStatus};
 pub use config::{Config, ConfigError};
 pub use echo::EchoServer;
 pub use limits::Limits;

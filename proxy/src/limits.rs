@@ -31,6 +31,22 @@ pub const DETECTION_TIME_MAX: Duration = Duration::from_secs(5);
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 /// Time in which a heartbeat must bring a sign of life.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// From the end of a health check to the next when the cluster says nothing else.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// Time-out of a health check when the cluster names none.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a list of hosts is read or a name resolved when the cluster says nothing else.
+pub const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(5);
+/// The shortest such interval.
+pub const MEMBERSHIP_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Most hosts of one cluster; what a file or a name gives beyond them is refused.
+pub const HOSTS_MAX: usize = 10_000;
+/// Longest list of hosts in a file of its own.
+pub const HOSTS_FILE_BYTES_MAX: u64 = 8 << 20;
+/// Greatest weight of a host.
+pub const WEIGHT_MAX: u32 = 65_536;
+/// Time after which a connection of a ping-pong pool that nobody used is closed.
+pub const PING_PONG_IDLE_MAX: Duration = Duration::from_secs(90);
 /// Heartbeats in a row without a sign of life that end an upstream connection.
 pub const KEEPALIVE_FAILURES_MAX: u32 = 6;
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::balance::Labels;
 use crate::cluster::Cluster;
 use crate::codec::{Codec, CodecError, Frame};
 use crate::config;
@@ -19,6 +20,8 @@ pub(crate) struct Route {
     pub(crate) cluster: Option<Rc<Cluster>>,
     /// For requests that name no time-out themselves.
     timeout: Duration,
+    /// What the host must have.
+    pub(crate) labels: Labels,
 }
 
 impl Router {
@@ -27,6 +30,7 @@ impl Router {
             headers: route.headers.clone(),
             cluster: clusters.iter().find(|cluster| cluster.name() == route.cluster).cloned(),
             timeout: route.timeout.unwrap_or(REQUEST_TIMEOUT).min(TIMEOUT_MAX),
+            labels: route.labels.clone(),
         });
         Router { routes: routes.collect() }
     }
@@ -90,6 +94,7 @@ mod tests {
                 .collect(),
             cluster: None,
             timeout: Duration::from_secs(*timeout_s),
+            labels: Labels::default(),
         });
         Router { routes: routes.collect() }
     }

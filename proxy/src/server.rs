@@ -8,7 +8,7 @@ use std::rc::Rc;
 use net::{TcpListener, TcpStream};
 use reactor::JoinHandle;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterStatus};
 use crate::config::{self, Config};
 use crate::limits::ACCEPTS_PER_TURN_MAX;
 use crate::service::{Client, Service};
@@ -35,6 +35,15 @@ pub struct Server {
     worker: Rc<Worker>,
     addresses: Vec<SocketAddr>,
     listeners: Vec<JoinHandle<()>>,
+    clusters: Clusters,
+}
+
+struct Clusters(Vec<Rc<Cluster>>);
+
+impl fmt::Debug for Clusters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|cluster| cluster.name())).finish()
+    }
 }
 
 /// A listener that could not be started.
@@ -81,8 +90,13 @@ impl Server {
     pub fn start(config: &Config) -> Result<Server, StartError> {
         let worker = Rc::new(Worker::new(config.limits));
         let clusters: Vec<Rc<Cluster>> =
-            config.clusters.iter().map(|node| Rc::new(Cluster::new(node, &worker))).collect();
-        let mut server = Server { worker, addresses: Vec::new(), listeners: Vec::new() };
+            config.clusters.iter().map(|node| Cluster::new(node, &worker)).collect();
+        let mut server = Server {
+            worker,
+            addresses: Vec::new(),
+            listeners: Vec::new(),
+            clusters: Clusters(clusters.clone()),
+        };
         for listener in &config.listeners {
             server.listen(config, listener, &clusters)?;
         }
@@ -126,6 +140,11 @@ impl Server {
     /// Counters and gauges as they are now.
     pub fn stats(&self) -> Snapshot {
         self.worker.stats.snapshot()
+    }
+
+    /// Every cluster as it is now, in the order of the configuration.
+    pub fn clusters(&self) -> Vec<ClusterStatus> {
+        self.clusters.0.iter().map(|cluster| cluster.status()).collect()
     }
 }
 

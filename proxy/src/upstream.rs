@@ -4,6 +4,7 @@
 //! it. The connection is one task; it exists from the first moment of the dial, so requests that
 //! come meanwhile queue their frames and get their time-outs like all others.
 
+mod idle;
 mod task;
 
 use std::cell::{Cell, RefCell};
@@ -12,14 +13,15 @@ use std::time::Instant;
 
 use reactor::time;
 
+use crate::cluster::Host;
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol, Span};
 use crate::complaint::{Complaint, Complaints};
+use crate::config::PoolMode;
 use crate::conn::{CloseReason, Conn};
 use crate::deadlines::Deadlines;
 use crate::downstream::Downstream;
 use crate::ids::{Ended, IdTable, Stale};
 use crate::inbox::{Payload, Verdict};
-use crate::pool::Host;
 use crate::repeats::Repeats;
 use crate::stream::{Action, Event, Stream};
 
@@ -39,6 +41,16 @@ pub(crate) struct Upstream {
     phase: Cell<Phase>,
     /// The peer asked for no further requests.
     retired: Cell<bool>,
+    /// Whether the pool has it in its list of idle ones.
+    listed: Cell<bool>,
+    /// The client that it belongs to, in a pool of such connections.
+    bound: RefCell<Option<Rc<Downstream>>>,
+    /// Whether a frame came since the task looked.
+    heard: Cell<bool>,
+    /// Whether something was sent since the task looked.
+    used: Cell<bool>,
+    /// Heartbeats that were not acknowledged.
+    heartbeats: Cell<u32>,
     complaints: Complaints,
 }
 
@@ -76,14 +88,21 @@ pub(crate) struct Call {
 impl Upstream {
     pub(crate) fn new(host: Rc<Host>, protocol: Protocol, slot: usize) -> Rc<Self> {
         host.worker.stats.upstream_connections.up();
+        host.shared.breakers.connections.up();
+        let in_flight_max = host.shared.config.in_flight_max;
         Rc::new(Upstream {
             conn: Conn::new(Rc::clone(&host.worker), protocol),
-            waiting: RefCell::new(IdTable::new(host.in_flight_max, protocol.id_width())),
+            waiting: RefCell::new(IdTable::new(in_flight_max, protocol.id_width())),
             repeats: RefCell::default(),
             deadlines: RefCell::default(),
             parked: RefCell::default(),
             phase: Cell::new(Phase::Dialing),
             retired: Cell::new(false),
+            listed: Cell::new(false),
+            bound: RefCell::default(),
+            heard: Cell::new(false),
+            used: Cell::new(false),
+            heartbeats: Cell::new(0),
             complaints: Complaints::default(),
             host,
             protocol,
@@ -91,9 +110,29 @@ impl Upstream {
         })
     }
 
+    pub(crate) fn host(&self) -> &Rc<Host> {
+        &self.host
+    }
+
     /// Its place in the host's pool for its protocol.
-    pub(crate) fn place(&self) -> (Protocol, usize) {
-        (self.protocol, self.slot)
+    pub(crate) fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Takes note of whether the pool has it in its list of idle ones; whether it had before.
+    pub(crate) fn set_listed(&self, listed: bool) -> bool {
+        self.listed.replace(listed)
+    }
+
+    /// Makes it this client's own.
+    pub(crate) fn bind(&self, client: &Rc<Downstream>) {
+        *self.bound.borrow_mut() = Some(Rc::clone(client));
+    }
+
+    /// Its client is gone, and it goes too.
+    pub(crate) fn unbind(&self) {
+        *self.bound.borrow_mut() = None;
+        self.retire();
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -138,6 +177,10 @@ impl Upstream {
         self.repeats.borrow_mut().keep(id, &payload.bytes()[call.repeated.range()]);
         stats.sent.up();
         stats.in_flight.up();
+        self.host.request_began();
+        if self.is_dialing() {
+            self.host.shared.breakers.pending.up();
+        }
         self.pass_on(id, payload);
     }
 
@@ -150,9 +193,28 @@ impl Upstream {
     }
 
     fn pass_on(&self, id: u64, payload: &mut Payload<'_>) {
+        self.used.set(true);
         self.protocol.set_id(payload.bytes_mut(), id);
         self.conn.queue(payload);
         self.conn.wake();
+    }
+
+    /// A request has left the table.
+    fn ended(&self, how: Ended) {
+        self.host.worker.stats.in_flight.down();
+        self.host.request_ended();
+        if self.is_dialing() {
+            self.host.shared.breakers.pending.down();
+        }
+        if self.host.shared.config.pool != PoolMode::PingPong {
+            return;
+        }
+        if how == Ended::GivenUp {
+            // The host is still busy with it: the next request would wait behind it.
+            self.retire();
+        } else if !self.retired.get() {
+            self.host.pool(self.protocol).rest(self);
+        }
     }
 
     /// Forgets a request whose client is gone.
@@ -160,7 +222,7 @@ impl Upstream {
         let removed = self.waiting.borrow_mut().remove(id, Ended::GivenUp);
         if let Ok(mut entry) = removed {
             let stats = &self.host.worker.stats;
-            stats.in_flight.down();
+            self.ended(Ended::GivenUp);
             if entry.stream.on(Event::DownstreamGone) == Action::Discard {
                 stats.abandoned.up();
             }
@@ -190,6 +252,7 @@ impl Upstream {
 
     fn on_frame(&self, frame: &Frame, payload: &mut Payload<'_>) -> Verdict {
         let stats = &self.host.worker.stats;
+        self.heard.set(true);
         match frame.kind {
             Kind::Response => self.on_response(frame, payload),
             // A peer that asks and does not read gets no answers: they would pile up here.
@@ -203,7 +266,13 @@ impl Upstream {
                 let repeated = &payload.bytes()[self.protocol.repeated(frame).range()];
                 self.conn.queue_reply(frame.origin, repeated, LocalReply::NoProcessor);
             }
-            Kind::GoAway => self.retire(),
+            Kind::GoAway => {
+                log::info!("upstream {}: asks for no further requests", self.host.address);
+                self.retire();
+            }
+            Kind::HeartbeatAck if self.heartbeats.get() > 0 => {
+                self.heartbeats.set(self.heartbeats.get() - 1);
+            }
             Kind::Notice => stats.notices.up(),
             Kind::Oneway | Kind::HeartbeatAck => self.unexpected(frame.kind),
         }
@@ -225,7 +294,8 @@ impl Upstream {
         let removed = self.waiting.borrow_mut().remove(id, Ended::Answered);
         match removed {
             Ok(mut entry) => {
-                stats.in_flight.down();
+                self.ended(Ended::Answered);
+                self.host.succeeded();
                 if self.phase.replace(Phase::Proved) == Phase::Open {
                     self.host.proved();
                 }
@@ -246,11 +316,18 @@ impl Upstream {
         }
     }
 
-    /// No further requests; the ones in flight still get their answers.
-    fn retire(&self) {
-        if !self.retired.replace(true) {
-            log::info!("upstream {}: asks for no further requests", self.host.address);
+    /// No further requests; the ones in flight still get their answers. A client that it belongs to
+    /// goes on without it.
+    pub(crate) fn retire(&self) {
+        if self.retired.replace(true) {
+            return;
         }
+        self.host.pool(self.protocol).vacate(self);
+        let bound = self.bound.borrow_mut().take();
+        if let Some(client) = bound {
+            client.bindings.forget(self);
+        }
+        self.conn.wake();
     }
 
     fn expire(&self, now: Instant) {
@@ -264,13 +341,14 @@ impl Upstream {
             if let Ok(entry) = waiting.remove(id, Ended::GivenUp) {
                 drop(waiting);
                 self.host.worker.stats.timed_out.up();
+                self.host.missed(now);
                 self.give_up(id, entry, Event::Expired);
             }
         }
     }
 
     fn give_up(&self, id: u64, mut entry: Waiting, event: Event) {
-        self.host.worker.stats.in_flight.down();
+        self.ended(Ended::GivenUp);
         if let Action::Reply(why) = entry.stream.on(event) {
             let repeats = self.repeats.borrow();
             entry.downstream.finish(entry.flight, entry.origin, repeats.of(id), why);
@@ -291,7 +369,11 @@ impl Upstream {
         if was == Phase::Closed {
             return;
         }
-        self.host.vacate(self);
+        self.host.pool(self.protocol).vacate(self);
+        self.host.shared.breakers.connections.down();
+        if was == Phase::Dialing {
+            self.host.shared.breakers.pending.sub(self.waiting.borrow().len());
+        }
         let stats = &self.host.worker.stats;
         stats.upstream_connections.down();
         let lost = self.fail_waiting(was);
@@ -304,8 +386,16 @@ impl Upstream {
         if was != Phase::Proved && !self.retired.get() {
             self.host.failed(time::now());
         }
+        if lost > 0 {
+            self.host.missed(time::now());
+        }
         self.conn.close();
         self.wake_parked();
+        let bound = self.bound.borrow_mut().take();
+        if let Some(client) = bound {
+            client.bindings.forget(self);
+            client.unbound();
+        }
         self.log_close(reason, was, lost);
     }
 

@@ -89,7 +89,9 @@ impl Balancer {
         let choice = match policy {
             Policy::Weighted if weights.iter().any(|weight| *weight != weights[0]) => {
                 let mut weighted = Weighted::new(&weights);
-                (0..rng.below(hosts.len())).for_each(|_| drop(weighted.pick()));
+                for _ in 0..rng.below(hosts.len()) {
+                    weighted.pick();
+                }
                 Choice::Weighted(weighted)
             }
             Policy::RoundRobin | Policy::Weighted => Choice::Turn { next: rng.below(hosts.len()) },

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::cluster::{ManagerNode, MetadataNode};
 use super::scalar::{Address, Time};
 use super::{ConfigError, HeaderMatch};
 use crate::limits::Limits;
@@ -87,6 +88,8 @@ pub(super) struct HeaderNode {
 pub(super) struct TargetNode {
     pub(super) cluster_name: String,
     pub(super) timeout: Option<Time>,
+    #[serde(default)]
+    pub(super) metadata_match: MetadataNode,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,56 +183,14 @@ pub(super) enum ProtocolName {
     Auto,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ManagerNode {
-    pub(super) clusters: Vec<ClusterNode>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ClusterNode {
-    pub(super) name: String,
-    #[serde(rename = "type")]
-    _type: Option<ClusterType>,
-    #[serde(rename = "lb_type")]
-    _lb_type: Option<Balancer>,
-    pub(super) max_request_per_conn: Option<usize>,
-    pub(super) connections_per_host: Option<usize>,
-    pub(super) connect_timeout: Option<Time>,
-    pub(super) hosts: Vec<HostNode>,
-    circuit_breakers: Ignored,
-    health_check: Ignored,
-    conn_buffer_limit_bytes: Ignored,
-}
-
-#[derive(Debug, Deserialize)]
-enum ClusterType {
-    #[serde(rename = "SIMPLE")]
-    Simple,
-}
-
-#[derive(Debug, Deserialize)]
-enum Balancer {
-    #[serde(rename = "LB_ROUNDROBIN")]
-    RoundRobin,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct HostNode {
-    pub(super) address: Address,
-    weight: Ignored,
-}
-
 /// What serde found wrong.
 pub(super) struct ParseError {
     path: String,
     error: serde_json::Error,
 }
 
-/// Reads the document.
-pub(super) fn parse(text: &str) -> Result<Document, ParseError> {
+/// Reads a document: the configuration, or a list of hosts.
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ParseError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -253,7 +214,7 @@ impl ParseError {
 }
 
 /// The lines that say which of these keys are there in vain.
-fn no_effect(path: &str, keys: &[(&str, &Ignored)]) -> Vec<String> {
+pub(super) fn no_effect(path: &str, keys: &[(&str, &Ignored)]) -> Vec<String> {
     let dot = if path.is_empty() { "" } else { "." };
     keys.iter()
         .filter(|(_, value)| value.is_some())
@@ -292,22 +253,6 @@ impl ListenerNode {
             ("log_level", &self.log_level),
         ];
         no_effect(path, &keys)
-    }
-}
-
-impl ClusterNode {
-    pub(super) fn ignored(&self, path: &str) -> Vec<String> {
-        let keys = [
-            ("circuit_breakers", &self.circuit_breakers),
-            ("health_check", &self.health_check),
-            ("conn_buffer_limit_bytes", &self.conn_buffer_limit_bytes),
-        ];
-        let mut lines = no_effect(path, &keys);
-        for (number, host) in self.hosts.iter().enumerate() {
-            lines
-                .extend(no_effect(&format!("{path}.hosts[{number}]"), &[("weight", &host.weight)]));
-        }
-        lines
     }
 }
 

@@ -5,6 +5,7 @@
 //! that have no meaning here yet are accepted and listed in [`Config::warnings`]; every other
 //! unknown key is an error.
 
+mod cluster;
 mod document;
 mod explain;
 mod filters;
@@ -16,15 +17,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::balance::{Labels, Policy, Rules};
+use crate::breakers::Thresholds;
 use crate::codec::Protocol;
-use crate::ids;
-use crate::limits::{CONNECT_TIMEOUT, Limits};
+use crate::health::{CheckRules, OutlierRules};
+use crate::limits::Limits;
 
-use document::{ClusterNode, Document, ListenerNode, RouterNode, ServerNode};
+use document::{Document, ListenerNode, RouterNode, ServerNode};
 use filters::{Filters, filters};
 
-/// Most connections per host that a cluster may ask for.
-pub const CONNECTIONS_PER_HOST_MAX: usize = 64;
+pub(crate) use cluster::parse_hosts;
+pub use cluster::{CONNECTIONS_PER_HOST_EXCLUSIVE_MAX, CONNECTIONS_PER_HOST_MAX};
 
 /// A configuration that can be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +75,8 @@ pub struct Route {
     /// Time-out of requests that carry none; at most
     /// [`TIMEOUT_MAX`](crate::limits::TIMEOUT_MAX) counts.
     pub timeout: Option<Duration>,
+    /// Labels that the host must have, where the cluster is divided by them.
+    pub labels: Labels,
 }
 
 /// A condition on one header.
@@ -83,19 +88,76 @@ pub struct HeaderMatch {
     pub value: Option<String>,
 }
 
-/// A group of hosts that serve the same requests, taken in turn.
+/// A group of hosts that serve the same requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     /// Its name in routes.
     pub name: String,
-    /// The hosts; may be empty.
-    pub hosts: Vec<SocketAddr>,
-    /// Requests in flight on one connection to a host.
+    /// The hosts that the configuration lists; none when they come from elsewhere.
+    pub hosts: Vec<Host>,
+    /// Where the hosts come from.
+    pub membership: Membership,
+    /// Which host takes the next request.
+    pub policy: Policy,
+    /// How the hosts are divided by their labels.
+    pub subsets: Option<Rules>,
+    /// What one connection carries.
+    pub pool: PoolMode,
+    /// Requests in flight on one connection to a host; 1 with [`PoolMode::PingPong`].
     pub in_flight_max: usize,
     /// Connections to each host.
     pub connections_per_host: usize,
     /// Longest time a dial may take.
     pub connect_timeout: Duration,
+    /// How much of it may be in use at once, on each worker.
+    pub breakers: Thresholds,
+    /// Active health checks.
+    pub check: Option<CheckRules>,
+    /// Ejection of hosts whose requests fail.
+    pub outliers: Option<OutlierRules>,
+}
+
+/// One host of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Its address.
+    pub address: SocketAddr,
+    /// How much it takes compared to the others, from 1 on.
+    pub weight: u32,
+    /// Its labels, for subsets.
+    pub labels: Labels,
+}
+
+/// Where a cluster's hosts come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// The configuration.
+    Static,
+    /// A file of their own, looked at in this interval: a JSON list as `hosts` is.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// How often it is looked at.
+        interval: Duration,
+    },
+    /// Names with ports, resolved in this interval.
+    Dns {
+        /// Name and port, and what each address of it is; the address in there means nothing.
+        hosts: Vec<(String, Host)>,
+        /// How often they are resolved.
+        interval: Duration,
+    },
+}
+
+/// What one upstream connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolMode {
+    /// The requests of all clients.
+    Multiplex,
+    /// One request at a time.
+    PingPong,
+    /// The requests of one client; when either connection ends the other one does too.
+    Binding,
 }
 
 /// Why a configuration was refused.
@@ -151,13 +213,8 @@ impl Config {
     /// assert!(error.to_string().starts_with("p.json:1:13: servers: "));
     /// ```
     pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
-        let document = document::parse(text).map_err(|e| e.in_file(file))?;
-        build(file, document).map_err(|Fault { path, message }| ConfigError {
-            file: file.to_owned(),
-            position: locate::position(text, &path),
-            path,
-            message,
-        })
+        let document: Document = document::parse(text).map_err(|e| e.in_file(file))?;
+        build(file, document).map_err(|fault| fault.in_text(file, text))
     }
 
     /// What the configuration does, for people: one line per fact.
@@ -172,6 +229,14 @@ struct Fault {
     message: String,
 }
 
+impl Fault {
+    fn in_text(self, file: &Path, text: &str) -> ConfigError {
+        let Fault { path, message } = self;
+        let position = locate::position(text, &path);
+        ConfigError { file: file.to_owned(), position, path, message }
+    }
+}
+
 fn fault<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Fault> {
     Err(Fault { path: path.into(), message: message.into() })
 }
@@ -182,7 +247,7 @@ fn build(file: &Path, document: Document) -> Result<Config, Fault> {
     if let Err((key, message)) = limits.check() {
         return fault(format!("limits.{key}"), message);
     }
-    let clusters = clusters(&document.cluster_manager.clusters, &mut warnings)?;
+    let clusters = cluster::clusters(file, &document.cluster_manager.clusters, &mut warnings)?;
     let mut listeners = Vec::new();
     for (number, server) in document.servers.iter().enumerate() {
         add_listeners(server, &format!("servers[{number}]"), &mut listeners, &mut warnings)?;
@@ -192,51 +257,6 @@ fn build(file: &Path, document: Document) -> Result<Config, Fault> {
     }
     warn_of_missing_clusters(&listeners, &clusters, &mut warnings);
     Ok(Config { file: file.to_owned(), limits, listeners, clusters, warnings })
-}
-
-fn clusters(nodes: &[ClusterNode], warnings: &mut Vec<String>) -> Result<Vec<Cluster>, Fault> {
-    let mut clusters: Vec<Cluster> = Vec::new();
-    for (number, node) in nodes.iter().enumerate() {
-        let path = format!("cluster_manager.clusters[{number}]");
-        if clusters.iter().any(|other| other.name == node.name) {
-            return fault(
-                format!("{path}.name"),
-                format!("there are two clusters `{}`", node.name),
-            );
-        }
-        clusters.push(cluster(node, &path, warnings)?);
-    }
-    Ok(clusters)
-}
-
-fn cluster(node: &ClusterNode, path: &str, warnings: &mut Vec<String>) -> Result<Cluster, Fault> {
-    warnings.extend(node.ignored(path));
-    if node.hosts.is_empty() {
-        warnings
-            .push(format!("{path}.hosts is empty: its requests are answered with \"no upstream\""));
-    }
-    let in_flight_max = node.max_request_per_conn.unwrap_or(ids::IN_FLIGHT_MAX);
-    if !(1..=ids::IN_FLIGHT_MAX).contains(&in_flight_max) {
-        let message = format!("expected 1 to {}, found {in_flight_max}", ids::IN_FLIGHT_MAX);
-        return fault(format!("{path}.max_request_per_conn"), message);
-    }
-    let connections_per_host = node.connections_per_host.unwrap_or(1);
-    if !(1..=CONNECTIONS_PER_HOST_MAX).contains(&connections_per_host) {
-        let message =
-            format!("expected 1 to {CONNECTIONS_PER_HOST_MAX}, found {connections_per_host}");
-        return fault(format!("{path}.connections_per_host"), message);
-    }
-    let connect_timeout = node.connect_timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.0);
-    if connect_timeout.is_zero() {
-        return fault(format!("{path}.connect_timeout"), "expected more than 0, found 0");
-    }
-    Ok(Cluster {
-        name: node.name.clone(),
-        hosts: node.hosts.iter().map(|host| host.address.0).collect(),
-        in_flight_max,
-        connections_per_host,
-        connect_timeout,
-    })
 }
 
 fn add_listeners(
@@ -294,6 +314,7 @@ fn routes(router: &RouterNode) -> Vec<Route> {
             headers: node.matching.headers.iter().map(|header| header.as_match()).collect(),
             cluster: node.route.cluster_name.clone(),
             timeout: node.route.timeout.map(|timeout| timeout.0).filter(|t| !t.is_zero()),
+            labels: node.route.metadata_match.labels(),
         })
         .collect()
 }

@@ -138,6 +138,35 @@ impl Host {
     pub async fn accept(&self) -> Peer {
         Peer::new(self.listener.accept().await.unwrap().0)
     }
+
+    /// The upstream connection, after it has proved itself with one answer.
+    pub async fn accept_after(&self, client: &mut Peer) -> Peer {
+        client.send(&request(0, b"")).await;
+        let mut host = self.accept().await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        client.frame().await;
+        host
+    }
+}
+
+/// A host that answers no dial: its backlog is full of connections that nobody accepts.
+pub struct Mute {
+    pub address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: [TcpStream; 2],
+}
+
+impl Mute {
+    pub async fn new() -> Mute {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = TcpListener::builder().backlog(1).bind(any).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Linux lets one more wait than the backlog says, and drops what comes then.
+        let connect = async || TcpStream::connect(address).await.unwrap();
+        let waiting = [connect().await, connect().await];
+        Mute { address, _listener: listener, _waiting: waiting }
+    }
 }
 
 /// An address where nobody listens, and nobody will: each one is on an address of its own, so that
