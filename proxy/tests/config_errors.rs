@@ -317,7 +317,7 @@ const CLUSTERS: [(&str, &str); 22] = [
     ),
     (
         r#""health_check": {"protocol": "thrift"}"#,
-        "health_check.protocol: unknown variant `thrift`, expected one of `tcp`, `bolt`, `dubbo`",
+        "health_check.protocol: unknown variant `thrift`, expected one of `TCP`, `tcp`, `SofaRpc`, `bolt`",
     ),
     (
         r#""health_check": {"interval": "0s"}"#,
@@ -483,7 +483,6 @@ fn keys_of_mosn_without_effect_are_accepted_and_named() {
             "admin",
             "cluster_manager.clusters[0].conn_buffer_limit_bytes",
             "cluster_manager.clusters[0].health_check.service_name",
-            "cluster_manager.clusters[0].hosts[1].weight",
             "metrics",
             "servers[0].default_log_level",
             "servers[0].listeners[0].access_logs",

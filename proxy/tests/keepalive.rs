@@ -31,12 +31,7 @@ fn an_idle_connection_has_one_heartbeat_for_every_fifteen_seconds() {
             let now = reactor::time::now();
             assert!(now - last >= KEEPALIVE_IDLE && now - last < KEEPALIVE_IDLE * 2);
             last = now;
-            let mut ack = got.bytes.clone();
-            // A heartbeat's acknowledgement is an empty response of its command and id.
-            ack.truncate(10);
-            ack[1] = 0;
-            ack.extend_from_slice(&[0; 10]);
-            host.send(&ack).await;
+            host.send(&heartbeat_ack(&got)).await;
             assert_eq!(bed.server.stats().heartbeats_sent, beat);
         }
         assert_eq!(bed.server.stats().unexpected_frames, 0);

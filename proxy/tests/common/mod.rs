@@ -131,6 +131,11 @@ impl Host {
         Host { listener: TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap() }
     }
 
+    /// A host at an address that was dead.
+    pub fn at(address: SocketAddr) -> Host {
+        Host { listener: TcpListener::bind(address).unwrap() }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }
@@ -338,6 +343,13 @@ pub fn response(id: u32, content: &[u8]) -> Vec<u8> {
 pub fn heartbeat(id: u32) -> Vec<u8> {
     let mut out = Vec::new();
     bolt::push_heartbeat(bolt::Version::V1, id, &mut out);
+    out
+}
+
+/// Bolt's acknowledgement of this heartbeat of version 1.
+pub fn heartbeat_ack(heartbeat: &Got) -> Vec<u8> {
+    let mut out = Vec::new();
+    Bolt.heartbeat_ack(heartbeat.frame.origin, &mut out);
     out
 }
 
