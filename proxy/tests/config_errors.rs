@@ -107,7 +107,7 @@ const TABLE: [(&str, &str, &str, &str); 26] = [
         r#""timeout": "3s""#,
         r#""retries": 3"#,
         "p.json:9:50: servers[0].routers[0].virtual_hosts[0].routers[0].route.retries: ",
-        "expected `cluster_name` or `timeout`",
+        "expected one of `cluster_name`, `timeout`, `metadata_match`",
     ),
     (
         r#""lb_type": "LB_ROUNDROBIN""#,

@@ -134,7 +134,11 @@ fn without_a_subset_the_fallback_decides() {
     run(async {
         let default = r#""fall_back_policy": 2, "default_subset": {"zone": "b"}"#;
         for wanted in ["{}", r#"{"zone": "c"}"#] {
-            assert_eq!(zones(r#""fall_back_policy": 0"#, wanted).await, [], "{wanted}");
+            assert_eq!(
+                zones(r#""fall_back_policy": 0"#, wanted).await,
+                Vec::<u8>::new(),
+                "{wanted}"
+            );
             assert_eq!(zones(r#""fall_back_policy": 1"#, wanted).await, [0, 1], "{wanted}");
             assert_eq!(zones(default, wanted).await, [1], "{wanted}");
         }
