@@ -6,7 +6,7 @@
 //! with that id written over the client's. The answer finds the request by the id and goes back
 //! under the client's own. [`stream`] is the table of a request's life, [`limits`] the list of every
 //! bound; `docs/proxy.md` tells the whole journey,
-//! `docs/proxy-protocols.md` what is on the wire.
+//! `docs/proxy-protocols.md` what is on the wire, `docs/proxy-pools.md` how hosts and connections are chosen.
 //!
 //! [`Config`] and [`Server`] run a proxy inside a [`reactor::Runtime`]; [`Client`] calls one, and
 //! [`EchoServer`] stands behind one.
@@ -51,7 +51,11 @@ pub use server::{Server, StartError};
 /// The configuration that `proxy demo` runs: port 0 everywhere, to be replaced by real ports.
 pub const DEMO_CONFIG: &str = include_str!("demo.json");
 
-/// The chapter that shows code of this crate: its snippets are compiled and run as doctests.
+/// The chapters that show code of this crate: their snippets are compiled and run as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/proxy-protocols.md")]
 struct Protocols;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/proxy-pools.md")]
+struct Pools;

@@ -90,8 +90,9 @@ impl Pool {
             PoolMode::PingPong => self.idle(host, ask),
             PoolMode::Binding => match self.dial(host, ask) {
                 Ok(upstream) => {
+                    // Ready whatever is thought of the host: who is bound asks nobody else.
                     Bindings::bind(&upstream, ask.client);
-                    Host::offer(upstream)
+                    Candidate::Ready(upstream)
                 }
                 Err(hindrance) => hindrance,
             },

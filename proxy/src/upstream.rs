@@ -267,7 +267,7 @@ impl Upstream {
                 self.conn.queue_reply(frame.origin, repeated, LocalReply::NoProcessor);
             }
             Kind::GoAway => {
-                log::info!("upstream {}: asks for no further requests", self.host.address);
+                log::debug!("upstream {}: asks for no further requests", self.host.address);
                 self.retire();
             }
             Kind::HeartbeatAck if self.heartbeats.get() > 0 => {

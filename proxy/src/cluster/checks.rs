@@ -24,7 +24,7 @@ pub(super) async fn run(host: Weak<Host>, rules: CheckRules) {
         time::sleep_until(check.next_at()).await;
         let result = time::timeout(rules.timeout, probe(address, rules.probe)).await;
         let result = result.map_err(io::Error::from).flatten();
-        let changed = check.ended(result.is_ok(), &rules, time::now(), rng.next());
+        let changed = check.ended(result.is_ok(), &rules, time::now(), rng.number());
         let Some(host) = host.upgrade() else { return };
         if changed {
             tell(&host, &result);

@@ -135,11 +135,13 @@ impl Host {
         }
     }
 
-    /// Whether a connection may be made now, and if not what to say.
+    /// Whether a connection may be made now for a request that will wait for it; if not, what hinders
+    /// it.
     pub(crate) fn may_dial(&self, now: Instant) -> Result<(), Candidate> {
+        let breakers = &self.shared.breakers;
         if self.is_resting(now) {
             Err(Candidate::Down)
-        } else if self.shared.breakers.connections.is_full() {
+        } else if breakers.connections.is_full() || breakers.pending.is_full() {
             Err(Candidate::Full)
         } else {
             Ok(())

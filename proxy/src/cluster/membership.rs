@@ -8,13 +8,16 @@ use std::io::{self, Read};
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use reactor::{JoinHandle, spawn_blocking, time};
 
 use super::Cluster;
 use crate::config::{self, Host, Membership};
 use crate::limits::{HOSTS_FILE_BYTES_MAX, HOSTS_MAX};
+
+/// A file that was changed less than this ago is read again although it looks the same.
+const SETTLED_AGE: Duration = Duration::from_secs(1);
 
 /// What was found: hosts, that nothing has changed, or why neither can be said.
 type Found = Result<Option<Vec<Host>>, String>;
@@ -118,7 +121,9 @@ fn read(path: &Path, seen: &mut Option<Seen>) -> Found {
     file.by_ref().take(HOSTS_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
     // A file that is being written may be read half: it is no list then, or it changes again.
     let hosts = config::parse_hosts(path, &text).map_err(|error| error.to_string())?;
-    *seen = Some(now);
+    // Clocks of file systems are coarse: a file may change twice in one of their ticks.
+    let age = now.modified.elapsed().unwrap_or_default();
+    *seen = (age >= SETTLED_AGE).then_some(now);
     Ok(Some(hosts))
 }
 

@@ -376,7 +376,7 @@ impl log::Log for Capture {
     fn flush(&self) {}
 }
 
-fn capture_log() {
+pub fn capture_log() {
     // Another test of the binary may have been first.
     let _ = log::set_logger(&Capture);
     log::set_max_level(log::LevelFilter::Warn);
