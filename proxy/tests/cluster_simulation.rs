@@ -18,7 +18,7 @@ use proxy::codec::bolt::status;
 use proxy::stats::Snapshot;
 use reactor::{JoinHandle, time};
 
-const HOSTS: usize = 3;
+const HOSTS: usize = 2;
 const CLIENTS: usize = 4;
 const REQUESTS: u32 = 60;
 
