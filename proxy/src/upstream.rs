@@ -5,6 +5,7 @@
 //! come meanwhile queue their frames and get their time-outs like all others.
 
 mod idle;
+mod place;
 mod task;
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +17,6 @@ use reactor::time;
 use crate::cluster::Host;
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol, Span};
 use crate::complaint::{Complaint, Complaints};
-use crate::config::PoolMode;
 use crate::conn::{CloseReason, Conn};
 use crate::deadlines::Deadlines;
 use crate::downstream::Downstream;
@@ -110,31 +110,6 @@ impl Upstream {
         })
     }
 
-    pub(crate) fn host(&self) -> &Rc<Host> {
-        &self.host
-    }
-
-    /// Its place in the host's pool for its protocol.
-    pub(crate) fn slot(&self) -> usize {
-        self.slot
-    }
-
-    /// Takes note of whether the pool has it in its list of idle ones; whether it had before.
-    pub(crate) fn set_listed(&self, listed: bool) -> bool {
-        self.listed.replace(listed)
-    }
-
-    /// Makes it this client's own.
-    pub(crate) fn bind(&self, client: &Rc<Downstream>) {
-        *self.bound.borrow_mut() = Some(Rc::clone(client));
-    }
-
-    /// Its client is gone, and it goes too.
-    pub(crate) fn unbind(&self) {
-        *self.bound.borrow_mut() = None;
-        self.retire();
-    }
-
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.borrow().is_full()
     }
@@ -197,24 +172,6 @@ impl Upstream {
         self.protocol.set_id(payload.bytes_mut(), id);
         self.conn.queue(payload);
         self.conn.wake();
-    }
-
-    /// A request has left the table.
-    fn ended(&self, how: Ended) {
-        self.host.worker.stats.in_flight.down();
-        self.host.request_ended();
-        if self.is_dialing() {
-            self.host.shared.breakers.pending.down();
-        }
-        if self.host.shared.config.pool != PoolMode::PingPong {
-            return;
-        }
-        if how == Ended::GivenUp {
-            // The host is still busy with it: the next request would wait behind it.
-            self.retire();
-        } else if !self.retired.get() {
-            self.host.pool(self.protocol).rest(self);
-        }
     }
 
     /// Forgets a request whose client is gone.
@@ -314,20 +271,6 @@ impl Upstream {
                 self.complain(Complaint::Unknown { id });
             }
         }
-    }
-
-    /// No further requests; the ones in flight still get their answers. A client that it belongs to
-    /// goes on without it.
-    pub(crate) fn retire(&self) {
-        if self.retired.replace(true) {
-            return;
-        }
-        self.host.pool(self.protocol).vacate(self);
-        let bound = self.bound.borrow_mut().take();
-        if let Some(client) = bound {
-            client.bindings.forget(self);
-        }
-        self.conn.wake();
     }
 
     fn expire(&self, now: Instant) {
