@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `scheduler.rs` | what do tasks, yields, wake-ups and timers cost, without any I/O? |
 //! | `threads.rs` | how long does a wake-up from another thread take, and how late is a sleep? |
+//! | `mux` (a folder) | what do many streams through one connection cost, beside other yamuxes and TCP? |
 //! | `echo_table` (an example) | what does one echoed message cost, beside C, mio, Go and the runtimes? |
 //!
 //! Peers do the same work in the same run: tokio (current_thread with a `LocalSet`), smol's parts

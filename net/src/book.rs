@@ -15,3 +15,6 @@ struct Cancellation;
 
 #[doc = include_str!("../../docs/datagrams.md")]
 struct Datagrams;
+
+#[doc = include_str!("../../docs/reading-writing.md")]
+struct ReadingWriting;

@@ -345,7 +345,7 @@ impl<N: StreamNetwork> Stream<N> {
     /// A read that took less than `asked` and did not stop at a mark emptied the socket, and the
     /// next one need not be tried before an event says so.
     #[inline]
-    fn received(&self, asked: usize, result: io::Result<Taken>) -> io::Result<usize> {
+    pub(crate) fn received(&self, asked: usize, result: io::Result<Taken>) -> io::Result<usize> {
         match result {
             Ok(Taken { bytes: n, at_mark }) => {
                 if n != 0 && n < asked && !at_mark {

@@ -46,6 +46,9 @@
 //! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow
 //!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
 //!   futures-io, and with them its combinators.
+//! - [`copy`] and [`copy_bidirectional`] move bytes from stream to stream inside the kernel,
+//!   [`send_file`](Stream::send_file) from a file; [`read_into`](Stream::read_into) fills a
+//!   `BytesMut` that nobody has zeroed.
 //! - [`UdpSocket`] sends and receives datagrams, by itself or in batches ([`RecvBatch`],
 //!   [`SendBatch`]), whole or in segments, and says how they arrived ([`Incoming`]).
 //! - [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] speak to other processes of this machine,
@@ -55,6 +58,8 @@
 //!   says it of each address of a host.
 //! - [`listen_fds`] are the sockets that a service manager opened; `from_std` and `TryFrom<OwnedFd>`
 //!   take over any.
+//! - Feature `hyper`: hyper 1's traits on the streams, and an executor and a timer for it. Feature
+//!   `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams. Both are off unless asked for.
 //!
 //! # As in Go, and not as in the standard library
 //! - Nagle's algorithm is off and keep-alive is on, unless told otherwise.
@@ -70,6 +75,9 @@
 //! | buffers in one vectored read or write | [`IOVECS_MAX`] |
 //! | aborted connections that one accept passes over | [`ACCEPT_ABORTED_MAX`] |
 //! | attempts of one connect, when the local port is at fault | 3 |
+//! | bytes in one splice(2) of a [`copy`], and in its pipe | [`SPLICE_BYTES_MAX`] |
+//! | pipes that a thread keeps for copies to come | [`PIPES_POOLED_MAX`] |
+//! | bytes in one sendfile(2) | [`SENDFILE_BYTES_MAX`] |
 //! | connections waiting to be accepted | [`ListenerBuilder::backlog`] |
 //! | datagrams in a batch | [`BATCH_DATAGRAMS_MAX`] |
 //! | datagrams that one buffer is cut into | [`GSO_SEGMENTS_MAX`] |
@@ -91,24 +99,35 @@ mod batch;
 mod book;
 mod connect;
 mod control;
+mod copy;
 mod datagram;
 mod dial;
 mod error;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod incoming;
 mod inherited;
 mod io;
+mod lent;
 mod listen;
 mod listener;
 mod network;
 mod options;
+mod pipe;
+mod read_into;
+mod send_file;
+mod socket;
 mod split;
 mod stream;
 mod sys;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 mod traits;
 mod udp;
 mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
+pub use copy::{CopyError, copy, copy_bidirectional};
 pub use datagram::{DatagramSocket, Received};
 pub use dial::{DIAL_ADDRS_MAX, DIAL_SHARE_MIN, DialError, Dialer, FALLBACK_DELAY, lookup_host};
 pub use error::OpError;
@@ -118,6 +137,10 @@ pub use listen::ListenerBuilder;
 pub use listener::{ACCEPT_ABORTED_MAX, Listener, TcpListener};
 pub use network::{DatagramNetwork, Network, StreamNetwork, Tcp, Udp, Unix, Unixgram};
 pub use options::{Keepalive, TcpInfo};
+pub use pipe::{PIPES_POOLED_MAX, SPLICE_BYTES_MAX};
+pub use read_into::READ_INTO_BYTES_MIN;
+pub use send_file::SENDFILE_BYTES_MAX;
+pub use socket::{Sink, Source};
 pub use split::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, Reader, ReuniteError, WriteHalf, WriteShare, Writer,
 };

@@ -106,6 +106,10 @@ impl Sealed for Unixgram {
 
 /// The calls in which streams differ.
 pub trait StreamCalls {
+    /// Whether there are marks in the stream at which a read may stop short, and that a read other
+    /// than the two below does not tell of.
+    const HAS_MARKS: bool;
+
     /// One read, which says when being short does not prove that the socket is empty.
     fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Taken>;
 
@@ -115,6 +119,8 @@ pub trait StreamCalls {
 
 /// The only mark in a TCP stream is the urgent one, and the reactor learns of that by `EPOLLPRI`.
 impl StreamCalls for Tcp {
+    const HAS_MARKS: bool = false;
+
     #[inline]
     fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Taken> {
         sys::recv(fd, buf, 0).map(unmarked)
@@ -129,6 +135,8 @@ impl StreamCalls for Tcp {
 /// Passed descriptors are a mark in a Unix stream: a read stops behind them, and no edge comes for
 /// what follows.
 impl StreamCalls for Unix {
+    const HAS_MARKS: bool = true;
+
     #[inline]
     fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Taken> {
         sys::recv_marked(fd, buf)

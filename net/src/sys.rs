@@ -21,10 +21,14 @@ mod datagram;
 #[path = "../../reactor/src/sys/fault.rs"]
 pub(crate) mod fault;
 mod message;
+pub(crate) mod splice;
 mod stream;
 mod tcp;
 mod tcp_options;
+#[cfg(feature = "hyper")]
+mod thread_bound;
 mod udp;
+mod uninit;
 mod unix;
 
 pub(crate) use adopt::{inherited, set_nonblocking_and_cloexec};
@@ -38,10 +42,13 @@ pub(crate) use stream::{
 pub(crate) use tcp::send_urgent;
 pub(crate) use tcp::{linger, set_linger, tcp_socket};
 pub(crate) use tcp_options::{TCP_INFO_WORDS, congestion, set_congestion, tcp_info};
+#[cfg(feature = "hyper")]
+pub(crate) use thread_bound::ThreadBound;
 pub(crate) use udp::{
     Headers, Membership, RecvSlot, interface_index, recv_many, send_many, set_membership,
     set_multicast_interface, udp_socket,
 };
+pub(crate) use uninit::*;
 pub(crate) use unix::{FDS_MAX, peer_credentials, recv_fds, send_fds, unix_pair, unix_socket};
 
 /// Where a test's script fails a system call (see `fault.rs`). Here there are none.

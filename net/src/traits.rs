@@ -41,10 +41,11 @@ macro_rules! reads {
     };
 }
 
-/// Implements `AsyncWrite` for what has a stream, through [`AsRef`].
+/// Implements `AsyncWrite`, or a trait that differs from it in the name of closing and in saying
+/// whether it is vectored, for what has a stream, through [`AsRef`].
 macro_rules! writes {
-    ([$($generics:tt)*] $type:ty) => {
-        impl<$($generics)*> AsyncWrite for $type {
+    ($trait:ident, $close:ident $(, $is_vectored:ident)?; [$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> $trait for $type {
             #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
@@ -68,17 +69,23 @@ macro_rules! writes {
                 Poll::Ready(Ok(()))
             }
 
-            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            fn $close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let stream: &Stream<N> = (*self).as_ref();
                 Poll::Ready(stream.shutdown(Shutdown::Write))
             }
+
+            $(fn $is_vectored(&self) -> bool {
+                true
+            })?
         }
     };
 }
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+pub(crate) use writes;
 
 reads!([N: StreamNetwork] Stream<N>);
 reads!([N: StreamNetwork] &Stream<N>);
 reads!([N: StreamNetwork, S: Deref<Target = Stream<N>> + Unpin] Reader<S>);
-writes!([N: StreamNetwork] Stream<N>);
-writes!([N: StreamNetwork] &Stream<N>);
-writes!([N: StreamNetwork, S: Deref<Target = Stream<N>> + Unpin] Writer<S>);
+writes!(AsyncWrite, poll_close; [N: StreamNetwork] Stream<N>);
+writes!(AsyncWrite, poll_close; [N: StreamNetwork] &Stream<N>);
+writes!(AsyncWrite, poll_close; [N: StreamNetwork, S: Deref<Target = Stream<N>> + Unpin] Writer<S>);

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use net::TcpStream;
 
 use crate::codec::{Codec, CodecError, Frame, LocalReply, Origin, Protocol};
+use crate::filter::{NetworkFilter, NetworkFilters, NetworkFlow};
 use crate::inbox::{Inbox, Payload, Verdict};
 use crate::limits::{KEEPALIVE_FAILURES_MAX, READS_PER_TURN_MAX};
 use crate::outbox::{Outbox, WRITE_PIECES_MAX};
@@ -31,6 +32,8 @@ pub(crate) enum CloseReason {
     NotConnected(io::Error),
     /// The peer sent something else than frames.
     Undecodable(CodecError),
+    /// A filter has stopped it.
+    Stopped,
     /// The peer sends and does not read.
     NotReading { waiting_bytes: usize },
     /// The peer gives no sign of life.
@@ -61,6 +64,7 @@ impl fmt::Display for CloseReason {
                 "the peer is silent: {KEEPALIVE_FAILURES_MAX} heartbeats without an answer"
             ),
             CloseReason::Unbound => f.write_str("the connection that it was bound to has ended"),
+            CloseReason::Stopped => f.write_str("a filter has stopped it"),
             CloseReason::Retired => f.write_str("retired"),
         }
     }
@@ -78,6 +82,11 @@ pub(crate) struct Conn {
     woken: Cell<bool>,
     closed: Cell<bool>,
     written_bytes: Cell<u64>,
+    /// Whether there are filters: most connections have none, and ask no further.
+    is_filtered: bool,
+    filters: Cell<NetworkFilters>,
+    /// A filter wants it to end.
+    stopped: Cell<bool>,
 }
 
 impl Conn {
@@ -91,7 +100,15 @@ impl Conn {
             woken: Cell::new(false),
             closed: Cell::new(false),
             written_bytes: Cell::new(0),
+            is_filtered: false,
+            filters: Cell::default(),
+            stopped: Cell::new(false),
         }
+    }
+
+    /// The same behind these filters.
+    pub(crate) fn behind(self, filters: NetworkFilters) -> Self {
+        Conn { is_filtered: !filters.0.is_empty(), filters: Cell::new(filters), ..self }
     }
 
     /// Gives it its socket. What was queued before is written by the next flush.
@@ -119,9 +136,24 @@ impl Conn {
         }
     }
 
+    /// Shows bytes to the filters, if there are any; whether they may go on.
+    pub(crate) fn may_pass(&self, ask: impl FnMut(&mut dyn NetworkFilter) -> NetworkFlow) -> bool {
+        if self.is_filtered && !self.stopped.get() {
+            let mut filters = self.filters.take();
+            self.stopped.set(!filters.all_continue(ask));
+            self.filters.set(filters);
+        }
+        !self.stopped.get()
+    }
+
+    /// Whether a filter has stopped it. Its task is to end it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
     /// Queues a frame. The task is not woken: see [`wake`](Self::wake).
     pub(crate) fn queue(&self, payload: &mut Payload<'_>) {
-        if self.closed.get() {
+        if self.closed.get() || !self.may_pass(|filter| filter.on_write(payload.bytes())) {
             return;
         }
         self.worker.stats.output_bytes.add(payload.bytes().len());
@@ -130,7 +162,7 @@ impl Conn {
 
     /// Queues a copy of bytes.
     pub(crate) fn queue_copy(&self, bytes: &[u8]) {
-        if self.closed.get() {
+        if self.closed.get() || !self.may_pass(|filter| filter.on_write(bytes)) {
             return;
         }
         self.worker.stats.output_bytes.add(bytes.len());
@@ -211,6 +243,9 @@ impl Conn {
             let mut scratch = self.worker.buffers.take_scratch();
             let step = stream.poll_read(cx, scratch.read_area()).map(|read| match read {
                 Ok(0) => Err(end_of_stream(inbox)),
+                Ok(n) if !self.may_pass(|filter| filter.on_data(&scratch.read_area()[..n])) => {
+                    Err(CloseReason::Stopped)
+                }
                 Ok(n) => inbox
                     .receive(&self.protocol, &limits, &mut scratch, n, &mut on_frame)
                     .map_err(CloseReason::Undecodable),

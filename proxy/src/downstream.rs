@@ -13,6 +13,8 @@
 //! answer comes for it and more than `output_bytes_max` wait already: that, plus one frame, is what
 //! it can cost.
 
+mod journeys;
+
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -29,22 +31,30 @@ use crate::cluster::{Ask, Cluster};
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
+use crate::filter::NetworkFilters;
 use crate::inbox::{Inbox, Payload, Verdict};
+use crate::journey::{Chain, Journey};
 use crate::pool::{Bindings, Candidate};
+use crate::retry::Retry;
 use crate::router::Router;
+use crate::service::Paths;
 use crate::stream::{Action, Event, Stream};
 use crate::tcp;
 use crate::upstream::{Call, Upstream};
 use crate::worker::Worker;
 
-/// The requests in flight of one client: where each waits, and under which id.
-type Flights = Slab<(Rc<Upstream>, u64)>;
+pub(crate) use journeys::Flight;
+
+/// The requests of one client that wait.
+type Flights = Slab<Flight>;
 
 /// See the module's page.
 pub(crate) struct Downstream {
     worker: Rc<Worker>,
     protocol: Protocol,
     router: Rc<Router>,
+    /// `None` when its requests pass nothing and are not logged.
+    chain: Option<Rc<Chain>>,
     peer: SocketAddr,
     conn: Conn,
     /// What a consistent hash goes by: the client's address, without its port.
@@ -52,6 +62,11 @@ pub(crate) struct Downstream {
     /// The upstream connections that are its own.
     pub(crate) bindings: Bindings,
     flights: RefCell<Flights>,
+    /// Bytes of the frames of its requests that wait for filters or for another try.
+    parked_bytes: Cell<usize>,
+    /// The request that the first frame of the input belongs to, when it was held back after it had
+    /// been through filters.
+    held: RefCell<Option<Box<Journey>>>,
     /// Reading is stopped until the output is below its low water.
     output_high: Cell<bool>,
     /// The upstream connection whose output must drain before reading goes on.
@@ -66,21 +81,24 @@ impl Downstream {
     pub(crate) fn new(
         worker: Rc<Worker>,
         protocol: Protocol,
-        router: Rc<Router>,
-        stream: TcpStream,
-        peer: SocketAddr,
+        paths: Paths,
+        filters: NetworkFilters,
+        (stream, peer): (TcpStream, SocketAddr),
     ) -> Rc<Self> {
-        let conn = Conn::new(Rc::clone(&worker), protocol);
+        let conn = Conn::new(Rc::clone(&worker), protocol).behind(filters);
         conn.open(stream);
         Rc::new(Downstream {
             worker,
             protocol,
-            router,
+            router: paths.router,
+            chain: paths.chain,
             peer,
             conn,
             key: tcp::key(peer),
             bindings: Bindings::default(),
             flights: RefCell::default(),
+            parked_bytes: Cell::new(0),
+            held: RefCell::default(),
             output_high: Cell::new(false),
             parked_at: RefCell::default(),
             doomed: Cell::new(None),
@@ -157,6 +175,7 @@ impl Downstream {
         };
         self.output_high.set(high);
         high || self.parked_at.borrow().is_some()
+            || self.parked_bytes.get() > limits.output_high_bytes
             || self.flights.borrow().len() >= limits.in_flight_max
     }
 
@@ -192,19 +211,36 @@ impl Downstream {
         payload: &mut Payload<'_>,
         now: Instant,
     ) -> Verdict {
+        if let Some(journey) = self.held.take() {
+            return self.go_on(journey, payload, now);
+        }
         let oneway = frame.kind == Kind::Oneway;
+        let mut stream = Stream::new(oneway);
+        if self.chain.is_some() {
+            return self.begin(stream, frame, payload, now);
+        }
+        stream.on(Event::Received);
+        stream.on(Event::Passed);
         let repeated = self.protocol.repeated(frame);
-        let stream = Stream::new(oneway);
-        let mut call = Call { stream, origin: frame.origin, repeated, deadline: now };
+        let mut call =
+            Call { stream, origin: frame.origin, repeated, deadline: now, journey: None };
         let mut upstream = None;
         let action = match self.match_route(frame, payload) {
             Err(why) => call.stream.on(Event::Refused(why)),
-            Ok((cluster, labels, timeout)) => {
-                call.deadline += timeout;
+            Ok(found) => {
                 call.stream.on(Event::RouteFound);
+                if found.retry.is_some() && !oneway {
+                    return self.begin_routed(call.stream, frame, payload, found, now);
+                }
+                call.deadline += found.timeout;
+                call.stream.on(Event::Passed);
                 let event;
-                (event, upstream) = self.choose_host(cluster, labels, now);
-                call.stream.on(event)
+                (event, upstream) = self.choose_host(found.cluster, found.labels, now, None);
+                match call.stream.on(event) {
+                    // Nobody looks at it in between.
+                    Action::Filter => call.stream.on(Event::Passed),
+                    action => action,
+                }
             }
         };
         match (action, upstream) {
@@ -214,7 +250,9 @@ impl Downstream {
                 return Verdict::Stall;
             }
             (Action::SendAndWait, Some(upstream)) => upstream.send(call, self, payload),
-            (Action::SendAndForget, Some(upstream)) => upstream.send_oneway(payload),
+            (Action::SendAndForget, Some(upstream)) => {
+                upstream.send_oneway(payload);
+            }
             (Action::Reply(why), _) => {
                 self.refuse(call.origin, &payload.bytes()[repeated.range()], why);
             }
@@ -229,28 +267,26 @@ impl Downstream {
         Verdict::Taken
     }
 
-    fn match_route(
-        &self,
-        frame: &Frame,
-        payload: &Payload<'_>,
-    ) -> Result<(&Cluster, &Labels, Duration), LocalReply> {
+    fn match_route(&self, frame: &Frame, payload: &Payload<'_>) -> Result<Found<'_>, LocalReply> {
         let found = self.router.find(&self.protocol, frame, payload.bytes()).map_err(|error| {
             self.complain(Complaint::BadHeader(error));
             LocalReply::BadHeader
         })?;
         let route = found.ok_or(LocalReply::NoRoute)?;
-        let cluster = route.cluster.as_deref().ok_or(LocalReply::NoRoute)?;
-        Ok((cluster, &route.labels, route.timeout(frame.timeout_ms)))
+        let cluster = route.cluster.as_ref().ok_or(LocalReply::NoRoute)?;
+        let timeout = route.timeout(frame.timeout_ms);
+        Ok(Found { cluster, labels: &route.labels, timeout, retry: route.retry.as_ref() })
     }
 
+    /// `avoid` is a host that is chosen only when no other takes the request.
     fn choose_host(
         self: &Rc<Self>,
         cluster: &Cluster,
         labels: &Labels,
         now: Instant,
+        avoid: Option<SocketAddr>,
     ) -> (Event, Option<Rc<Upstream>>) {
-        let ask =
-            Ask { protocol: self.protocol, now, key: self.key, labels, avoid: None, client: self };
+        let ask = Ask { protocol: self.protocol, now, key: self.key, labels, avoid, client: self };
         match cluster.pick(&ask) {
             Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
                 (Event::HostChosen, Some(upstream))
@@ -266,14 +302,21 @@ impl Downstream {
     }
 
     fn refuse(&self, origin: Origin, repeated: &[u8], why: LocalReply) {
+        self.count_refusal(why);
+        self.conn.queue_reply(origin, repeated, why);
+    }
+
+    /// Counts a request that is answered by the proxy and was never sent.
+    fn count_refusal(&self, why: LocalReply) {
         let stats = &self.worker.stats;
         match why {
             LocalReply::NoRoute => stats.no_route.up(),
             LocalReply::Overflow => stats.overflow.up(),
             LocalReply::BadHeader => stats.bad_header.up(),
+            LocalReply::Timeout => stats.timed_out_unsent.up(),
+            LocalReply::Denied => stats.denied.up(),
             _ => stats.no_upstream.up(),
         }
-        self.conn.queue_reply(origin, repeated, why);
     }
 
     fn poll(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
@@ -281,6 +324,9 @@ impl Downstream {
         if let Some(reason) = self.doomed.take() {
             let _ = self.conn.poll_flush(cx);
             return Poll::Ready(reason);
+        }
+        if self.conn.is_stopped() {
+            return Poll::Ready(CloseReason::Stopped);
         }
         // First what came back: it may be what reading waits for.
         if let Poll::Ready(Err(error)) = self.conn.poll_flush(cx) {
@@ -290,6 +336,9 @@ impl Downstream {
             // Answers made while reading are owed all the same.
             let _ = self.conn.poll_flush(cx);
             return Poll::Ready(reason);
+        }
+        if self.conn.is_stopped() {
+            return Poll::Ready(CloseReason::Stopped);
         }
         match self.conn.poll_flush(cx) {
             Poll::Ready(Err(error)) => return Poll::Ready(CloseReason::Io(error)),
@@ -322,8 +371,11 @@ impl Downstream {
         }
         let flights = std::mem::take(&mut *self.flights.borrow_mut());
         let in_flight = flights.len();
-        for (_, (upstream, id)) in flights {
-            upstream.forget(id);
+        for (_, flight) in flights {
+            self.abandon(flight);
+        }
+        if let Some(journey) = self.held.take() {
+            self.abandon_journey(journey);
         }
         self.bindings.end();
         self.log_close(reason, in_flight);
@@ -345,6 +397,15 @@ impl Downstream {
             _ => log::debug!("client {peer}: connection closed: {reason}"),
         }
     }
+}
+
+/// What a route says about a request.
+pub(crate) struct Found<'a> {
+    pub(crate) cluster: &'a Rc<Cluster>,
+    /// The labels that its host must have.
+    pub(crate) labels: &'a Rc<Labels>,
+    pub(crate) timeout: Duration,
+    pub(crate) retry: Option<&'a Rc<Retry>>,
 }
 
 /// The task of one client's connection, of which `inbox` may have something already.

@@ -25,6 +25,25 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time a client has, from its first byte on, for those that tell its protocol.
 pub const DETECTION_TIME_MAX: Duration = Duration::from_secs(5);
+/// Retries that a route may have saved up: its budget's limit.
+pub const RETRY_BUDGET_MAX: u32 = 100;
+/// Retries in a route's budget at the beginning.
+pub const RETRY_BUDGET_MIN: u32 = 10;
+/// What each request pays into its route's budget, in percent of a retry.
+pub const RETRY_BUDGET_PERCENT: u32 = 20;
+/// Pause before the third try; doubles with every further one. There is none before the second.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(25);
+/// Longest pause between two tries.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_millis(250);
+/// Most retries that a route can ask for.
+pub const RETRIES_MAX: u32 = 10;
+/// A request with a longer frame is not tried again: its frame is not kept.
+pub const RETRY_FRAME_BYTES_MAX: usize = 64 << 10;
+/// Bytes of frames that one worker keeps for retries and for filters; above this nothing more is
+/// kept for a retry.
+pub const KEPT_BYTES_MAX: usize = 32 << 20;
+/// Times that filters may have the route of one request looked for again.
+pub const REROUTES_MAX: u32 = 4;
 
 /// Time without a request in flight and without a frame after which an upstream connection gets a
 /// heartbeat, and after which the next.

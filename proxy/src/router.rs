@@ -8,6 +8,7 @@ use crate::cluster::Cluster;
 use crate::codec::{Codec, CodecError, Frame};
 use crate::config;
 use crate::limits::{REQUEST_TIMEOUT, TIMEOUT_MAX};
+use crate::retry::Retry;
 
 /// The routes of one listener, tried in order.
 pub(crate) struct Router {
@@ -21,7 +22,8 @@ pub(crate) struct Route {
     /// For requests that name no time-out themselves.
     timeout: Duration,
     /// What the host must have.
-    pub(crate) labels: Labels,
+    pub(crate) labels: Rc<Labels>,
+    pub(crate) retry: Option<Rc<Retry>>,
 }
 
 impl Router {
@@ -30,7 +32,8 @@ impl Router {
             headers: route.headers.clone(),
             cluster: clusters.iter().find(|cluster| cluster.name() == route.cluster).cloned(),
             timeout: route.timeout.unwrap_or(REQUEST_TIMEOUT).min(TIMEOUT_MAX),
-            labels: route.labels.clone(),
+            labels: Rc::new(route.labels.clone()),
+            retry: route.retry_policy.clone().map(|policy| Rc::new(Retry::new(policy))),
         });
         Router { routes: routes.collect() }
     }
@@ -94,7 +97,8 @@ mod tests {
                 .collect(),
             cluster: None,
             timeout: Duration::from_secs(*timeout_s),
-            labels: Labels::default(),
+            labels: Rc::default(),
+            retry: None,
         });
         Router { routes: routes.collect() }
     }

@@ -10,8 +10,9 @@ use reactor::JoinHandle;
 
 use crate::cluster::{Cluster, ClusterStatus};
 use crate::config::{self, Config};
+use crate::filter::{Filters, NetworkFilters};
 use crate::limits::ACCEPTS_PER_TURN_MAX;
-use crate::service::{Client, Service};
+use crate::service::{Client, Entrance};
 use crate::stats::Snapshot;
 use crate::worker::Worker;
 
@@ -88,6 +89,18 @@ impl Server {
     /// # Panics
     /// Outside a runtime.
     pub fn start(config: &Config) -> Result<Server, StartError> {
+        Server::start_with(config, &Filters::new())
+    }
+
+    /// The same, with the filter types that the configuration was read with.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    /// Outside a runtime; when the configuration names a filter that is not one of `filters`, or that
+    /// they refuse.
+    pub fn start_with(config: &Config, filters: &Filters) -> Result<Server, StartError> {
         let worker = Rc::new(Worker::new(config.limits));
         let clusters: Vec<Rc<Cluster>> =
             config.clusters.iter().map(|node| Cluster::new(node, &worker)).collect();
@@ -98,7 +111,7 @@ impl Server {
             clusters: Clusters(clusters.clone()),
         };
         for listener in &config.listeners {
-            server.listen(config, listener, &clusters)?;
+            server.listen(config, listener, &clusters, filters)?;
         }
         Ok(server)
     }
@@ -108,6 +121,7 @@ impl Server {
         config: &Config,
         listener: &config::Listener,
         clusters: &[Rc<Cluster>],
+        filters: &Filters,
     ) -> Result<(), StartError> {
         let failed = |error| StartError {
             file: config.file.clone(),
@@ -117,12 +131,12 @@ impl Server {
         };
         let socket = TcpListener::bind(listener.address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        let service = Service::new(listener, clusters);
-        log::info!("listener {}: listening for {service} on {address}", listener.name);
+        let entrance = Entrance::new(listener, clusters, filters, &self.worker);
+        log::info!("listener {}: listening for {entrance} on {address}", listener.name);
         self.addresses.push(address);
         let accepting = Accepting {
             worker: Rc::clone(&self.worker),
-            service: Rc::new(service),
+            entrance: Rc::new(entrance),
             name: listener.name.clone(),
             open: Rc::new(()),
             full: false,
@@ -159,7 +173,7 @@ impl Drop for Server {
 /// One listener's task.
 struct Accepting {
     worker: Rc<Worker>,
-    service: Rc<Service>,
+    entrance: Rc<Entrance>,
     name: String,
     /// Held once by every open connection, so that its count is theirs plus one.
     open: Rc<()>,
@@ -198,10 +212,11 @@ impl Accepting {
         }
         self.full = false;
         let seat = Seat::take(&self.worker, &self.open);
-        let client = Client { worker: Rc::clone(&self.worker), stream, peer };
-        let service = Rc::clone(&self.service);
+        let (worker, filters) = (Rc::clone(&self.worker), NetworkFilters::default());
+        let client = Client { worker, stream, peer, filters };
+        let entrance = Rc::clone(&self.entrance);
         reactor::spawn(async move {
-            client.run(service).await;
+            client.run(entrance).await;
             drop(seat);
         })
         .detach();

@@ -11,7 +11,9 @@ use crate::codec::{Codec, Protocol};
 use crate::config;
 use crate::detection::{self, Found};
 use crate::downstream::{self, Downstream};
+use crate::filter::{Filters, MakeNetworkFilter, NetworkFilters};
 use crate::inbox::Inbox;
+use crate::journey::Chain;
 use crate::router::Router;
 use crate::tcp;
 use crate::worker::Worker;
@@ -19,14 +21,52 @@ use crate::worker::Worker;
 /// Most bytes that the log shows of a connection that is nothing known.
 const BYTES_SHOWN_MAX: usize = 16;
 
+/// A listener's service, behind the filters that every connection passes.
+pub(crate) struct Entrance {
+    filters: Vec<MakeNetworkFilter>,
+    service: Service,
+}
+
+impl Entrance {
+    /// # Panics
+    /// When the listener names a filter that is not one of `types`, or that they refuse.
+    pub(crate) fn new(
+        listener: &config::Listener,
+        clusters: &[Rc<Cluster>],
+        types: &Filters,
+        worker: &Rc<Worker>,
+    ) -> Self {
+        let filters = listener.network_filters.iter().map(|filter| {
+            types
+                .build_network(&filter.filter_type, &filter.config)
+                .unwrap_or_else(|error| panic!("{}: {error:?}", filter.path))
+        });
+        let chain = Chain::new(listener, types, worker);
+        Entrance { filters: filters.collect(), service: Service::new(listener, clusters, chain) }
+    }
+}
+
+impl fmt::Display for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.service.fmt(f)
+    }
+}
+
 /// See the module's page.
 pub(crate) enum Service {
     /// Requests of one protocol.
-    Requests { protocol: Protocol, router: Rc<Router> },
+    Requests { protocol: Protocol, paths: Paths },
     /// Requests of the protocol that the first bytes tell; what is none of them goes to `other`.
-    Detected { protocols: Vec<Protocol>, router: Rc<Router>, other: Option<Tcp> },
+    Detected { protocols: Vec<Protocol>, paths: Paths, other: Option<Tcp> },
     /// Bytes.
     Tcp(Tcp),
+}
+
+/// Where requests go, and what they pass.
+#[derive(Clone)]
+pub(crate) struct Paths {
+    pub(crate) router: Rc<Router>,
+    pub(crate) chain: Option<Rc<Chain>>,
 }
 
 /// Where bytes go.
@@ -37,18 +77,21 @@ pub(crate) struct Tcp {
 }
 
 impl Service {
-    pub(crate) fn new(listener: &config::Listener, clusters: &[Rc<Cluster>]) -> Self {
+    pub(crate) fn new(
+        listener: &config::Listener,
+        clusters: &[Rc<Cluster>],
+        chain: Option<Rc<Chain>>,
+    ) -> Self {
         let router = Rc::new(Router::new(&listener.routes, clusters));
+        let paths = Paths { router, chain };
         let tcp = listener.tcp_cluster.as_ref().map(|name| Tcp {
             name: name.clone(),
             cluster: clusters.iter().find(|cluster| cluster.name() == name).cloned(),
         });
         match (&listener.protocols[..], tcp) {
             ([], Some(tcp)) => Service::Tcp(tcp),
-            (&[protocol], None) => Service::Requests { protocol, router },
-            (protocols, other) => {
-                Service::Detected { protocols: protocols.to_vec(), router, other }
-            }
+            (&[protocol], None) => Service::Requests { protocol, paths },
+            (protocols, other) => Service::Detected { protocols: protocols.to_vec(), paths, other },
         }
     }
 }
@@ -71,27 +114,39 @@ pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
+    pub(crate) filters: NetworkFilters,
 }
 
 impl Client {
     /// Serves it to its end.
-    pub(crate) async fn run(self, service: Rc<Service>) {
-        match &*service {
-            Service::Requests { protocol, router } => {
-                self.serve_requests(*protocol, router, Inbox::new()).await;
+    pub(crate) async fn run(mut self, entrance: Rc<Entrance>) {
+        self.filters = NetworkFilters(entrance.filters.iter().map(|make| make()).collect());
+        let peer = self.peer;
+        if !self.filters.all_continue(|filter| filter.on_new_connection(peer)) {
+            log::debug!("client {peer}: connection closed: a filter has stopped it");
+            return;
+        }
+        match &entrance.service {
+            Service::Requests { protocol, paths } => {
+                self.serve_requests(*protocol, paths, Inbox::new()).await;
             }
             // Boxed, so that a connection of the plain case above does not pay for their size.
-            Service::Detected { protocols, router, other } => {
-                Box::pin(self.find_out(protocols, router, other.as_ref())).await;
+            Service::Detected { protocols, paths, other } => {
+                Box::pin(self.find_out(protocols, paths, other.as_ref())).await;
             }
             Service::Tcp(tcp) => Box::pin(self.serve_bytes(tcp, Vec::new())).await,
         }
     }
 
-    async fn find_out(self, protocols: &[Protocol], router: &Rc<Router>, other: Option<&Tcp>) {
+    async fn find_out(mut self, protocols: &[Protocol], paths: &Paths, other: Option<&Tcp>) {
         match detection::run(&self.worker, &self.stream, protocols).await {
             Ok(Found::Protocol(protocol, first)) => {
-                self.serve_requests(protocol, router, Inbox::holding(&first)).await;
+                if !self.filters.all_continue(|filter| filter.on_data(&first)) {
+                    let peer = self.peer;
+                    log::debug!("client {peer}: connection closed: a filter has stopped it");
+                    return;
+                }
+                self.serve_requests(protocol, paths, Inbox::holding(&first)).await;
             }
             Ok(Found::Unknown(first)) => match other {
                 Some(tcp) => self.serve_bytes(tcp, first).await,
@@ -102,14 +157,14 @@ impl Client {
         }
     }
 
-    async fn serve_requests(self, protocol: Protocol, router: &Rc<Router>, inbox: Inbox) {
-        let Client { worker, stream, peer } = self;
-        let downstream = Downstream::new(worker, protocol, Rc::clone(router), stream, peer);
+    async fn serve_requests(self, protocol: Protocol, paths: &Paths, inbox: Inbox) {
+        let Client { worker, stream, peer, filters } = self;
+        let downstream = Downstream::new(worker, protocol, paths.clone(), filters, (stream, peer));
         downstream::run(downstream, inbox).await;
     }
 
     async fn serve_bytes(self, tcp: &Tcp, first: Vec<u8>) {
-        let Client { worker, stream, peer } = self;
+        let Client { worker, stream, peer, .. } = self;
         let Some(cluster) = &tcp.cluster else {
             worker.stats.tcp_no_upstream.up();
             log::warn!("client {peer}: connection closed: there is no cluster `{}`", tcp.name);

@@ -45,6 +45,10 @@ stats! {
     in_flight,
     /// Gauge: bytes that wait to be written, on all connections.
     output_bytes,
+    /// Gauge: requests that wait for a filter or for another try.
+    parked,
+    /// Gauge: bytes of frames kept for requests that wait so, or that may be tried again.
+    kept_bytes,
     /// Client connections accepted.
     downstream_accepted,
     /// Client connections refused because the listener had as many as it may.
@@ -67,7 +71,7 @@ stats! {
     requests,
     /// Oneway requests received.
     oneways,
-    /// Two-way requests sent upstream, each under an id of its own.
+    /// Two-way requests sent upstream, each try under an id of its own.
     sent,
     /// Oneway requests sent upstream.
     oneways_sent,
@@ -75,12 +79,22 @@ stats! {
     oneways_dropped,
     /// Requests whose answer was passed on.
     answered,
-    /// Requests sent whose time-out passed.
+    /// Requests sent whose time-out passed, each try counted.
     timed_out,
-    /// Requests sent whose upstream connection was lost, or was never made.
+    /// Requests sent whose upstream connection was lost, or was never made; each try counted.
     lost_upstream,
     /// Requests sent whose client left before the answer.
     abandoned,
+    /// Answers not passed on because their request is tried again.
+    answers_retried,
+    /// Tries after the first.
+    retries,
+    /// Requests answered by the proxy because a filter denied them.
+    denied,
+    /// Requests whose time-out passed before they were sent.
+    timed_out_unsent,
+    /// Lines of access logs that were dropped because they could not be written as fast as they came.
+    log_lines_dropped,
     /// Requests answered by the proxy because no route matched.
     no_route,
     /// Requests answered by the proxy because no host could be dialed.
@@ -138,13 +152,24 @@ impl Snapshot {
     /// Whether every gauge but the upstream connections is zero: nobody connected, nothing waiting.
     /// Upstream connections stay for the next client.
     pub fn is_idle(&self) -> bool {
-        self.downstream_connections == 0 && self.in_flight == 0 && self.output_bytes == 0
+        let gauges = [
+            self.downstream_connections,
+            self.in_flight,
+            self.output_bytes,
+            self.parked,
+            self.kept_bytes,
+        ];
+        gauges == [0; 5]
     }
 
     /// Requests sent upstream that had no outcome and do not wait for one; below 0 when some had
     /// two. Always 0.
     pub fn lost(&self) -> i64 {
-        let ended = self.answered + self.timed_out + self.lost_upstream + self.abandoned;
+        let ended = self.answered
+            + self.answers_retried
+            + self.timed_out
+            + self.lost_upstream
+            + self.abandoned;
         self.sent as i64 - (ended + self.in_flight) as i64
     }
 }

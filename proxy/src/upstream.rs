@@ -9,6 +9,7 @@ mod place;
 mod task;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -19,9 +20,10 @@ use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol, Span};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::deadlines::Deadlines;
-use crate::downstream::Downstream;
+use crate::downstream::{Downstream, Flight};
 use crate::ids::{Ended, IdTable, Stale};
 use crate::inbox::{Payload, Verdict};
+use crate::journey::Journey;
 use crate::repeats::Repeats;
 use crate::stream::{Action, Event, Stream};
 
@@ -72,8 +74,10 @@ struct Waiting {
     origin: Origin,
     deadline: Instant,
     downstream: Rc<Downstream>,
-    /// Its key in the client's own list of requests in flight.
+    /// Its key in the client's own list of requests that wait.
     flight: usize,
+    /// Of a request that has one; its stream is there then.
+    journey: Option<Box<Journey>>,
 }
 
 /// What a client sends.
@@ -82,7 +86,9 @@ pub(crate) struct Call {
     pub(crate) origin: Origin,
     /// See [`Codec::repeated`].
     pub(crate) repeated: Span,
+    /// When it, or this try of it, has had its time.
     pub(crate) deadline: Instant,
+    pub(crate) journey: Option<Box<Journey>>,
 }
 
 impl Upstream {
@@ -108,6 +114,15 @@ impl Upstream {
             protocol,
             slot,
         })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.host.address
+    }
+
+    /// Whether it still takes a request that it was chosen for before.
+    pub(crate) fn takes(&self) -> bool {
+        self.phase.get() != Phase::Closed && !self.retired.get() && !self.is_full()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -141,11 +156,15 @@ impl Upstream {
             deadline: call.deadline,
             downstream: Rc::clone(downstream),
             flight: place.key(),
+            journey: call.journey,
         };
         let Ok(id) = waiting.insert(entry) else {
             unreachable!("a full connection was chosen for a request");
         };
-        place.insert((Rc::clone(self), id));
+        if let Some(journey) = waiting.get_mut(id).and_then(|entry| entry.journey.as_mut()) {
+            journey.record.upstream_id = Some(id);
+        }
+        place.insert(Flight::Sent(Rc::clone(self), id));
         let len = waiting.len();
         let is_alive = |id| waiting.get(id).is_some();
         self.deadlines.borrow_mut().add(call.deadline, id, len, is_alive);
@@ -161,10 +180,11 @@ impl Upstream {
 
     /// Puts a oneway's frame into the output. It gets an id of its own too, so that a peer that
     /// answers it all the same hits nobody, but no entry.
-    pub(crate) fn send_oneway(&self, payload: &mut Payload<'_>) {
+    pub(crate) fn send_oneway(&self, payload: &mut Payload<'_>) -> u64 {
         let id = self.waiting.borrow_mut().unused_id();
         self.host.worker.stats.oneways_sent.up();
         self.pass_on(id, payload);
+        id
     }
 
     fn pass_on(&self, id: u64, payload: &mut Payload<'_>) {
@@ -174,20 +194,19 @@ impl Upstream {
         self.conn.wake();
     }
 
-    /// Forgets a request whose client is gone.
-    pub(crate) fn forget(&self, id: u64) {
-        let removed = self.waiting.borrow_mut().remove(id, Ended::GivenUp);
-        if let Ok(mut entry) = removed {
-            let stats = &self.host.worker.stats;
-            self.ended(Ended::GivenUp);
-            if entry.stream.on(Event::DownstreamGone) == Action::Discard {
-                stats.abandoned.up();
-            }
-            if self.retired.get() {
-                // It may have been the last one that the connection is kept for.
-                self.conn.wake();
-            }
+    /// Forgets a request whose client is gone; its journey, if it has one, is for the client to end.
+    pub(crate) fn forget(&self, id: u64) -> Option<Box<Journey>> {
+        let mut entry = self.waiting.borrow_mut().remove(id, Ended::GivenUp).ok()?;
+        let stats = &self.host.worker.stats;
+        self.ended(Ended::GivenUp);
+        if entry.stream.on(Event::DownstreamGone) == Action::Discard {
+            stats.abandoned.up();
         }
+        if self.retired.get() {
+            // It may have been the last one that the connection is kept for.
+            self.conn.wake();
+        }
+        entry.journey
     }
 
     /// Remembers a client to be woken when the output has drained.
@@ -256,7 +275,12 @@ impl Upstream {
                 if self.phase.replace(Phase::Proved) == Phase::Open {
                     self.host.proved();
                 }
-                if entry.stream.on(Event::Answered) == Action::Deliver {
+                if let Some(journey) = entry.journey {
+                    entry.downstream.answered(entry.flight, journey, frame, payload);
+                    return;
+                }
+                entry.stream.on(Event::Answered);
+                if entry.stream.on(Event::Passed) == Action::Deliver {
                     stats.answered.up();
                     entry.downstream.deliver(entry.flight, entry.origin, payload);
                 }
@@ -285,13 +309,16 @@ impl Upstream {
                 drop(waiting);
                 self.host.worker.stats.timed_out.up();
                 self.host.missed(now);
-                self.give_up(id, entry, Event::Expired);
+                self.give_up(id, entry, Event::Expired, now);
             }
         }
     }
 
-    fn give_up(&self, id: u64, mut entry: Waiting, event: Event) {
+    fn give_up(&self, id: u64, mut entry: Waiting, event: Event, now: Instant) {
         self.ended(Ended::GivenUp);
+        if let Some(journey) = entry.journey {
+            return entry.downstream.try_failed(entry.flight, journey, event, now);
+        }
         if let Action::Reply(why) = entry.stream.on(event) {
             let repeats = self.repeats.borrow();
             entry.downstream.finish(entry.flight, entry.origin, repeats.of(id), why);
@@ -347,10 +374,10 @@ impl Upstream {
         let mut entries = Vec::new();
         self.waiting.borrow_mut().drain(|id, entry| entries.push((id, entry)));
         self.deadlines.borrow_mut().clear();
-        let lost = entries.len();
+        let (lost, now) = (entries.len(), time::now());
         for (id, entry) in entries {
             self.host.worker.stats.lost_upstream.up();
-            self.give_up(id, entry, event);
+            self.give_up(id, entry, event, now);
         }
         lost
     }

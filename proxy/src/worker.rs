@@ -2,6 +2,7 @@
 
 use crate::buffers::Buffers;
 use crate::limits::Limits;
+use crate::random::Random;
 use crate::stats::Stats;
 
 /// Memory, limits and counters of one thread.
@@ -10,10 +11,11 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) limits: Limits,
     pub(crate) stats: Stats,
+    pub(crate) random: Random,
 }
 
 impl Worker {
     pub(crate) fn new(limits: Limits) -> Self {
-        Worker { buffers: Buffers::new(), limits, stats: Stats::default() }
+        Worker { buffers: Buffers::new(), limits, stats: Stats::default(), random: Random::new() }
     }
 }

@@ -182,3 +182,29 @@ fn max_connections_holds_for_plain_tcp_too() {
         host.accept().await;
     });
 }
+
+#[test]
+fn no_more_requests_are_tried_again_at_once_than_max_retries() {
+    run(async {
+        let keys = limited(r#""max_retries": 1"#);
+        let route = r#", "retry_policy": {"retry_on": true, "num_retries": 2}"#;
+        let bed = Bed::new(Setup { cluster: &keys, route, ..Setup::default() });
+        let mut client = bed.client().await;
+        let mut host = bed.host.accept_after(&mut client).await;
+        client.send(&[request(1, b"one"), request(2, b"two")].concat()).await;
+        host.frame().await;
+        host.frame().await;
+        drop(host);
+        let denied = client.frame().await;
+        assert_eq!(denied.frame.status, status::CONNECTION_CLOSED);
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        assert_eq!(cluster(&bed.server).retries, 1);
+        host.answer(&got).await;
+        let retried = client.frame().await;
+        assert_eq!((retried.frame.status, retried.id() + denied.id()), (status::SUCCESS, 3));
+        drop(client);
+        all_empty(&bed.server).await;
+        assert!(cluster(&bed.server).is_idle());
+    });
+}

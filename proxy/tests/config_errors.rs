@@ -107,7 +107,7 @@ const TABLE: [(&str, &str, &str, &str); 26] = [
         r#""timeout": "3s""#,
         r#""retries": 3"#,
         "p.json:9:50: servers[0].routers[0].virtual_hosts[0].routers[0].route.retries: ",
-        "expected one of `cluster_name`, `timeout`, `metadata_match`",
+        "unknown field `retries`, expected one of `cluster_name`",
     ),
     (
         r#""lb_type": "LB_ROUNDROBIN""#,
@@ -334,10 +334,7 @@ fn keys_of_mosn_without_effect_are_accepted_and_named() {
             r#""health_check": {"service_name": "x"}, "conn_buffer_limit_bytes": 1, "lb_type""#,
         )
         .replace(r#""limits""#, r#""admin": {"address": {}}, "metrics": {}, "limits""#)
-        .replace(
-            r#""name": "in","#,
-            r#""bind_port": true, "access_logs": [], "stream_filters": [],"#,
-        )
+        .replace(r#""name": "in","#, r#""bind_port": true, "log_path": "x","#)
         .replace(
             r#""routers": [{
       "router"#,
@@ -359,8 +356,7 @@ fn keys_of_mosn_without_effect_are_accepted_and_named() {
             "cluster_manager.clusters[0].health_check.service_name",
             "metrics",
             "servers[0].default_log_level",
-            "servers[0].listeners[0].access_logs",
-            "servers[0].listeners[0].stream_filters",
+            "servers[0].listeners[0].log_path",
         ]
     );
 }

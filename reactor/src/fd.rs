@@ -157,8 +157,11 @@ impl PollFd {
     /// something. `Ok(None)` is "go on".
     ///
     /// `op` makes its calls through [`try_io`](Self::try_io), which notes what is not ready; when it
-    /// returns the [`WouldBlock`](io::ErrorKind::WouldBlock) of one, that is "go on" too. What it
-    /// borrows is borrowed while it runs and not while the task waits, which is how many idle
+    /// returns the [`WouldBlock`](io::ErrorKind::WouldBlock) of one, that is "go on" too. That of a
+    /// call in the other direction is not for it to return: this direction is ready still, so `op`
+    /// would be called without end. Return `Some` then, and wait for the other.
+    ///
+    /// What it borrows is borrowed while it runs and not while the task waits, which is how many idle
     /// connections share one buffer. Each call takes one operation from the task's budget, so an `op`
     /// that never gets on starves nobody. Cancel-safe.
     ///

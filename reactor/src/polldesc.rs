@@ -19,7 +19,8 @@
 //! | Parked | Ready, wake| -        | -       | Parked | Idle   | Idle + expired, wake | Idle + closing, wake |
 //!
 //! (*) not after an end (`RDHUP`, `HUP`, `ERR`) or an urgent mark (`PRI`) was seen: then there may be
-//! more without a further edge, so only `EAGAIN` itself leads to Idle.
+//! more without a further edge, so only `EAGAIN` itself leads to Idle. Nor before the descriptor is
+//! registered: no edge would lead back.
 //!
 //! Go's fourth state, `pdWait` ("about to park"), has no twin: it stands between the check and the
 //! parking of a goroutine while the netpoller runs on another thread. Here events are taken only

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -186,7 +187,13 @@ fn a_panic_in_the_drop_of_a_detached_result_costs_the_pool_no_thread() {
     }
     let mut runtime = Runtime::builder().blocking_threads_max(1).paused(true).build().unwrap();
     runtime.block_on(async {
-        drop(spawn_blocking(|| Bomb));
+        // Not before nobody waits for it: a result that is there is dropped by whoever drops the handle.
+        let (dropped, wait) = mpsc::channel();
+        drop(spawn_blocking(move || {
+            wait.recv().unwrap();
+            Bomb
+        }));
+        dropped.send(()).unwrap();
         assert_eq!(spawn_blocking(|| 1).await.unwrap(), 1);
         // Virtual time moves on only when no work is counted as running.
         sleep(SECOND).await;

@@ -78,7 +78,7 @@ pub(crate) fn recv_message(
     })
 }
 
-fn nothing() -> libc::msghdr {
+pub(super) fn nothing() -> libc::msghdr {
     // SAFETY: msghdr is integers and pointers, for which zeros are valid: nothing of everything.
     unsafe { mem::zeroed() }
 }

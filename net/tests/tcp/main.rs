@@ -5,12 +5,15 @@ mod accepting;
 mod adopting;
 mod closing;
 mod connecting;
+mod copying;
 mod deadlines;
 mod dialer;
 mod dialing;
 mod ending;
 mod errors;
+mod files;
 mod options;
+mod reading_into;
 mod splitting;
 #[path = "../support/mod.rs"]
 mod support;

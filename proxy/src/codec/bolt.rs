@@ -30,8 +30,8 @@ mod encode;
 mod header_map;
 
 use super::bytes::{u16_at, u32_at};
-use super::{Codec, CodecError, Decoded, Frame, FrameLimits, Kind, LocalReply, Origin};
-use super::{Problem, Span};
+use super::{Codec, CodecError, Decoded, Frame, FrameLimits, HeaderError, Kind, LocalReply};
+use super::{Origin, Problem, Span};
 use crate::ids::IdWidth;
 
 pub use encode::{Request, Response, TooLong, Version, push_header, push_heartbeat};
@@ -128,6 +128,33 @@ impl Codec for Bolt {
         name: &[u8],
     ) -> Result<Option<&'a [u8]>, CodecError> {
         header_map::find(&bytes[frame.header.range()], frame.header.start, name)
+    }
+
+    fn set_header(
+        &self,
+        frame: &Frame,
+        bytes: &[u8],
+        header: (&[u8], Option<&[u8]>),
+        out: &mut Vec<u8>,
+    ) -> Result<(), HeaderError> {
+        let map = header_map::with(&bytes[frame.header.range()], frame.header.start, header)
+            .map_err(HeaderError::Unreadable)?;
+        if map.len() > SECTION_BYTES_MAX {
+            return Err(HeaderError::TooLong { bytes: map.len(), bytes_max: SECTION_BYTES_MAX });
+        }
+        let (start, length) = (out.len(), map.len() as u16);
+        let is_response = frame.kind == Kind::Response;
+        let lengths_at = match bytes[0] {
+            V2 => Layout::<1>::lengths_at(is_response),
+            _ => Layout::<0>::lengths_at(is_response),
+        };
+        out.extend_from_slice(&bytes[..frame.header.start]);
+        out.extend_from_slice(&map);
+        out.extend_from_slice(&bytes[frame.header.range().end..]);
+        let length_at = start + lengths_at + 2;
+        out[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
+        write_sum(&mut out[start..]);
+        Ok(())
     }
 
     fn heartbeat_ack(&self, origin: Origin, out: &mut Vec<u8>) {

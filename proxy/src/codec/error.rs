@@ -11,6 +11,41 @@ pub struct CodecError {
     pub problem: Problem,
 }
 
+/// Headers that cannot be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderError {
+    /// The protocol has none that can be.
+    Unsupported {
+        /// Its name.
+        protocol: &'static str,
+    },
+    /// They cannot be read.
+    Unreadable(CodecError),
+    /// They would become longer than peers can read.
+    TooLong {
+        /// The length they would have.
+        bytes: usize,
+        /// The longest there may be.
+        bytes_max: usize,
+    },
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HeaderError::Unsupported { protocol } => {
+                write!(f, "{protocol} has no headers that can be changed")
+            }
+            HeaderError::Unreadable(error) => error.fmt(f),
+            HeaderError::TooLong { bytes, bytes_max } => {
+                write!(f, "the headers would have {bytes} bytes, at most {bytes_max} fit")
+            }
+        }
+    }
+}
+
+impl std::error::Error for HeaderError {}
+
 /// What is wrong with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {

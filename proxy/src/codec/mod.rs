@@ -23,7 +23,7 @@ use std::ops::Range;
 use crate::ids::IdWidth;
 
 pub use detect::{Detected, detect};
-pub use error::{CodecError, Problem};
+pub use error::{CodecError, HeaderError, Problem};
 pub use protocol::Protocol;
 
 /// What a frame is, seen from whoever receives it.
@@ -215,6 +215,22 @@ pub trait Codec: fmt::Debug {
         bytes: &'a [u8],
         name: &[u8],
     ) -> Result<Option<&'a [u8]>, CodecError>;
+
+    /// Appends the frame with the header `(name, value)` in place of all of that name; with no value
+    /// those are taken out. Its id stays.
+    ///
+    /// # Errors
+    /// The protocol has no headers that can be changed (only Bolt has), they cannot be read, or they
+    /// become too long. Nothing is appended.
+    fn set_header(
+        &self,
+        _frame: &Frame,
+        _bytes: &[u8],
+        _header: (&[u8], Option<&[u8]>),
+        _out: &mut Vec<u8>,
+    ) -> Result<(), HeaderError> {
+        Err(HeaderError::Unsupported { protocol: self.name() })
+    }
 
     /// The part of a request that [`local_reply`](Self::local_reply) must be given again, besides
     /// its origin. Absent in most protocols.

@@ -3,7 +3,9 @@
 use super::bolt::{self, Bolt};
 use super::dubbo::{self, Dubbo};
 use super::thrift::Thrift;
-use super::{Codec, CodecError, Decoded, Frame, FrameLimits, LocalReply, Origin, Span};
+use super::{
+    Codec, CodecError, Decoded, Frame, FrameLimits, HeaderError, LocalReply, Origin, Span,
+};
 use crate::ids::IdWidth;
 
 /// One of the protocols that have requests and ids.
@@ -85,6 +87,16 @@ impl Codec for Protocol {
         name: &[u8],
     ) -> Result<Option<&'a [u8]>, CodecError> {
         delegate!(self, codec => codec.header(frame, bytes, name))
+    }
+
+    fn set_header(
+        &self,
+        frame: &Frame,
+        bytes: &[u8],
+        header: (&[u8], Option<&[u8]>),
+        out: &mut Vec<u8>,
+    ) -> Result<(), HeaderError> {
+        delegate!(self, codec => codec.set_header(frame, bytes, header, out))
     }
 
     fn repeated(&self, frame: &Frame) -> Span {

@@ -1,6 +1,6 @@
 //! The JSON document as serde reads it: MOSN's keys, and nothing else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -90,6 +90,18 @@ pub(super) struct TargetNode {
     pub(super) timeout: Option<Time>,
     #[serde(default)]
     pub(super) metadata_match: MetadataNode,
+    pub(super) retry_policy: Option<RetryNode>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryNode {
+    #[serde(default)]
+    pub(super) retry_on: bool,
+    pub(super) retry_timeout: Option<Time>,
+    pub(super) num_retries: Option<u32>,
+    #[serde(default)]
+    pub(super) status_codes: Vec<u16>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,10 +112,29 @@ pub(super) struct ListenerNode {
     pub(super) filter_chains: Vec<ChainNode>,
     #[serde(rename = "bind_port")]
     _bind_port: Option<MustBind>,
-    stream_filters: Ignored,
-    access_logs: Ignored,
+    #[serde(default)]
+    pub(super) stream_filters: Vec<ExtraFilterNode>,
+    #[serde(default)]
+    pub(super) network_filters: Vec<ExtraFilterNode>,
+    #[serde(default)]
+    pub(super) access_logs: Vec<AccessLogNode>,
     log_path: Ignored,
     log_level: Ignored,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExtraFilterNode {
+    #[serde(rename = "type")]
+    pub(super) filter_type: String,
+    pub(super) config: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccessLogNode {
+    pub(super) log_path: PathBuf,
+    pub(super) log_format: Option<String>,
 }
 
 /// `true`: a listener that is not bound exists in MOSN for traffic redirected by the kernel.
@@ -246,12 +277,7 @@ impl ServerNode {
 
 impl ListenerNode {
     pub(super) fn ignored(&self, path: &str) -> Vec<String> {
-        let keys = [
-            ("stream_filters", &self.stream_filters),
-            ("access_logs", &self.access_logs),
-            ("log_path", &self.log_path),
-            ("log_level", &self.log_level),
-        ];
+        let keys = [("log_path", &self.log_path), ("log_level", &self.log_level)];
         no_effect(path, &keys)
     }
 }

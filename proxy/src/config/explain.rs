@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Cluster, Config, HeaderMatch, Host, Listener, Membership, PoolMode, Route};
+use super::{
+    Cluster, Config, HeaderMatch, Host, Listener, Membership, PoolMode, RetryPolicy, Route,
+};
 use crate::balance::{Fallback, Policy};
 use crate::codec::Codec;
 use crate::health::Probe;
@@ -50,6 +52,7 @@ fn explain_listener(listener: &Listener, out: &mut String) {
     let names: Vec<&str> = listener.protocols.iter().map(Codec::name).collect();
     let spoken = if names.is_empty() { "plain TCP".to_owned() } else { names.join(", ") };
     line(out, &format!("listens for {spoken} on {} (`{}`):", listener.address, listener.name));
+    explain_extras(listener, out);
     if !listener.protocols.is_empty() {
         explain_routes(listener, out);
     }
@@ -61,6 +64,20 @@ fn explain_listener(listener: &Listener, out: &mut String) {
             line(out, &format!("  connections of other protocols to cluster `{cluster}`"));
         }
         None => {}
+    }
+}
+
+fn explain_extras(listener: &Listener, out: &mut String) {
+    let passed = [("connection", &listener.network_filters), ("request", &listener.stream_filters)];
+    for (what, filters) in passed {
+        let names: Vec<String> =
+            filters.iter().map(|filter| format!("`{}`", filter.filter_type)).collect();
+        if !names.is_empty() {
+            line(out, &format!("  every {what} passes {}", names.join(", ")));
+        }
+    }
+    for log in &listener.access_logs {
+        line(out, &format!("  every request leaves a line in {}", log.path.display()));
     }
 }
 
@@ -82,11 +99,27 @@ fn route_text(route: &Route) -> String {
         format!("requests with {}", parts.join(" and "))
     };
     let timeout = route.timeout.unwrap_or(REQUEST_TIMEOUT);
+    let tries = route.retry_policy.as_ref().map(retry_text).unwrap_or_default();
     format!(
         "{condition} to cluster `{}`, answered with \"time-out\" after {timeout:?} unless the frame \
-         says otherwise",
+         says otherwise{tries}",
         route.cluster
     )
+}
+
+fn retry_text(policy: &RetryPolicy) -> String {
+    let mut text = match policy.retries_max {
+        0 => String::new(),
+        retries => format!("; tried again up to {retries} times"),
+    };
+    if !policy.statuses.is_empty() && policy.retries_max > 0 {
+        let statuses: Vec<String> = policy.statuses.iter().map(u16::to_string).collect();
+        text.push_str(&format!(", also on status {}", statuses.join(", ")));
+    }
+    if let Some(time) = policy.try_timeout {
+        text.push_str(&format!("; each try has {time:?}"));
+    }
+    text
 }
 
 fn condition(header: &HeaderMatch) -> String {

@@ -76,10 +76,12 @@ fn requests(filter: &FilterNode, server: &ServerNode, path: &str) -> Result<Filt
         let message = format!("no router `{router}` in this server; there is {known}");
         return fault(format!("{path}.router_config_name"), message);
     };
+    let server_path = path.split(".listeners[").next().unwrap_or_default();
+    let routes = routes(&server.routers[number], &format!("{server_path}.routers[{number}]"))?;
     Ok(Filters {
         protocols: protocols(config, &path)?,
         router: router.clone(),
-        routes: routes(&server.routers[number]),
+        routes,
         tcp_cluster: None,
     })
 }

@@ -8,6 +8,7 @@
 mod cluster;
 mod document;
 mod explain;
+mod extras;
 mod filters;
 mod locate;
 mod scalar;
@@ -20,11 +21,15 @@ use std::time::Duration;
 use crate::balance::{Labels, Policy, Rules};
 use crate::breakers::Thresholds;
 use crate::codec::Protocol;
+use crate::filter::Filters;
 use crate::health::{CheckRules, OutlierRules};
 use crate::limits::Limits;
 
 use document::{Document, ListenerNode, RouterNode, ServerNode};
-use filters::{Filters, filters};
+use filters::filters;
+
+pub use extras::{AccessLog, Filter, RetryPolicy};
+pub(crate) use scalar::Time;
 
 pub(crate) use cluster::parse_hosts;
 pub use cluster::{CONNECTIONS_PER_HOST_EXCLUSIVE_MAX, CONNECTIONS_PER_HOST_MAX};
@@ -63,6 +68,12 @@ pub struct Listener {
     /// Name of the cluster that plain TCP goes to: all connections when there are no protocols,
     /// otherwise those that speak none of them. It may be one that does not exist.
     pub tcp_cluster: Option<String>,
+    /// What every request passes, in this order.
+    pub stream_filters: Vec<Filter>,
+    /// What every connection passes, in this order.
+    pub network_filters: Vec<Filter>,
+    /// Where requests are noted when they have ended.
+    pub access_logs: Vec<AccessLog>,
 }
 
 /// Which requests go to which cluster.
@@ -77,6 +88,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Labels that the host must have, where the cluster is divided by them.
     pub labels: Labels,
+    /// Whether requests are tried again, and how much time a try has.
+    pub retry_policy: Option<RetryPolicy>,
 }
 
 /// A condition on one header.
@@ -194,13 +207,21 @@ impl Config {
     /// # Errors
     /// It cannot be read, is not JSON, or does not describe a proxy.
     pub fn read(file: &Path) -> Result<Config, ConfigError> {
+        Config::read_with(file, &Filters::new())
+    }
+
+    /// Reads a file that may name filters of these types.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn read_with(file: &Path, filters: &Filters) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
             file: file.to_owned(),
             position: None,
             path: String::new(),
             message: format!("cannot read the file: {error}"),
         })?;
-        Config::parse(file, &text)
+        Config::parse_with(file, &text, filters)
     }
 
     /// Reads a text; `file` is only named in messages.
@@ -213,8 +234,16 @@ impl Config {
     /// assert!(error.to_string().starts_with("p.json:1:13: servers: "));
     /// ```
     pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
+        Config::parse_with(file, text, &Filters::new())
+    }
+
+    /// Reads a text that may name filters of these types.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse_with(file: &Path, text: &str, filters: &Filters) -> Result<Config, ConfigError> {
         let document: Document = document::parse(text).map_err(|e| e.in_file(file))?;
-        build(file, document).map_err(|fault| fault.in_text(file, text))
+        build(file, document, filters).map_err(|fault| fault.in_text(file, text))
     }
 
     /// What the configuration does, for people: one line per fact.
@@ -241,7 +270,7 @@ fn fault<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Fa
     Err(Fault { path: path.into(), message: message.into() })
 }
 
-fn build(file: &Path, document: Document) -> Result<Config, Fault> {
+fn build(file: &Path, document: Document, types: &Filters) -> Result<Config, Fault> {
     let mut warnings = document.ignored();
     let limits = document.limits;
     if let Err((key, message)) = limits.check() {
@@ -250,7 +279,8 @@ fn build(file: &Path, document: Document) -> Result<Config, Fault> {
     let clusters = cluster::clusters(file, &document.cluster_manager.clusters, &mut warnings)?;
     let mut listeners = Vec::new();
     for (number, server) in document.servers.iter().enumerate() {
-        add_listeners(server, &format!("servers[{number}]"), &mut listeners, &mut warnings)?;
+        let path = format!("servers[{number}]");
+        add_listeners(server, types, &path, &mut listeners, &mut warnings)?;
     }
     if listeners.is_empty() {
         return fault("servers", "expected at least one listener, found none");
@@ -261,6 +291,7 @@ fn build(file: &Path, document: Document) -> Result<Config, Fault> {
 
 fn add_listeners(
     server: &ServerNode,
+    types: &Filters,
     path: &str,
     listeners: &mut Vec<Listener>,
     warnings: &mut Vec<String>,
@@ -275,7 +306,7 @@ fn add_listeners(
     }
     for (number, node) in server.listeners.iter().enumerate() {
         let path = format!("{path}.listeners[{number}]");
-        let listener = listener(node, server, &path, warnings)?;
+        let listener = listener(node, server, types, &path, warnings)?;
         let same =
             |other: &&Listener| other.address == listener.address && listener.address.port() != 0;
         if let Some(other) = listeners.iter().find(same) {
@@ -290,11 +321,12 @@ fn add_listeners(
 fn listener(
     node: &ListenerNode,
     server: &ServerNode,
+    types: &Filters,
     path: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Listener, Fault> {
     warnings.extend(node.ignored(path));
-    let Filters { protocols, router, routes, tcp_cluster } = filters(node, server, path)?;
+    let filters::Filters { protocols, router, routes, tcp_cluster } = filters(node, server, path)?;
     let address = node.address.0;
     Ok(Listener {
         name: node.name.clone().unwrap_or_else(|| address.to_string()),
@@ -304,19 +336,32 @@ fn listener(
         routes,
         router,
         tcp_cluster,
+        stream_filters: extras::stream_filters(&node.stream_filters, types, path)?,
+        network_filters: extras::network_filters(&node.network_filters, types, path)?,
+        access_logs: extras::access_logs(&node.access_logs, path)?,
     })
 }
 
-fn routes(router: &RouterNode) -> Vec<Route> {
-    let nodes = router.virtual_hosts.iter().flat_map(|host| &host.routers);
-    nodes
-        .map(|node| Route {
-            headers: node.matching.headers.iter().map(|header| header.as_match()).collect(),
-            cluster: node.route.cluster_name.clone(),
-            timeout: node.route.timeout.map(|timeout| timeout.0).filter(|t| !t.is_zero()),
-            labels: node.route.metadata_match.labels(),
-        })
-        .collect()
+fn routes(router: &RouterNode, path: &str) -> Result<Vec<Route>, Fault> {
+    let mut routes = Vec::new();
+    for (number, host) in router.virtual_hosts.iter().enumerate() {
+        let path = format!("{path}.virtual_hosts[{number}]");
+        for (number, node) in host.routers.iter().enumerate() {
+            let path = format!("{path}.routers[{number}].route.retry_policy");
+            let retry_policy = node.route.retry_policy.as_ref();
+            routes.push(Route {
+                headers: node.matching.headers.iter().map(|header| header.as_match()).collect(),
+                cluster: node.route.cluster_name.clone(),
+                timeout: node.route.timeout.map(|timeout| timeout.0).filter(|t| !t.is_zero()),
+                labels: node.route.metadata_match.labels(),
+                retry_policy: match retry_policy {
+                    Some(node) => Some(extras::retry_policy(node, &path)?),
+                    None => None,
+                },
+            });
+        }
+    }
+    Ok(routes)
 }
 
 fn warn_of_missing_clusters(

@@ -24,7 +24,7 @@ impl HostName {
 
 /// `3s`, `500ms`, `1m30s`: Go's way to write a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Time(pub(super) Duration);
+pub(crate) struct Time(pub(crate) Duration);
 
 struct Text<T> {
     expected: &'static str,

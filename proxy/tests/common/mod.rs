@@ -14,7 +14,7 @@ use std::time::Duration;
 use net::{TcpListener, TcpStream};
 use proxy::codec::bolt::{self, Bolt};
 use proxy::codec::{Codec, Decoded, Frame, FrameLimits, Protocol};
-use proxy::{Config, Server};
+use proxy::{Config, Filters, Server};
 
 /// A test that takes longer hangs.
 const HANG: Duration = Duration::from_secs(30);
@@ -26,6 +26,13 @@ pub fn run<F: Future<Output = ()>>(test: F) {
         reactor::time::timeout(HANG, test).await.expect("the test hangs");
     })
     .unwrap();
+}
+
+/// The same in virtual time: pauses end when nothing else is left to do.
+pub fn run_paused<F: Future<Output = ()>>(test: F) {
+    capture_log();
+    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
+    runtime.block_on(test);
 }
 
 /// Lets other tasks run until `condition` holds.
@@ -42,12 +49,14 @@ pub async fn all_empty(server: &Server) {
 }
 
 /// Configuration with one route to a cluster of these hosts. `route`, `cluster`, `limits` and
-/// `filter` are further keys, each with a comma in front; so is `filters`, further filters.
+/// `filter` are further keys, each with a comma in front; so is `filters`, further filters, and
+/// `listener`, further keys of the listener.
 pub struct Setup<'a> {
     pub hosts: &'a [SocketAddr],
     pub protocol: &'a str,
     pub filter: &'a str,
     pub filters: &'a str,
+    pub listener: &'a str,
     pub matching: &'a str,
     pub route: &'a str,
     pub cluster: &'a str,
@@ -61,6 +70,7 @@ impl Default for Setup<'_> {
             protocol: "bolt",
             filter: "",
             filters: "",
+            listener: "",
             matching: "{}",
             route: "",
             cluster: "",
@@ -71,6 +81,10 @@ impl Default for Setup<'_> {
 
 impl Setup<'_> {
     pub fn config(&self) -> Config {
+        self.config_with(&Filters::new())
+    }
+
+    pub fn config_with(&self, filters: &Filters) -> Config {
         let hosts: Vec<String> =
             self.hosts.iter().map(|host| format!(r#"{{"address": "{host}"}}"#)).collect();
         let text = format!(
@@ -79,7 +93,7 @@ impl Setup<'_> {
                 "routers": [{{"router_config_name": "r", "virtual_hosts": [{{
                   "domains": ["*"],
                   "routers": [{{"match": {}, "route": {{"cluster_name": "c"{}}}}}]}}]}}],
-                "listeners": [{{"address": "127.0.0.1:0", "filter_chains": [{{"filters": [{{
+                "listeners": [{{"address": "127.0.0.1:0"{}, "filter_chains": [{{"filters": [{{
                   "type": "proxy",
                   "config": {{"downstream_protocol": "{}", "router_config_name": "r"{}}}}}{}
                 ]}}]}}]}}],
@@ -88,6 +102,7 @@ impl Setup<'_> {
             }}"#,
             self.matching,
             self.route,
+            self.listener,
             self.protocol,
             self.filter,
             self.filters,
@@ -95,11 +110,16 @@ impl Setup<'_> {
             self.cluster,
             self.limits
         );
-        Config::parse(Path::new("test.json"), &text).unwrap_or_else(|error| panic!("{error}"))
+        Config::parse_with(Path::new("test.json"), &text, filters)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub fn start(&self) -> Server {
-        Server::start(&self.config()).unwrap()
+        self.start_with(&Filters::new())
+    }
+
+    pub fn start_with(&self, filters: &Filters) -> Server {
+        Server::start_with(&self.config_with(filters), filters).unwrap()
     }
 }
 
@@ -111,8 +131,12 @@ pub struct Bed {
 
 impl Bed {
     pub fn new(setup: Setup<'_>) -> Bed {
+        Bed::with(setup, &Filters::new())
+    }
+
+    pub fn with(setup: Setup<'_>, filters: &Filters) -> Bed {
         let host = Host::new();
-        let server = Setup { hosts: &[host.address()], ..setup }.start();
+        let server = Setup { hosts: &[host.address()], ..setup }.start_with(filters);
         Bed { server, host }
     }
 

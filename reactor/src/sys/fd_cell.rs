@@ -117,6 +117,7 @@ mod tests {
         let (cell, mut writer) = cell();
         let seen = cell.with(|_| {
             let inner = cell.with(|fd| {
+                assert!(cell.take().is_none(), "it is in use");
                 cell.close();
                 cell.close();
                 let mut copy = File::from(fd.try_clone_to_owned().unwrap());

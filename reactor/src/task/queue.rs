@@ -308,3 +308,6 @@ impl List {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

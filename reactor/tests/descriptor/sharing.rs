@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
-use std::task::Poll;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -168,5 +170,46 @@ fn a_waker_that_closes_the_descriptor_when_dropped_does_no_harm() {
         drop(set.take());
         peer.write_all(b"abc").unwrap();
         assert_eq!(read.await.unwrap().unwrap(), 3);
+    });
+}
+
+/// A waker that is not ours, whose references can be counted.
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_future_that_is_dropped_while_it_waits_leaves_no_waker_behind() {
+    block_on(async {
+        let (fd, mut peer) = pair();
+        assert!(timeout(Duration::ZERO, fd.read(&mut [0; 8])).await.is_err());
+        let (nobody, mut buf) = (Arc::new(Nobody), [0; 8]);
+        let waker = Waker::from(Arc::clone(&nobody));
+        let mut cx = Context::from_waker(&waker);
+        let waiting: [Pin<Box<dyn Future<Output = io::Result<()>>>>; 3] = [
+            Box::pin(fd.io(Direction::Read, |_| Ok(()))),
+            Box::pin(fd.readable()),
+            Box::pin(fd.while_ready(Direction::Read, || Ok(Some(())))),
+        ];
+        for mut future in waiting {
+            assert!(future.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(Arc::strong_count(&nobody), 3);
+            drop(future);
+            assert_eq!(Arc::strong_count(&nobody), 2);
+        }
+        // Of one that has been ready in between, too.
+        let mut again = fd.readable();
+        assert!(Pin::new(&mut again).poll(&mut cx).is_pending());
+        peer.write_all(b"abc").unwrap();
+        fd.readable().await.unwrap();
+        assert!(Pin::new(&mut again).poll(&mut cx).is_ready());
+        assert_eq!(fd.read(&mut buf).await.unwrap(), 3);
+        assert!(timeout(Duration::ZERO, fd.read(&mut buf)).await.is_err());
+        assert!(Pin::new(&mut again).poll(&mut cx).is_pending());
+        assert_eq!(Arc::strong_count(&nobody), 3);
+        drop(again);
+        assert_eq!(Arc::strong_count(&nobody), 2);
     });
 }

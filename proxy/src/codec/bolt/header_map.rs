@@ -25,6 +25,27 @@ pub(super) fn find<'a>(
     Ok(found.flatten())
 }
 
+/// The map with `(name, value)` behind the entries of other names. Those stay byte for byte.
+pub(super) fn with(
+    map: &[u8],
+    offset: usize,
+    (name, value): (&[u8], Option<&[u8]>),
+) -> Result<Vec<u8>, CodecError> {
+    let mut out = Vec::with_capacity(map.len() + name.len() + value.map_or(0, <[u8]>::len) + 8);
+    let mut entries = HeaderMap { bytes: map, at: 0 };
+    let mut start = 0;
+    while let Some((key, _)) = entries.next().map_err(|error| shifted(error, offset))? {
+        if key != Some(name) {
+            out.extend_from_slice(&map[start..entries.at]);
+        }
+        start = entries.at;
+    }
+    if let Some(value) = value {
+        super::push_header(name, value, &mut out);
+    }
+    Ok(out)
+}
+
 struct HeaderMap<'a> {
     bytes: &'a [u8],
     at: usize,

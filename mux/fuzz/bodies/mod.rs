@@ -1,0 +1,10 @@
+//! What is done with an input, by the fuzzer and by the ordinary test `fuzz`.
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each fuzz target uses one of them")]
+
+mod decode;
+mod session;
+#[path = "../../tests/wire/mod.rs"]
+mod wire;
+
+pub use decode::decode;
+pub use session::session;

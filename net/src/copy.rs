@@ -1,0 +1,295 @@
+//! Moving bytes from socket to socket, without a look at them.
+//!
+//! One round waits until the source is readable, borrows a [pipe](crate::pipe), moves what is there
+//! into it and from there to the sink, and gives the pipe back. Where splice(2) cannot be had, a
+//! round goes through a buffer that the thread lends: the system refuses it for these descriptors,
+//! or there is no pipe. Either way a copy that waits for its source holds nothing.
+//!
+//! Go's `internal/poll.Splice` keeps its pipe for the whole copy. Here ten thousand idle connections
+//! would then be twenty thousand descriptors.
+
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::Shutdown;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use reactor::{Direction, is_closed};
+
+use crate::lent;
+use crate::network::StreamNetwork;
+use crate::pipe::{self, LentPipe};
+use crate::socket::{Sink, Source};
+use crate::stream::Stream;
+
+/// An error of a copy, and how far it came.
+///
+/// `N` is the count of bytes that were written, or for [`copy_bidirectional`] the two counts. What
+/// was read and not written is lost: it was in the pipe. As an [`io::Error`], which `?` turns it
+/// into, it is [`source`](Self::source).
+#[derive(Debug)]
+pub struct CopyError<N = u64> {
+    /// Bytes written before the error.
+    pub copied: N,
+    /// What failed: a `read` of the source or a `write` to the sink ([`OpError`](crate::OpError)).
+    pub source: io::Error,
+}
+
+impl<N> fmt::Display for CopyError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl<N: fmt::Debug> Error for CopyError<N> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl<N> From<CopyError<N>> for io::Error {
+    fn from(err: CopyError<N>) -> Self {
+        err.source
+    }
+}
+
+/// Moves bytes from one socket to another until the source's end of stream, and returns how many.
+/// The sink is not shut down.
+///
+/// Within the kernel where that is possible, by splice(2) in pieces of at most
+/// [`SPLICE_BYTES_MAX`](crate::SPLICE_BYTES_MAX); else through a buffer. What is on the way is never
+/// more than one piece: a sink that takes nothing stops the reading. Deadlines are those of the
+/// sockets: the source's for reads, the sink's for writes.
+///
+/// ```
+/// # reactor::block_on(async {
+/// use net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// let near = TcpStream::connect(listener.local_addr()?).await?;
+/// let (far, _) = listener.accept().await?;
+/// let echo = reactor::spawn(async move { net::copy(&far, &far).await });
+///
+/// near.write_all(b"to and fro").await?;
+/// near.shutdown(std::net::Shutdown::Write)?;
+/// assert_eq!(echo.await.unwrap()?, 10);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
+///
+/// # Cancellation
+/// Dropped while it waits for the source, it has lost nothing. Dropped while it waits for the sink,
+/// what it holds is lost, at most one piece, and how many bytes were written is not known. So cancel
+/// it together with its connections.
+///
+/// # SIGPIPE
+/// splice(2) cannot say `MSG_NOSIGNAL`: a sink that lost its peer raises the signal. A Rust program
+/// ignores it from its start; a library in a program of another language has to see to that.
+///
+/// # Errors
+/// What failed and how many bytes were written before: [`CopyError`].
+pub async fn copy<R: Source, W: Sink>(from: &R, to: &W) -> Result<u64, CopyError> {
+    let mut copied = 0;
+    match transfer(from.stream(), to.stream(), &mut copied).await {
+        Ok(()) => Ok(copied),
+        Err(source) => Err(CopyError { copied, source }),
+    }
+}
+
+/// Moves bytes both ways between two sockets until both have ended, and returns how many: from `a`
+/// to `b`, and from `b` to `a`.
+///
+/// The end of one's stream is passed on by shutting down writing to the other, and the other way
+/// goes on: half-closed connections stay half-closed. An error of either way ends both, since a
+/// connection that lost a byte is of no use; who then drops the two streams tells both peers.
+///
+/// Each way is a [`copy`], with its limits and its deadlines.
+///
+/// # Cancellation
+/// As [`copy`]: what either way holds is lost.
+///
+/// # Errors
+/// What failed first, and how many bytes were written each way: [`CopyError`].
+pub async fn copy_bidirectional<A, B>(a: &A, b: &B) -> Result<(u64, u64), CopyError<(u64, u64)>>
+where
+    A: Source + Sink,
+    B: Source + Sink,
+{
+    let (a, b) = (a.stream(), b.stream());
+    let mut copied = (0, 0);
+    let there = transfer_and_shut_down(a, b, &mut copied.0);
+    let back = transfer_and_shut_down(b, a, &mut copied.1);
+    match both(there, back).await {
+        Ok(()) => Ok(copied),
+        Err(source) => Err(CopyError { copied, source }),
+    }
+}
+
+/// Both to their end, or one to its error. They take turns at being first, or the one that is
+/// always first could use up the operations of every poll.
+async fn both(
+    a: impl Future<Output = io::Result<()>>,
+    b: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let mut ways: [Pin<&mut dyn Future<Output = io::Result<()>>>; 2] = [pin!(a), pin!(b)];
+    let mut ended = [false; 2];
+    let mut first = 1;
+    poll_fn(|cx| {
+        first = 1 - first;
+        for way in [first, 1 - first] {
+            if !ended[way] {
+                ended[way] = ways[way].as_mut().poll(cx)?.is_ready();
+            }
+        }
+        if ended == [true; 2] { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await
+}
+
+async fn transfer_and_shut_down<R: StreamNetwork, W: StreamNetwork>(
+    from: &Stream<R>,
+    to: &Stream<W>,
+    copied: &mut u64,
+) -> io::Result<()> {
+    transfer(from, to, copied).await?;
+    match to.shutdown(Shutdown::Write) {
+        // The peer is gone, and nobody is left to be told.
+        Err(err) if err.kind() == io::ErrorKind::NotConnected && !is_closed(&err) => Ok(()),
+        result => result,
+    }
+}
+
+/// What a round came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Round {
+    /// What was there was moved, or nothing was.
+    Moved,
+    /// The source has ended.
+    End,
+    /// The system does not splice these two. What was in the pipe was moved all the same.
+    CannotSplice,
+}
+
+async fn transfer<R: StreamNetwork, W: StreamNetwork>(
+    from: &Stream<R>,
+    to: &Stream<W>,
+    copied: &mut u64,
+) -> io::Result<()> {
+    let mut splices = true;
+    loop {
+        from.readable().await?;
+        let pipe = if splices { pipe::lend().ok() } else { None };
+        let round = match pipe {
+            Some(pipe) => splice_round(from, to, pipe, copied).await?,
+            None => buffer_round(from, to, copied).await?,
+        };
+        match round {
+            Round::Moved => {}
+            Round::End => return Ok(()),
+            Round::CannotSplice => splices = false,
+        }
+    }
+}
+
+async fn splice_round<R: StreamNetwork, W: StreamNetwork>(
+    from: &Stream<R>,
+    to: &Stream<W>,
+    mut pipe: LentPipe,
+    copied: &mut u64,
+) -> io::Result<Round> {
+    match from.fd.try_io(Direction::Read, |fd| pipe.fill(fd)) {
+        Ok(0) => return Ok(Round::End),
+        Ok(n) => {
+            if !R::HAS_MARKS && pipe.proves_drained(n) {
+                from.fd.drained(Direction::Read);
+            }
+        }
+        Err(err) if is_nothing_yet(&err) => return Ok(Round::Moved),
+        Err(err) if cannot_splice(&err) => return Ok(Round::CannotSplice),
+        Err(err) => return Err(from.error("read", err)),
+    }
+    while pipe.held_bytes() != 0 {
+        let held = pipe.held_bytes();
+        match to.fd.io(Direction::Write, |fd| pipe.drain(fd)).await {
+            Ok(n) => {
+                *copied += n as u64;
+                if n < held {
+                    to.fd.drained(Direction::Write);
+                }
+            }
+            Err(err) if cannot_splice(&err) => {
+                pour(&mut pipe, to, copied).await?;
+                return Ok(Round::CannotSplice);
+            }
+            Err(err) => return Err(to.error("write", err)),
+        }
+    }
+    Ok(Round::Moved)
+}
+
+/// Writes what is in the pipe, by a buffer.
+async fn pour<W: StreamNetwork>(
+    pipe: &mut LentPipe,
+    to: &Stream<W>,
+    copied: &mut u64,
+) -> io::Result<()> {
+    while pipe.held_bytes() != 0 {
+        let poured = lent::with(|buf| pipe.read(buf).map(|n| buf[..n].to_vec()));
+        let poured = poured.map_err(|err| to.error("write", err))?;
+        write_all(to, &poured, copied).await?;
+    }
+    Ok(())
+}
+
+/// A round without a pipe: one read and one write, and what the sink did not take is waited for.
+async fn buffer_round<R: StreamNetwork, W: StreamNetwork>(
+    from: &Stream<R>,
+    to: &Stream<W>,
+    copied: &mut u64,
+) -> io::Result<Round> {
+    let rest = lent::with(|buf| {
+        let n = match from.try_read(buf) {
+            Ok(0) => return Ok(None),
+            Err(err) if is_nothing_yet(&err) => return Ok(Some(Vec::new())),
+            result => result?,
+        };
+        let sent = match to.try_write(&buf[..n]) {
+            Err(err) if is_nothing_yet(&err) => 0,
+            result => result?,
+        };
+        *copied += sent as u64;
+        Ok::<_, io::Error>(Some(buf[sent..n].to_vec()))
+    })?;
+    let Some(rest) = rest else { return Ok(Round::End) };
+    write_all(to, &rest, copied).await?;
+    Ok(Round::Moved)
+}
+
+/// [`Stream::write_all`] that counts.
+pub(crate) async fn write_all<W: StreamNetwork>(
+    to: &Stream<W>,
+    mut buf: &[u8],
+    copied: &mut u64,
+) -> io::Result<()> {
+    while !buf.is_empty() {
+        let n = to.write(buf).await?;
+        *copied += n as u64;
+        buf = &buf[n..];
+    }
+    Ok(())
+}
+
+fn is_nothing_yet(err: &io::Error) -> bool {
+    matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// `EINVAL`: one of the two has no such operation. `ENOSYS` and `EPERM`: a sandbox forbids the call.
+pub(crate) fn cannot_splice(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM))
+}
+
+#[cfg(test)]
+mod tests;

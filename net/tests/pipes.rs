@@ -1,0 +1,153 @@
+//! The pipes of copies: how many there are, and that none is left behind.
+//!
+//! A binary with one test: what other tests open at the same time would be counted too.
+
+use std::fs;
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use net::{PIPES_POOLED_MAX, TcpListener, TcpStream, copy_bidirectional};
+use reactor::time::timeout;
+use reactor::{JoinHandle, spawn, yield_now};
+
+const HUNG_AFTER: Duration = Duration::from_secs(60);
+const CONNECTIONS: usize = 24;
+const SAID_BYTES: usize = 2 << 20;
+
+/// How many descriptors of this process are ends of pipes.
+fn pipe_ends() -> usize {
+    let entries = fs::read_dir("/proc/self/fd").unwrap();
+    let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
+}
+
+async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let narrow = TcpListener::builder().recv_buffer_bytes(16 << 10).send_buffer_bytes(16 << 10);
+    let listener = narrow.bind("127.0.0.1:0".parse().unwrap())?;
+    let near = TcpStream::connect(listener.local_addr()?).await?;
+    near.set_send_buffer_bytes(16 << 10)?;
+    near.set_recv_buffer_bytes(16 << 10)?;
+    Ok((near, listener.accept().await?.0))
+}
+
+/// A forwarded connection.
+struct Forwarded {
+    client: Rc<TcpStream>,
+    server: Rc<TcpStream>,
+    copy: JoinHandle<()>,
+}
+
+/// One on which bytes have gone to and fro once.
+async fn forwarded() -> io::Result<Forwarded> {
+    let (client, inner) = pair().await?;
+    let (outer, server) = pair().await?;
+    let copy = spawn(async move { drop(copy_bidirectional(&inner, &outer).await) });
+    let mut buf = [0; 1];
+    client.write_all(b"?").await?;
+    server.read(&mut buf).await?;
+    server.write_all(b"!").await?;
+    client.read(&mut buf).await?;
+    Ok(Forwarded { client: Rc::new(client), server: Rc::new(server), copy })
+}
+
+async fn several() -> io::Result<Vec<Forwarded>> {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(forwarded().await?);
+    }
+    Ok(connections)
+}
+
+/// Each client says more than the way to its server takes, until every copy holds a full pipe.
+async fn all_with_full_pipes(before: usize) -> io::Result<Vec<(Forwarded, JoinHandle<()>)>> {
+    let mut connections = Vec::new();
+    for connection in several().await? {
+        let client = Rc::clone(&connection.client);
+        let write = spawn(async move { drop(client.write_all(&[7; SAID_BYTES]).await) });
+        connections.push((connection, write));
+    }
+    while pipe_ends() - before < 2 * CONNECTIONS {
+        yield_now().await;
+    }
+    Ok(connections)
+}
+
+/// Connections that wait to be told something hold no pipe.
+async fn idle_copies_share_what_is_pooled(before: usize) -> io::Result<()> {
+    let _connections = several().await?;
+    assert_eq!(pipe_ends() - before, 2, "one pipe served them all, one after another");
+    Ok(())
+}
+
+async fn cancelled_copies_close_what_they_hold(before: usize) -> io::Result<()> {
+    for (Forwarded { copy, .. }, write) in all_with_full_pipes(before).await? {
+        copy.abort();
+        let _ = copy.await;
+        write.await.unwrap();
+    }
+    assert_eq!(pipe_ends(), before, "they had bytes in them, and nothing was pooled");
+    Ok(())
+}
+
+/// By turns the source is reset and the sink.
+async fn reset_copies_close_what_they_hold(before: usize) -> io::Result<()> {
+    let connections = all_with_full_pipes(before).await?;
+    for (at, (Forwarded { client, server, .. }, _)) in connections.iter().enumerate() {
+        let lost = if at % 2 == 0 { client } else { server };
+        lost.set_linger(Some(Duration::ZERO))?;
+        lost.close();
+    }
+    for (at, (Forwarded { server, copy, .. }, write)) in connections.into_iter().enumerate() {
+        if at % 2 == 0 {
+            // A copy that waits for its sink learns of its source when there is room.
+            read_to_end(&server).await;
+        }
+        copy.await.unwrap();
+        write.await.unwrap();
+    }
+    assert!(pipe_ends() - before <= 2 * PIPES_POOLED_MAX);
+    Ok(())
+}
+
+/// More copies go to their end at once than the pool keeps pipes.
+async fn the_pool_keeps_no_more_than_it_may(before: usize) -> io::Result<()> {
+    let connections = all_with_full_pipes(before).await?;
+    for (Forwarded { client, server, copy }, write) in connections {
+        let read = spawn(async move {
+            read_to_end(&server).await;
+            server.shutdown(Shutdown::Write)
+        });
+        write.await.unwrap();
+        client.shutdown(Shutdown::Write)?;
+        read.await.unwrap()?;
+        copy.await.unwrap();
+    }
+    assert_eq!(pipe_ends() - before, 2 * PIPES_POOLED_MAX);
+    Ok(())
+}
+
+/// Until the end or an error.
+async fn read_to_end(stream: &TcpStream) {
+    let mut buf = vec![0; 64 << 10];
+    while let Ok(1..) = stream.read(&mut buf).await {}
+}
+
+async fn scenarios(before: usize) -> io::Result<()> {
+    idle_copies_share_what_is_pooled(before).await?;
+    cancelled_copies_close_what_they_hold(before).await?;
+    reset_copies_close_what_they_hold(before).await?;
+    the_pool_keeps_no_more_than_it_may(before).await
+}
+
+#[test]
+fn no_pipe_is_left_behind() {
+    let before = pipe_ends();
+    let copies =
+        move || reactor::block_on(async { timeout(HUNG_AFTER, scenarios(before)).await }).unwrap();
+    let outcome = thread::spawn(copies).join().unwrap();
+    outcome.expect("hangs").unwrap();
+    assert_eq!(pipe_ends(), before, "the thread took its pool with it");
+}

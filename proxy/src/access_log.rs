@@ -1,0 +1,98 @@
+//! Access logs: a line for every request that has ended.
+//!
+//! The loop never waits for a disk. A line goes into a buffer of the worker; the buffer goes to a
+//! thread that writes it, after [`FLUSH_AFTER`] or when it has [`BATCH_BYTES`]. The thread is given
+//! at most [`BATCHES_MAX`] buffers at a time; when it is that far behind, the next ones are dropped
+//! and their lines counted.
+//!
+//! The file is opened by that thread, to append; a log that cannot be opened or written costs its
+//! lines and nothing else, and is tried again with the next buffer. A file that was renamed is left
+//! and its name opened anew, so that rotating it needs no signal.
+
+mod format;
+mod writer;
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use reactor::time;
+
+use crate::filter::Record;
+use crate::worker::Worker;
+
+pub(crate) use format::Format;
+use writer::{Batch, Writer};
+
+/// Longest time that a line stays in the worker's buffer.
+pub(crate) const FLUSH_AFTER: Duration = Duration::from_millis(200);
+/// Bytes in the worker's buffer that are not kept for longer.
+pub(crate) const BATCH_BYTES: usize = 32 << 10;
+/// Buffers that may wait for the thread.
+pub(crate) const BATCHES_MAX: usize = 64;
+
+/// One access log of one listener on one worker.
+pub(crate) struct AccessLog {
+    format: Format,
+    writer: Writer,
+    worker: Rc<Worker>,
+    batch: RefCell<Batch>,
+    is_flush_due: Cell<bool>,
+    this: Weak<AccessLog>,
+}
+
+impl AccessLog {
+    pub(crate) fn new(path: &Path, format: Format, worker: &Rc<Worker>) -> Rc<Self> {
+        Rc::new_cyclic(|this| AccessLog {
+            format,
+            writer: Writer::start(path),
+            worker: Rc::clone(worker),
+            batch: RefCell::default(),
+            is_flush_due: Cell::new(false),
+            this: Weak::clone(this),
+        })
+    }
+
+    /// Whether the record's service is going to be written.
+    pub(crate) fn wants_service(&self) -> bool {
+        self.format.wants_service()
+    }
+
+    pub(crate) fn write(&self, record: &Record) {
+        let mut batch = self.batch.borrow_mut();
+        self.format.write(record, &mut batch.text);
+        batch.lines += 1;
+        if batch.text.len() >= BATCH_BYTES {
+            drop(batch);
+            self.flush();
+        } else if !self.is_flush_due.replace(true) {
+            let this = Weak::clone(&self.this);
+            let flush = async move {
+                time::sleep(FLUSH_AFTER).await;
+                if let Some(log) = this.upgrade() {
+                    log.is_flush_due.set(false);
+                    log.flush();
+                }
+            };
+            reactor::spawn(flush).detach();
+        }
+    }
+
+    fn flush(&self) {
+        let batch = self.batch.take();
+        let dropped = &self.worker.stats.log_lines_dropped;
+        dropped.add(self.writer.take_dropped());
+        if batch.lines > 0
+            && let Err(lines) = self.writer.hand_over(batch)
+        {
+            dropped.add(lines);
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

@@ -1,0 +1,420 @@
+//! The requests of a client that have a [`Journey`]: what [`stream`](crate::stream) says is done here.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use reactor::JoinHandle;
+use reactor::time;
+
+use super::{Downstream, Found};
+use crate::codec::{Codec, Frame, LocalReply};
+use crate::filter::{Flag, Flow, Ticket};
+use crate::inbox::{Payload, Verdict};
+use crate::journey::{Journey, Kept, Said, flag_reply};
+use crate::retry;
+use crate::stream::{Action, Event, Stream};
+use crate::upstream::{Call, Upstream};
+
+/// A request of a client that waits.
+pub(crate) enum Flight {
+    /// For its answer, under this id.
+    Sent(Rc<Upstream>, u64),
+    /// For a filter, or for its next try.
+    Parked(Parked),
+}
+
+/// See [`Flight::Parked`].
+pub(crate) struct Parked {
+    journey: Box<Journey>,
+    bytes: usize,
+    /// Ends its waiting.
+    timer: JoinHandle<()>,
+}
+
+/// Where the frame of a request that goes on comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// It lies in the input and can be left there.
+    Input,
+    /// It has waited.
+    Parked,
+}
+
+impl Downstream {
+    /// A request of a listener that has filters or logs.
+    pub(super) fn begin(
+        self: &Rc<Self>,
+        stream: Stream,
+        frame: &Frame,
+        payload: &mut Payload<'_>,
+        now: Instant,
+    ) -> Verdict {
+        let mut journey = self.journey(stream, frame, payload, now);
+        if let Some(chain) = &self.chain {
+            journey.join(chain, payload.bytes());
+        }
+        let action = journey.stream.on(Event::Received);
+        self.drive(journey, payload, action, now, From::Input)
+    }
+
+    /// A request whose route is the first to ask for more.
+    pub(super) fn journey(
+        &self,
+        stream: Stream,
+        frame: &Frame,
+        payload: &Payload<'_>,
+        now: Instant,
+    ) -> Box<Journey> {
+        let stats = &self.worker.stats;
+        if stream.is_oneway() {
+            stats.oneways.up();
+        } else {
+            stats.requests.up();
+        }
+        Journey::new(stream, frame, payload.bytes(), (self.protocol, self.peer), now)
+    }
+
+    /// A request without filters whose route has something to say about tries.
+    pub(super) fn begin_routed(
+        self: &Rc<Self>,
+        stream: Stream,
+        frame: &Frame,
+        payload: &mut Payload<'_>,
+        found: Found<'_>,
+        now: Instant,
+    ) -> Verdict {
+        let mut journey = self.journey(stream, frame, payload, now);
+        journey.take_route(&found);
+        self.drive(journey, payload, Action::Filter, now, From::Input)
+    }
+
+    /// The frame that a request was held back with has come again.
+    pub(super) fn go_on(
+        self: &Rc<Self>,
+        mut journey: Box<Journey>,
+        payload: &mut Payload<'_>,
+        now: Instant,
+    ) -> Verdict {
+        if let Some(kept) = journey.kept.take() {
+            *payload = Payload::Owned(kept.take());
+        }
+        let event = if now >= journey.deadline { Event::Expired } else { Event::Drained };
+        let action = journey.stream.on(event);
+        self.drive(journey, payload, action, now, From::Input)
+    }
+
+    /// Does what the table says until the request waits or has ended.
+    fn drive(
+        self: &Rc<Self>,
+        mut journey: Box<Journey>,
+        payload: &mut Payload<'_>,
+        mut action: Action,
+        now: Instant,
+        from: From,
+    ) -> Verdict {
+        loop {
+            let event = match action {
+                Action::Filter => match journey.filter(payload, now, &|| Ticket::new(self)) {
+                    Said::Event(event) => self.checked(&mut journey, event),
+                    Said::Wait(until, flow) => {
+                        self.park_journey(journey, payload, until, flow, now);
+                        return Verdict::Taken;
+                    }
+                },
+                Action::MatchRoute => self.route(&mut journey, payload),
+                Action::ChooseHost => self.host(&mut journey, now, from),
+                Action::Hold => return self.hold(journey, payload),
+                Action::SendAndWait => {
+                    self.send(journey, payload, now);
+                    return Verdict::Taken;
+                }
+                Action::SendAndForget => {
+                    self.send_oneway(&mut journey, payload, now);
+                    Event::Sent
+                }
+                Action::Deliver => {
+                    self.deliver_journey(journey, payload, now);
+                    return Verdict::Taken;
+                }
+                Action::Reply(why) => {
+                    self.reply(journey, why, now);
+                    return Verdict::Taken;
+                }
+                Action::Discard | Action::BackOff | Action::Nothing => {
+                    if journey.record.oneway && journey.record.attempts == 0 {
+                        self.worker.stats.oneways_dropped.up();
+                    }
+                    self.end(journey, now);
+                    return Verdict::Taken;
+                }
+            };
+            if let Event::Refused(why) = event {
+                flag_reply(&mut journey.record, why);
+            }
+            let before = journey.stream.phase();
+            action = journey.stream.on(event);
+            if journey.stream.phase() != before {
+                journey.enter_phase();
+            }
+        }
+    }
+
+    /// Whether the connection that was chosen before a filter kept the request still takes it.
+    fn checked(&self, journey: &mut Journey, event: Event) -> Event {
+        let has_waited = std::mem::take(&mut journey.has_waited);
+        match &journey.upstream {
+            Some(upstream) if event == Event::Passed && has_waited && !upstream.takes() => {
+                Event::HostGone
+            }
+            _ => event,
+        }
+    }
+
+    fn route(&self, journey: &mut Journey, payload: &Payload<'_>) -> Event {
+        journey.upstream = None;
+        match self.match_route(&journey.frame, payload) {
+            Err(why) => Event::Refused(why),
+            Ok(found) => {
+                journey.take_route(&found);
+                Event::RouteFound
+            }
+        }
+    }
+
+    fn host(self: &Rc<Self>, journey: &mut Journey, now: Instant, from: From) -> Event {
+        let Some(cluster) = &journey.cluster else { return Event::Refused(LocalReply::NoRoute) };
+        let (event, upstream) = self.choose_host(cluster, &journey.labels, now, journey.avoid);
+        journey.has_waited = false;
+        match (event, upstream) {
+            (Event::Congested, Some(upstream)) if from == From::Input => {
+                self.worker.stats.stalls.up();
+                self.park(upstream);
+                Event::Congested
+            }
+            // Its frame is in memory as it is: in the output it takes no more.
+            (Event::Congested | Event::HostChosen, Some(upstream)) => {
+                journey.record.host = Some(upstream.address());
+                journey.upstream = Some(upstream);
+                Event::HostChosen
+            }
+            (event, _) => event,
+        }
+    }
+
+    /// Leaves the frame in the input, and remembers how far its request has come. What filters made
+    /// of the frame is kept beside it.
+    fn hold(&self, mut journey: Box<Journey>, payload: &Payload<'_>) -> Verdict {
+        journey.kept = Some(Kept::new(payload.bytes().into(), &self.worker));
+        *self.held.borrow_mut() = Some(journey);
+        Verdict::Stall
+    }
+
+    fn send(self: &Rc<Self>, mut journey: Box<Journey>, payload: &mut Payload<'_>, now: Instant) {
+        let upstream = journey.upstream.take().expect("a host was chosen");
+        self.note_sent(&mut journey, now);
+        journey.keep_for_retry(payload, &self.worker);
+        let call = Call {
+            stream: journey.stream,
+            origin: journey.origin,
+            repeated: self.protocol.repeated(&journey.frame),
+            deadline: journey.try_deadline(now),
+            journey: Some(journey),
+        };
+        upstream.send(call, self, payload);
+    }
+
+    fn send_oneway(&self, journey: &mut Journey, payload: &mut Payload<'_>, now: Instant) {
+        let upstream = journey.upstream.take().expect("a host was chosen");
+        self.note_sent(journey, now);
+        journey.record.upstream_id = Some(upstream.send_oneway(payload));
+    }
+
+    fn note_sent(&self, journey: &mut Journey, now: Instant) {
+        if journey.record.attempts > 0 {
+            self.worker.stats.retries.up();
+        }
+        journey.record.attempts += 1;
+        journey.record.sent_after = Some(now - journey.started);
+    }
+
+    /// Keeps a request until a filter, or a pause, lets it go on.
+    fn park_journey(
+        self: &Rc<Self>,
+        mut journey: Box<Journey>,
+        payload: &mut Payload<'_>,
+        until: Option<Instant>,
+        flow: Flow,
+        now: Instant,
+    ) {
+        let bytes = match payload {
+            Payload::Owned(bytes) => std::mem::take(bytes),
+            Payload::Borrowed(bytes) => (&**bytes).into(),
+        };
+        journey.kept = Some(Kept::new(bytes, &self.worker));
+        let ticket = journey.ticket.take().unwrap_or_else(|| Ticket::new(self));
+        let (at, flow) = match (flow, until) {
+            // It may have been said before the filter said that it would be.
+            (Flow::Stop, _) => match ticket.take_said() {
+                Some(said) => (now, said),
+                None => (journey.deadline, Flow::Continue),
+            },
+            (flow, until) => (until.unwrap_or(journey.deadline), flow),
+        };
+        self.park_until(journey, ticket, at, flow);
+    }
+
+    fn park_until(
+        self: &Rc<Self>,
+        mut journey: Box<Journey>,
+        ticket: Rc<Ticket>,
+        at: Instant,
+        flow: Flow,
+    ) {
+        let at = at.min(journey.deadline);
+        let timer = Rc::clone(&ticket);
+        let timer = reactor::spawn(async move {
+            time::sleep_until(at).await;
+            timer.resume(flow);
+        });
+        let bytes = journey.kept.as_ref().map_or(0, Kept::bytes);
+        self.parked_bytes.set(self.parked_bytes.get() + bytes);
+        self.worker.stats.parked.up();
+        journey.ticket = Some(Rc::clone(&ticket));
+        let place =
+            self.flights.borrow_mut().insert(Flight::Parked(Parked { journey, bytes, timer }));
+        ticket.set_place(Some(place));
+    }
+
+    fn unpark(&self, parked: Parked) -> Box<Journey> {
+        let Parked { mut journey, bytes, timer } = parked;
+        timer.abort();
+        self.parked_bytes.set(self.parked_bytes.get() - bytes);
+        self.worker.stats.parked.down();
+        if let Some(ticket) = journey.ticket.take() {
+            ticket.set_place(None);
+        }
+        journey.has_waited = true;
+        journey
+    }
+
+    /// A request that waited here goes on.
+    pub(crate) fn resume(self: &Rc<Self>, place: usize, flow: Flow) {
+        let flight = self.flights.borrow_mut().try_remove(place);
+        let Some(Flight::Parked(parked)) = flight else { return };
+        let mut journey = self.unpark(parked);
+        let now = time::now();
+        let event = match flow {
+            _ if now >= journey.deadline => Event::Expired,
+            Flow::Reply(why) => Event::Refused(why),
+            Flow::Reroute => journey.reroute().unwrap_or(Event::Resumed),
+            _ => Event::Resumed,
+        };
+        let before = journey.stream.phase();
+        let action = journey.stream.on(event);
+        if journey.stream.phase() != before {
+            journey.enter_phase();
+        }
+        let bytes = journey.kept.take().map(Kept::take).unwrap_or_default();
+        self.drive(journey, &mut Payload::Owned(bytes), action, now, From::Parked);
+        self.wake();
+    }
+
+    /// A try came to nothing: another one, or the end.
+    pub(crate) fn try_failed(
+        self: &Rc<Self>,
+        flight: usize,
+        mut journey: Box<Journey>,
+        event: Event,
+        now: Instant,
+    ) {
+        self.flights.borrow_mut().remove(flight);
+        if journey.may_retry(now) {
+            self.try_again(journey);
+        } else {
+            match journey.stream.on(event) {
+                Action::Reply(why) => self.reply(journey, why, now),
+                _ => self.end(journey, now),
+            }
+        }
+        self.wake();
+    }
+
+    /// An answer came for a request that has a journey.
+    pub(crate) fn answered(
+        self: &Rc<Self>,
+        flight: usize,
+        mut journey: Box<Journey>,
+        frame: &Frame,
+        payload: &mut Payload<'_>,
+    ) {
+        self.flights.borrow_mut().remove(flight);
+        let now = time::now();
+        let stats = &self.worker.stats;
+        let is_failure = journey.retry.as_ref().is_some_and(|retry| retry.wants(frame.status));
+        if is_failure && journey.may_retry(now) {
+            stats.answers_retried.up();
+            return self.try_again(journey);
+        }
+        stats.answered.up();
+        journey.kept = None;
+        journey.frame = *frame;
+        journey.record.status = Some(frame.status);
+        journey.record.answered_after = Some(now - journey.started);
+        let action = journey.stream.on(Event::Answered);
+        journey.enter_phase();
+        self.drive(journey, payload, action, now, From::Parked);
+        self.wake();
+    }
+
+    /// Another try, at another host if there is one. Even without a pause not at once: whoever says
+    /// that this one has failed may not be done with what follows from it.
+    fn try_again(self: &Rc<Self>, mut journey: Box<Journey>) {
+        journey.stream.on(Event::Retried);
+        journey.avoid = journey.record.host;
+        let random = self.worker.random.next();
+        let pause = retry::pause(journey.record.attempts, random);
+        let ticket = Ticket::new(self);
+        self.park_until(journey, ticket, time::now() + pause, Flow::Continue);
+    }
+
+    fn deliver_journey(&self, mut journey: Box<Journey>, payload: &mut Payload<'_>, now: Instant) {
+        journey.record.response_bytes = payload.bytes().len();
+        if self.has_room() {
+            self.protocol.set_id(payload.bytes_mut(), journey.origin.id);
+            self.conn.queue(payload);
+        }
+        self.end(journey, now);
+    }
+
+    fn reply(&self, mut journey: Box<Journey>, why: LocalReply, now: Instant) {
+        flag_reply(&mut journey.record, why);
+        if journey.record.attempts == 0 {
+            self.count_refusal(why);
+        }
+        if self.has_room() {
+            self.conn.queue_reply(journey.origin, &journey.repeated, why);
+        }
+        self.end(journey, now);
+    }
+
+    /// Ends what waits, because the client is gone.
+    pub(super) fn abandon(&self, flight: Flight) {
+        let journey = match flight {
+            Flight::Sent(upstream, id) => upstream.forget(id),
+            Flight::Parked(parked) => Some(self.unpark(parked)),
+        };
+        if let Some(journey) = journey {
+            self.abandon_journey(journey);
+        }
+    }
+
+    pub(super) fn abandon_journey(&self, mut journey: Box<Journey>) {
+        journey.stream.on(Event::DownstreamGone);
+        journey.record.flags.add(Flag::DownstreamGone);
+        self.end(journey, time::now());
+    }
+
+    fn end(&self, journey: Box<Journey>, now: Instant) {
+        journey.end(self.chain.as_deref(), now);
+    }
+}

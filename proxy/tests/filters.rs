@@ -1,0 +1,482 @@
+//! Filters: those of a library's user, and those that come with the proxy.
+
+mod common;
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::Duration;
+
+use common::wire::bolt_request;
+use common::*;
+use proxy::codec::bolt::{Bolt, Version, push_header, status};
+use proxy::codec::{Codec, LocalReply};
+use proxy::filter::{Flag, Flow, Record, Request, Response, Resume, StreamFilter};
+use proxy::{Config, Filters, Server};
+use reactor::time;
+
+thread_local! {
+    /// What filters of this test were asked.
+    static CALLS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static STOPPED: RefCell<Vec<Resume>> = const { RefCell::new(Vec::new()) };
+    static ENDED: RefCell<Vec<Record>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A filter that does what its configuration names for each phase.
+struct Script {
+    name: String,
+    flows: [Option<Flow>; 4],
+}
+
+impl Script {
+    fn step(&mut self, phase: usize, resume: impl FnOnce() -> Resume) -> Flow {
+        CALLS.with_borrow_mut(|calls| calls.push(format!("{}{phase}", self.name)));
+        let flow = self.flows[phase].unwrap_or(Flow::Continue);
+        if flow == Flow::Stop {
+            // What is stopped once goes on to the next phase.
+            STOPPED.with_borrow_mut(|stopped| stopped.push(resume()));
+        }
+        flow
+    }
+}
+
+impl StreamFilter for Script {
+    fn before_route(&mut self, request: &mut Request<'_>) -> Flow {
+        self.step(0, || request.resume_later())
+    }
+
+    fn after_route(&mut self, request: &mut Request<'_>) -> Flow {
+        self.step(1, || request.resume_later())
+    }
+
+    fn after_host(&mut self, request: &mut Request<'_>) -> Flow {
+        self.step(2, || request.resume_later())
+    }
+
+    fn on_response(&mut self, response: &mut Response<'_>) -> Flow {
+        self.step(3, || response.resume_later())
+    }
+
+    fn on_end(&mut self, record: &Record) {
+        ENDED.with_borrow_mut(|ended| ended.push(record.clone()));
+    }
+}
+
+/// The type `NAME`, which does `flow` in `phase`.
+fn add_script(filters: &mut Filters, name: &'static str, phase: usize, flow: Flow) {
+    filters.add(name, move |_| {
+        Ok(move || {
+            let mut flows = [None; 4];
+            flows[phase] = Some(flow);
+            Box::new(Script { name: name.to_owned(), flows }) as Box<dyn StreamFilter>
+        })
+    });
+}
+
+fn one_script(phase: usize, flow: Flow) -> Filters {
+    let mut filters = Filters::new();
+    add_script(&mut filters, "a", phase, flow);
+    filters
+}
+
+const A: &str = r#", "stream_filters": [{"type": "a"}]"#;
+
+fn bed(phase: usize, flow: Flow) -> Bed {
+    Bed::with(Setup { listener: A, ..Setup::default() }, &one_script(phase, flow))
+}
+
+fn calls() -> Vec<String> {
+    CALLS.take()
+}
+
+#[test]
+fn filters_are_asked_in_order_on_the_way_out_and_in_the_opposite_one_on_the_way_back() {
+    run(async {
+        let mut filters = one_script(0, Flow::Continue);
+        add_script(&mut filters, "b", 0, Flow::Continue);
+        let listener = r#", "stream_filters": [{"type": "a"}, {"type": "b", "config": {}}]"#;
+        let bed = Bed::with(Setup { listener, ..Setup::default() }, &filters);
+        let mut client = bed.client().await;
+        client.send(&[request(1, b"x"), oneway(2, b"y")].concat()).await;
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        host.frame().await;
+        host.answer(&got).await;
+        assert_eq!(client.frame().await.content(), b"x");
+        let way = ["a0", "b0", "a1", "b1", "a2", "b2"];
+        assert_eq!(calls(), [&way[..], &way, &["b3", "a3"]].concat());
+        drop(client);
+        all_empty(&bed.server).await;
+        let ended = ENDED.take();
+        assert_eq!(ended.len(), 4, "both requests, each filter once");
+        assert!(ended.iter().all(|record| record.flags.to_string() == "-"));
+    });
+}
+
+#[test]
+fn a_filter_answers_directly_in_every_phase() {
+    for phase in 0..4 {
+        run(async {
+            let bed = bed(phase, Flow::Reply(LocalReply::Denied));
+            let mut client = bed.client().await;
+            client.send(&[request(1, b"x"), oneway(2, b"y")].concat()).await;
+            if phase == 3 {
+                let mut host = bed.host.accept().await;
+                let got = host.frame().await;
+                host.answer(&got).await;
+            }
+            let back = client.frame().await;
+            assert_eq!((back.id(), back.frame.status), (1, status::SERVER_EXCEPTION));
+            drop(client);
+            all_empty(&bed.server).await;
+            assert_eq!(ENDED.take().len(), 2);
+        });
+    }
+}
+
+#[test]
+fn a_filter_re_routes_by_changing_a_header() {
+    struct ToB;
+    impl StreamFilter for ToB {
+        fn after_route(&mut self, request: &mut Request<'_>) -> Flow {
+            if request.header("service").unwrap() == Some(b"b") {
+                assert_eq!(request.record().cluster.as_deref(), Some("b"));
+                return Flow::Continue;
+            }
+            request.set_header("service", "b").unwrap();
+            Flow::Reroute
+        }
+    }
+    run(async {
+        let mut filters = Filters::new();
+        filters.add("to_b", |_| Ok(|| Box::new(ToB) as Box<dyn StreamFilter>));
+        let (a, b) = (Host::new(), Host::new());
+        let text = format!(
+            r#"{{"servers": [{{
+                "routers": [{{"router_config_name": "r", "virtual_hosts": [{{
+                    "domains": ["*"], "routers": [
+                    {{"match": {{"headers": [{{"name": "service", "value": "a"}}]}},
+                      "route": {{"cluster_name": "a"}}}},
+                    {{"match": {{"headers": [{{"name": "service", "value": "b"}}]}},
+                      "route": {{"cluster_name": "b"}}}}]}}]}}],
+                "listeners": [{{"address": "127.0.0.1:0",
+                    "stream_filters": [{{"type": "to_b"}}],
+                    "filter_chains": [{{"filters": [{{"type": "proxy", "config":
+                    {{"downstream_protocol": "bolt", "router_config_name": "r"}}}}]}}]}}]}}],
+              "cluster_manager": {{"clusters": [
+                {{"name": "a", "hosts": [{{"address": "{}"}}]}},
+                {{"name": "b", "hosts": [{{"address": "{}"}}]}}]}}}}"#,
+            a.address(),
+            b.address()
+        );
+        let config = Config::parse_with(Path::new("t.json"), &text, &filters).unwrap();
+        let server = Server::start_with(&config, &filters).unwrap();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        let mut header = Vec::new();
+        push_header(b"service", b"a", &mut header);
+        client.send(&request_with(5, 0, &header, b"x")).await;
+        let mut host = b.accept().await;
+        let got = host.frame().await;
+        let service = Bolt.header(&got.frame, &got.bytes, b"service").unwrap();
+        assert_eq!((service, got.content()), (Some(&b"b"[..]), &b"x"[..]));
+        host.answer(&got).await;
+        assert_eq!(client.frame().await.id(), 5);
+        drop(client);
+        all_empty(&server).await;
+    });
+}
+
+#[test]
+fn a_filter_that_never_ends_re_routing_gets_no_route() {
+    for phase in [1, 2] {
+        run(async {
+            let bed = bed(phase, Flow::Reroute);
+            let mut client = bed.client().await;
+            client.send(&request(1, b"x")).await;
+            assert_eq!(client.frame().await.frame.status, status::NO_PROCESSOR);
+            drop(client);
+            all_empty(&bed.server).await;
+        });
+    }
+}
+
+#[test]
+fn a_stopped_request_goes_on_later_in_every_phase_and_others_pass_it() {
+    for phase in 0..4 {
+        run(async {
+            let bed = bed(phase, Flow::Stop);
+            let mut client = bed.client().await;
+            client.send(&request(1, b"first")).await;
+            let reply = |host: Peer| async {
+                let mut host = host;
+                reactor::spawn(async move { host.echo().await }).detach();
+            };
+            if phase == 3 {
+                reply(bed.host.accept().await).await;
+            }
+            until(|| STOPPED.with_borrow(Vec::len) == 1).await;
+            until(|| bed.server.stats().parked == 1).await;
+            client.send(&request(2, b"second")).await;
+            until(|| STOPPED.with_borrow(Vec::len) == 2).await;
+            let mut stopped = STOPPED.take();
+            stopped.pop().unwrap().go_on();
+            if phase != 3 {
+                reply(bed.host.accept().await).await;
+            }
+            assert_eq!(client.frame().await.content(), b"second");
+            stopped.pop().unwrap().go_on();
+            assert_eq!(client.frame().await.content(), b"first");
+            drop(client);
+            all_empty(&bed.server).await;
+        });
+    }
+}
+
+#[test]
+fn a_request_stopped_behind_its_host_is_given_another_when_that_one_is_gone() {
+    run(async {
+        let (first, second) = (Host::new(), Host::new());
+        let hosts = [first.address(), second.address()];
+        let setup = Setup { hosts: &hosts, listener: A, ..Setup::default() };
+        let server = setup.start_with(&one_script(2, Flow::Stop));
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        client.send(&request(1, b"x")).await;
+        drop(first.accept().await);
+        drop(first);
+        until(|| server.stats().upstream_closed == 1).await;
+        STOPPED.take().pop().unwrap().go_on();
+        until(|| STOPPED.with_borrow(Vec::len) == 1).await;
+        STOPPED.take().pop().unwrap().go_on();
+        let mut host = second.accept().await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        assert_eq!(client.frame().await.content(), b"x");
+        assert_eq!(calls(), ["a0", "a1", "a2", "a2", "a3"]);
+        drop(client);
+        all_empty(&server).await;
+    });
+}
+
+#[test]
+fn a_stopped_request_ends_by_its_time_out_and_its_resume_does_nothing_then() {
+    run_paused(async {
+        let bed = bed(1, Flow::Stop);
+        let mut client = bed.client().await;
+        client.send(&request_with(1, 30, b"", b"x")).await;
+        let back = client.frame().await;
+        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        STOPPED.take().pop().unwrap().go_on();
+        reactor::yield_now().await;
+        assert_eq!((bed.server.stats().sent, bed.server.stats().timed_out_unsent), (0, 1));
+        drop(client);
+        all_empty(&bed.server).await;
+        let record = ENDED.take().pop().unwrap();
+        assert!(record.flags.has(Flag::Timeout), "{record:?}");
+    });
+}
+
+#[test]
+fn a_stopped_request_can_be_answered_and_is_forgotten_with_its_client() {
+    run(async {
+        let bed = bed(0, Flow::Stop);
+        let mut client = bed.client().await;
+        client.send(&[request(1, b"x"), request(2, b"y")].concat()).await;
+        until(|| STOPPED.with_borrow(Vec::len) == 2).await;
+        let stopped = STOPPED.take();
+        let [first, second] = <[Resume; 2]>::try_from(stopped).unwrap();
+        first.reply(LocalReply::Denied);
+        assert_eq!(client.frame().await.frame.status, status::SERVER_EXCEPTION);
+        drop(client);
+        all_empty(&bed.server).await;
+        second.go_on();
+        reactor::yield_now().await;
+        let ended = ENDED.take();
+        assert!(ended[1].flags.has(Flag::DownstreamGone), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_client_whose_stopped_requests_take_too_much_memory_is_not_read_from() {
+    run(async {
+        let limits = r#""output_high_bytes": 4096, "output_low_bytes": 1024"#;
+        let setup = Setup { listener: A, limits, ..Setup::default() };
+        let bed = Bed::with(setup, &one_script(0, Flow::Stop));
+        let client = bed.client().await;
+        let frames: Vec<u8> = (0..100).flat_map(|id| request(id, &[1; 1000])).collect();
+        client.send(&frames).await;
+        until(|| bed.server.stats().stalls > 0).await;
+        for _ in 0..20 {
+            reactor::yield_now().await;
+        }
+        let stats = bed.server.stats();
+        assert!(stats.parked < 10 && stats.kept_bytes < 6000, "{stats}");
+        STOPPED.take();
+        drop(client);
+        // Nobody reads from it: its close is noticed when the time-outs of its requests let it.
+        assert_eq!(bed.server.stats().sent, 0);
+    });
+}
+
+#[test]
+fn a_request_held_back_by_a_full_output_passes_its_filters_once() {
+    run(async {
+        let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384"#;
+        let setup = Setup { listener: A, limits, ..Setup::default() };
+        let bed = Bed::with(setup, &one_script(0, Flow::Continue));
+        let client = std::rc::Rc::new(bed.client().await);
+        let flooding = flood(&client, 200, 64 * 1024);
+        let mut host = bed.host.accept().await;
+        until(|| bed.server.stats().stalls > 0).await;
+        reactor::spawn(async move { host.echo().await }).detach();
+        let answer = |id| response(id, &vec![id as u8; 64 * 1024]);
+        let client = take_back(client, flooding, 200, answer).await;
+        let asked = calls().into_iter().filter(|call| call == "a0").count();
+        assert_eq!(asked, 200);
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+fn fault(config: &str) -> String {
+    format!(r#", "stream_filters": [{{"type": "fault", "config": {config}}}]"#)
+}
+
+#[test]
+fn a_fault_delays_and_then_aborts() {
+    run_paused(async {
+        let listener = fault(
+            r#"{"delay": {"fixed_delay": "3s", "percentage": 100},
+                "abort": {"status": 503, "percentage": 100}}"#,
+        );
+        let bed = Bed::new(Setup { listener: &listener, ..Setup::default() });
+        let mut client = bed.client().await;
+        let start = time::now();
+        client.send(&request(1, b"x")).await;
+        assert_eq!(client.frame().await.frame.status, status::SERVER_THREADPOOL_BUSY);
+        assert_eq!((time::now() - start).as_secs(), 3);
+        assert_eq!(bed.server.stats().sent, 0);
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn a_fault_hits_its_percentage_of_requests_and_a_seed_the_same_ones() {
+    let aborted = |seed: u64| {
+        let mut ids = Vec::new();
+        run(async {
+            let listener = fault(&format!(
+                r#"{{"abort": {{"status": 403, "percentage": 20}}, "seed": {seed}}}"#
+            ));
+            let bed = Bed::new(Setup { listener: &listener, ..Setup::default() });
+            let mut client = bed.client().await;
+            let frames: Vec<u8> = (0..1000).flat_map(|id| request(id, b"")).collect();
+            client.send(&frames).await;
+            let mut host = bed.host.accept().await;
+            reactor::spawn(async move { host.echo().await }).detach();
+            for _ in 0..1000 {
+                let back = client.frame().await;
+                if back.frame.status == status::SERVER_EXCEPTION {
+                    ids.push(back.id());
+                }
+            }
+            drop(client);
+            all_empty(&bed.server).await;
+        });
+        ids
+    };
+    let first = aborted(1);
+    assert!((150..250).contains(&first.len()), "{} of 1000", first.len());
+    assert_eq!(first, aborted(1));
+    assert_ne!(first, aborted(2));
+}
+
+#[test]
+fn a_fault_of_zero_percent_or_of_other_requests_hits_nobody() {
+    for config in [
+        r#"{"abort": {"status": 403, "percentage": 0}}"#,
+        r#"{"abort": {"status": 403, "percentage": 100}, "upstream_cluster": "other"}"#,
+        r#"{"abort": {"status": 403, "percentage": 100},
+            "headers": [{"name": "service", "value": "other"}]}"#,
+    ] {
+        run(async {
+            let listener = fault(config);
+            let bed = Bed::new(Setup { listener: &listener, ..Setup::default() });
+            let mut client = bed.client().await;
+            client.send(&bolt_request(Version::V1, 1, false, b"x")).await;
+            let mut host = bed.host.accept().await;
+            let got = host.frame().await;
+            host.answer(&got).await;
+            assert_eq!(client.frame().await.frame.status, status::SUCCESS, "{config}");
+        });
+    }
+}
+
+#[test]
+fn a_rate_limit_lets_its_burst_through_and_more_with_time() {
+    run_paused(async {
+        let listener = r#", "stream_filters": [{"type": "rate_limit",
+            "config": {"requests_per_second": 2, "burst": 3}}]"#;
+        let bed = Bed::new(Setup { listener, ..Setup::default() });
+        let mut client = bed.client().await;
+        let frames: Vec<u8> = (0..10).flat_map(|id| request(id, b"")).collect();
+        client.send(&frames).await;
+        let mut host = bed.host.accept().await;
+        reactor::spawn(async move { host.echo().await }).detach();
+        let mut passed = 0;
+        for _ in 0..10 {
+            passed += u32::from(client.frame().await.frame.status == status::SUCCESS);
+        }
+        assert_eq!((passed, bed.server.stats().overflow), (3, 7));
+        time::sleep(Duration::from_millis(500)).await;
+        client.send(&[request(1, b""), request(2, b"")].concat()).await;
+        let mut statuses = [client.frame().await, client.frame().await].map(|f| f.frame.status);
+        statuses.sort_unstable();
+        assert_eq!(statuses, [status::SUCCESS, status::SERVER_THREADPOOL_BUSY]);
+    });
+}
+
+#[test]
+fn headers_are_added_and_removed_and_the_checksum_is_that_of_the_new_frame() {
+    run(async {
+        let listener = r#", "stream_filters": [{"type": "headers", "config": {
+            "request_headers_to_add": [{"header": {"key": "zone", "value": "z"}}],
+            "request_headers_to_remove": ["service"],
+            "response_headers_to_add": [{"header": {"key": "via", "value": "proxy"}}]}}]"#;
+        let bed = Bed::new(Setup { listener, ..Setup::default() });
+        let mut client = bed.client().await;
+        let mut host = None;
+        for version in [Version::V1, Version::V2, Version::V2Checksum] {
+            client.send(&bolt_request(version, 9, false, b"content")).await;
+            if host.is_none() {
+                host = Some(bed.host.accept().await);
+            }
+            let host = host.as_mut().unwrap();
+            // Decoding it checks its checksum.
+            let got = host.frame().await;
+            let header = |name: &[u8]| Bolt.header(&got.frame, &got.bytes, name).unwrap();
+            assert_eq!((header(b"zone"), header(b"service")), (Some(&b"z"[..]), None));
+            assert_eq!(got.content(), b"content");
+            host.answer(&got).await;
+            let back = client.frame().await;
+            let via = Bolt.header(&back.frame, &back.bytes, b"via").unwrap();
+            assert_eq!((back.id(), via, back.content()), (9, Some(&b"proxy"[..]), &b"content"[..]));
+        }
+    });
+}
+
+#[test]
+fn headers_that_cannot_be_changed_leave_the_frame_as_it_is() {
+    run(async {
+        let listener = r#", "stream_filters": [{"type": "headers", "config": {
+            "request_headers_to_add": [{"header": {"key": "zone", "value": "z"}}]}}]"#;
+        let bed = Bed::new(Setup { listener, ..Setup::default() });
+        let mut client = bed.client().await;
+        let malformed = request_with(1, 0, &[0, 0, 0, 9, b'x'], b"x");
+        client.send(&malformed).await;
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        assert_eq!(got.under(1), malformed);
+        host.answer(&got).await;
+        assert_eq!(client.frame().await.id(), 1);
+    });
+}
