@@ -16,7 +16,7 @@ use net::TcpStream;
 use crate::codec::{Codec, CodecError, Frame, LocalReply, Origin, Protocol};
 use crate::filter::{NetworkFilter, NetworkFilters, NetworkFlow};
 use crate::inbox::{Inbox, Payload, Verdict};
-use crate::limits::READS_PER_TURN_MAX;
+use crate::limits::{KEEPALIVE_FAILURES_MAX, READS_PER_TURN_MAX};
 use crate::outbox::{Outbox, WRITE_PIECES_MAX};
 use crate::worker::Worker;
 
@@ -41,6 +41,10 @@ pub(crate) enum CloseReason {
     Idle { after: Duration },
     /// The peer took so long over one frame.
     Trickle { have_bytes: usize, need_bytes: usize, after: Duration },
+    /// The peer gives no sign of life.
+    Silent,
+    /// The connection that it was bound to has ended.
+    Unbound,
     /// It was asked to end, or nobody needs it any more.
     Retired,
 }
@@ -60,6 +64,11 @@ impl fmt::Display for CloseReason {
             CloseReason::NotReading { waiting_bytes } => {
                 write!(f, "the peer does not read: {waiting_bytes} bytes wait for it")
             }
+            CloseReason::Silent => write!(
+                f,
+                "the peer is silent: {KEEPALIVE_FAILURES_MAX} heartbeats without an answer"
+            ),
+            CloseReason::Unbound => f.write_str("the connection that it was bound to has ended"),
             CloseReason::Stopped => f.write_str("a filter has stopped it"),
             CloseReason::Idle { after } => write!(f, "idle for {after:?}"),
             CloseReason::Trickle { have_bytes, need_bytes, after } => write!(
@@ -178,6 +187,11 @@ impl Conn {
     /// Queues the acknowledgement of a heartbeat.
     pub(crate) fn queue_ack(&self, origin: Origin) {
         self.queue_built(|out| self.protocol.heartbeat_ack(origin, out));
+    }
+
+    /// Queues a heartbeat under this id.
+    pub(crate) fn queue_heartbeat(&self, id: u64) {
+        self.queue_built(|out| self.protocol.heartbeat(id, out));
     }
 
     fn queue_built(&self, build: impl FnOnce(&mut Vec<u8>)) {

@@ -78,8 +78,8 @@ impl House {
         config.listeners[0].address = options.listen;
         let mut upstreams = Vec::new();
         for host in &mut config.clusters[0].hosts {
-            let upstream = EchoServer::start(*host)?;
-            *host = upstream.address();
+            let upstream = EchoServer::start(host.address)?;
+            host.address = upstream.address();
             upstreams.push(upstream);
         }
         let server = Server::start(&config)?;

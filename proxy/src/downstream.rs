@@ -27,7 +27,8 @@ use net::TcpStream;
 use reactor::time;
 use slab::Slab;
 
-use crate::cluster::Cluster;
+use crate::balance::Labels;
+use crate::cluster::{Ask, Cluster};
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
@@ -35,11 +36,12 @@ use crate::filter::NetworkFilters;
 use crate::inbox::{Inbox, Payload, Verdict};
 use crate::journey::{Chain, Journey};
 use crate::patience::{Patience, View};
-use crate::pool::Candidate;
+use crate::pool::{Bindings, Candidate};
 use crate::retry::Retry;
 use crate::router::Router;
 use crate::service::Paths;
 use crate::stream::{Action, Event, Stream};
+use crate::tcp;
 use crate::upstream::{Call, Upstream};
 use crate::worker::Worker;
 
@@ -57,6 +59,10 @@ pub(crate) struct Downstream {
     chain: Option<Rc<Chain>>,
     peer: SocketAddr,
     conn: Conn,
+    /// What a consistent hash goes by: the client's address, without its port.
+    key: u64,
+    /// The upstream connections that are its own.
+    pub(crate) bindings: Bindings,
     flights: RefCell<Flights>,
     /// Bytes of the frames of its requests that wait for filters or for another try.
     parked_bytes: Cell<usize>,
@@ -94,6 +100,8 @@ impl Downstream {
             chain: paths.chain,
             peer,
             conn,
+            key: tcp::key(peer),
+            bindings: Bindings::default(),
             flights: RefCell::default(),
             parked_bytes: Cell::new(0),
             held: RefCell::default(),
@@ -147,6 +155,12 @@ impl Downstream {
         }
         self.doomed.set(Some(CloseReason::NotReading { waiting_bytes }));
         false
+    }
+
+    /// An upstream connection of its own has ended: so does it, when its answers are written.
+    pub(crate) fn unbound(&self) {
+        self.doomed.set(Some(CloseReason::Unbound));
+        self.conn.wake();
     }
 
     /// The upstream connection it was parked at goes on.
@@ -231,7 +245,7 @@ impl Downstream {
                 call.deadline += found.timeout;
                 call.stream.on(Event::Passed);
                 let event;
-                (event, upstream) = choose_host(found.cluster, self.protocol, now, None);
+                (event, upstream) = self.choose_host(found.cluster, found.labels, now, None);
                 match call.stream.on(event) {
                     // Nobody looks at it in between.
                     Action::Filter => call.stream.on(Event::Passed),
@@ -271,7 +285,26 @@ impl Downstream {
         let route = found.ok_or(LocalReply::NoRoute)?;
         let cluster = self.router.pick(route).ok_or(LocalReply::NoRoute)?;
         let timeout = route.timeout(frame.timeout_ms);
-        Ok(Found { cluster, timeout, retry: route.retry.as_ref() })
+        Ok(Found { cluster, labels: &route.labels, timeout, retry: route.retry.as_ref() })
+    }
+
+    /// `avoid` is a host that is chosen only when no other takes the request.
+    fn choose_host(
+        self: &Rc<Self>,
+        cluster: &Cluster,
+        labels: &Labels,
+        now: Instant,
+        avoid: Option<SocketAddr>,
+    ) -> (Event, Option<Rc<Upstream>>) {
+        let ask = Ask { protocol: self.protocol, now, key: self.key, labels, avoid, client: self };
+        match cluster.pick(&ask) {
+            Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
+                (Event::HostChosen, Some(upstream))
+            }
+            Candidate::Congested(upstream) => (Event::Congested, Some(upstream)),
+            Candidate::Full => (Event::Refused(LocalReply::Overflow), None),
+            Candidate::Down => (Event::Refused(LocalReply::NoUpstream), None),
+        }
     }
 
     fn complain(&self, complaint: Complaint) {
@@ -299,6 +332,7 @@ impl Downstream {
     fn poll(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
         self.conn.enter(cx);
         if let Some(reason) = self.doomed.take() {
+            let _ = self.conn.poll_flush(cx);
             return Poll::Ready(reason);
         }
         if self.conn.is_stopped() {
@@ -371,6 +405,7 @@ impl Downstream {
         if let Some(journey) = self.held.take() {
             self.abandon_journey(journey);
         }
+        self.bindings.end();
         self.log_close(reason, in_flight);
     }
 
@@ -400,25 +435,10 @@ impl Downstream {
 /// What a route says about a request.
 pub(crate) struct Found<'a> {
     pub(crate) cluster: &'a Rc<Cluster>,
+    /// The labels that its host must have.
+    pub(crate) labels: &'a Rc<Labels>,
     pub(crate) timeout: Duration,
     pub(crate) retry: Option<&'a Rc<Retry>>,
-}
-
-/// `avoid` is a host that is chosen only when no other takes the request.
-fn choose_host(
-    cluster: &Cluster,
-    protocol: Protocol,
-    now: Instant,
-    avoid: Option<SocketAddr>,
-) -> (Event, Option<Rc<Upstream>>) {
-    match cluster.pick(protocol, now, avoid) {
-        Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
-            (Event::HostChosen, Some(upstream))
-        }
-        Candidate::Congested(upstream) => (Event::Congested, Some(upstream)),
-        Candidate::Full => (Event::Refused(LocalReply::Overflow), None),
-        Candidate::Down => (Event::Refused(LocalReply::NoUpstream), None),
-    }
 }
 
 /// The task of one client's connection, of which `inbox` may have something already.

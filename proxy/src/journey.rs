@@ -10,6 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::BytesMut;
 
 use crate::access_log::AccessLog;
+use crate::balance::Labels;
+use crate::breakers::Seat;
 use crate::cluster::Cluster;
 use crate::codec::{Codec, Frame, LocalReply, Origin, Protocol};
 use crate::config;
@@ -72,7 +74,11 @@ pub(crate) struct Journey {
     pub(crate) kept: Option<Kept>,
     pub(crate) cluster: Option<Rc<Cluster>>,
     pub(crate) upstream: Option<Rc<Upstream>>,
+    /// The labels that its host must have.
+    pub(crate) labels: Rc<Labels>,
     pub(crate) retry: Option<Rc<Retry>>,
+    /// One of the retries that its cluster may have at once, from its second try to its end.
+    retrying: Option<Seat>,
     /// The host that the last try failed at.
     pub(crate) avoid: Option<SocketAddr>,
     pub(crate) reroutes: u32,
@@ -111,7 +117,9 @@ impl Journey {
             kept: None,
             cluster: None,
             upstream: None,
+            labels: Rc::default(),
             retry: None,
+            retrying: None,
             avoid: None,
             reroutes: 0,
             has_waited: false,
@@ -156,6 +164,7 @@ impl Journey {
         self.deadline = self.started + found.timeout;
         self.record.cluster = Some(found.cluster.name().into());
         self.cluster = Some(Rc::clone(found.cluster));
+        self.labels = Rc::clone(found.labels);
         self.retry = found.retry.cloned();
         if let Some(retry) = &self.retry {
             retry.paid();
@@ -236,11 +245,18 @@ impl Journey {
 
     /// Whether a try that failed is followed by another, and takes it out of the budget if so.
     pub(crate) fn may_retry(&mut self, now: Instant) -> bool {
-        let Some(retry) = &self.retry else { return false };
-        if self.kept.is_none() || now >= self.deadline {
+        if self.kept.is_none() || now >= self.deadline || self.retry.is_none() {
             return false;
         }
-        match retry.take(self.record.attempts) {
+        if self.retrying.is_none() {
+            self.retrying = self.cluster.as_ref().and_then(|c| c.breakers().retries.seat());
+        }
+        let Some(retry) = &self.retry else { return false };
+        let taken = match &self.retrying {
+            Some(_) => retry.take(self.record.attempts),
+            None => Err(Denied::Budget),
+        };
+        match taken {
             Ok(()) => true,
             Err(Denied::Limit | Denied::Budget) => {
                 if retry.policy.retries_max > 0 {

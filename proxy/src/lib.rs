@@ -6,8 +6,8 @@
 //! with that id written over the client's. The answer finds the request by the id and goes back
 //! under the client's own. On its way it may pass [filters](filter). [`stream`] is the table of a
 //! request's life, [`limits`] the list of every bound; `docs/proxy-journey.md` tells the whole
-//! journey, `docs/proxy-phases.md` what may be put into it, `docs/proxy-protocols.md` what is on the
-//! wire.
+//! journey, `docs/proxy-phases.md` what may be put into it, `docs/proxy-pools.md` how hosts and
+//! connections are chosen, `docs/proxy-protocols.md` what is on the wire.
 //!
 //! [`Config`] and [`Server`] run a proxy inside a [`reactor::Runtime`]; [`Client`] calls one, and
 //! [`EchoServer`] stands behind one.
@@ -15,6 +15,8 @@
 
 mod accept;
 mod access_log;
+pub mod balance;
+pub mod breakers;
 pub mod buffers;
 pub mod client;
 mod cluster;
@@ -28,6 +30,7 @@ mod downstream;
 pub mod echo;
 pub mod filter;
 pub mod filters;
+pub mod health;
 pub mod ids;
 pub mod inbox;
 mod journey;
@@ -49,6 +52,7 @@ mod upstream;
 mod worker;
 
 pub use client::Client;
+pub use cluster::{ClusterStatus, HostStatus};
 pub use config::{Config, ConfigError};
 pub use echo::EchoServer;
 pub use filter::Filters;
@@ -68,6 +72,8 @@ mod book {
     struct Journey;
     #[doc = include_str!("../../docs/proxy-phases.md")]
     struct Phases;
+    #[doc = include_str!("../../docs/proxy-pools.md")]
+    struct Pools;
     #[doc = include_str!("../../docs/proxy-protocols.md")]
     struct Protocols;
     #[doc = include_str!("../../docs/proxy-timeouts.md")]

@@ -45,6 +45,30 @@ pub const KEPT_BYTES_MAX: usize = 32 << 20;
 /// Times that filters may have the route of one request looked for again.
 pub const REROUTES_MAX: u32 = 4;
 
+/// Time without a request in flight and without a frame after which an upstream connection gets a
+/// heartbeat, and after which the next.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// Time in which a heartbeat must bring a sign of life.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// From the end of a health check to the next when the cluster says nothing else.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// Time-out of a health check when the cluster names none.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a list of hosts is read or a name resolved when the cluster says nothing else.
+pub const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(5);
+/// The shortest such interval.
+pub const MEMBERSHIP_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Most hosts of one cluster; what a file or a name gives beyond them is refused.
+pub const HOSTS_MAX: usize = 10_000;
+/// Longest list of hosts in a file of its own.
+pub const HOSTS_FILE_BYTES_MAX: u64 = 8 << 20;
+/// Greatest weight of a host.
+pub const WEIGHT_MAX: u32 = 65_536;
+/// Time after which a connection of a ping-pong pool that nobody used is closed.
+pub const PING_PONG_IDLE_MAX: Duration = Duration::from_secs(90);
+/// Heartbeats in a row without a sign of life that end an upstream connection.
+pub const KEEPALIVE_FAILURES_MAX: u32 = 6;
+
 /// The limits that a configuration file can set, in its object `limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,35 +1,38 @@
-//! The connections to one host: dialed when a request wants one, shared by all clients of the same
-//! protocol.
+//! The connections to one host that speak one protocol: dialed when a request wants one.
+//!
+//! | mode | one connection carries | which is taken |
+//! |---|---|---|
+//! | multiplex | the requests of all clients | the next of a fixed number, in turn |
+//! | ping-pong | one request at a time | the one that was used last |
+//! | binding | the requests of one client | the client's own |
 
-use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+mod binding;
+
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
-use crate::codec::Protocol;
-use crate::config;
-use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
-use crate::upstream::{self, Upstream};
-use crate::worker::Worker;
+use crate::cluster::{Ask, Host};
+use crate::config::{self, PoolMode};
+use crate::upstream::Upstream;
 
-/// One host of one cluster. Two clusters that name the same address have two, each with its own
-/// connections, ids and limits.
-pub(crate) struct Host {
-    pub(crate) address: SocketAddr,
-    pub(crate) worker: Rc<Worker>,
-    pub(crate) in_flight_max: usize,
-    pub(crate) connect_timeout: Duration,
-    /// One for each of [`Protocol::ALL`].
-    pools: [Pool; Protocol::ALL.len()],
-    failures: Cell<u32>,
-    /// Not before this is it dialed again.
-    retry_at: Cell<Option<Instant>>,
+pub(crate) use binding::Bindings;
+
+/// See the module's page.
+pub(crate) struct Pool {
+    mode: PoolMode,
+    connections_max: usize,
+    state: RefCell<State>,
 }
 
-/// Connections of one protocol.
-struct Pool {
-    slots: RefCell<Vec<Option<Rc<Upstream>>>>,
-    next: Cell<usize>,
+#[derive(Default)]
+struct State {
+    slots: Vec<Option<Rc<Upstream>>>,
+    /// The next slot in turn, where connections are shared.
+    next: usize,
+    /// Slots without a connection, where they are not.
+    vacant: Vec<usize>,
+    /// Slots of connections that had no request when they were put here, the last one on top.
+    idle: Vec<usize>,
 }
 
 /// What a connection, a host or a cluster can do for a request now; the best comes first.
@@ -40,7 +43,7 @@ pub(crate) enum Candidate {
     Congested(Rc<Upstream>),
     /// Take it, but the last dial failed and this one is not through yet.
     Doubtful(Rc<Upstream>),
-    /// Nothing: too many requests in flight.
+    /// Nothing: too many requests in flight, or too many connections.
     Full,
     /// Nothing: a dial failed and it is too early for the next, or there is no host.
     Down,
@@ -58,153 +61,140 @@ impl Candidate {
     }
 }
 
-/// Asks `count` places in turn, beginning with `first`, until one is ready; otherwise the best
-/// answer, of equal ones the first.
-pub(crate) fn best_in_turn(
-    first: usize,
-    count: usize,
-    mut ask: impl FnMut(usize) -> Candidate,
-) -> Candidate {
-    let mut best = Candidate::Down;
-    for n in 0..count {
-        match ask((first + n) % count) {
-            ready @ Candidate::Ready(_) => return ready,
-            other if other.rank() < best.rank() => best = other,
-            _ => {}
-        }
+/// Keeps the better of the two, of equal ones the first; whether it cannot be bettered.
+pub(crate) fn best_of(best: &mut Candidate, other: Candidate) -> bool {
+    if other.rank() < best.rank() {
+        *best = other;
     }
-    best
+    best.rank() == 0
 }
 
-impl Host {
-    pub(crate) fn new(
-        address: SocketAddr,
-        config: &config::Cluster,
-        worker: &Rc<Worker>,
-    ) -> Rc<Self> {
-        let pool = || Pool {
-            slots: RefCell::new(vec![None; config.connections_per_host]),
-            next: Cell::new(0),
-        };
-        Rc::new(Host {
-            address,
-            worker: Rc::clone(worker),
-            in_flight_max: config.in_flight_max,
-            connect_timeout: config.connect_timeout,
-            pools: Protocol::ALL.map(|_| pool()),
-            failures: Cell::new(0),
-            retry_at: Cell::new(None),
-        })
+impl Pool {
+    pub(crate) fn new(config: &config::Cluster) -> Self {
+        Pool {
+            mode: config.pool,
+            connections_max: config.connections_per_host,
+            state: RefCell::default(),
+        }
+    }
+
+    /// The connections that are open or being made.
+    pub(crate) fn connections(&self) -> Vec<Rc<Upstream>> {
+        self.state.borrow().slots.iter().flatten().cloned().collect()
+    }
+
+    /// The connection that takes a request, dialed when there is none, or what hinders it.
+    pub(crate) fn candidate(&self, host: &Rc<Host>, ask: &Ask<'_>) -> Candidate {
+        match self.mode {
+            PoolMode::Multiplex => self.shared(host, ask),
+            PoolMode::PingPong => self.idle(host, ask),
+            PoolMode::Binding => match self.dial(host, ask) {
+                Ok(upstream) => {
+                    // Ready whatever is thought of the host: who is bound asks nobody else.
+                    Bindings::bind(&upstream, ask.client);
+                    Candidate::Ready(upstream)
+                }
+                Err(hindrance) => hindrance,
+            },
+        }
     }
 
     /// The next connection in turn that takes a request, or else what is best of the others.
-    pub(crate) fn candidate(self: &Rc<Self>, protocol: Protocol, now: Instant) -> Candidate {
-        let pool = self.pool(protocol);
-        let slots = pool.slots.borrow().len();
-        let first = pool.next.get();
-        pool.next.set((first + 1) % slots);
-        best_in_turn(first, slots, |slot| self.connection(protocol, slot, now))
+    fn shared(&self, host: &Rc<Host>, ask: &Ask<'_>) -> Candidate {
+        let first = self.state.borrow().next;
+        self.state.borrow_mut().next = (first + 1) % self.connections_max;
+        let mut best = Candidate::Down;
+        for n in 0..self.connections_max {
+            let slot = (first + n) % self.connections_max;
+            let present = self.state.borrow().slots.get(slot).cloned().flatten();
+            let offer = match present {
+                Some(upstream) => Host::offer(upstream),
+                None => match host.may_dial(ask.now) {
+                    Ok(()) => Host::offer(self.dial_at(host, ask, slot)),
+                    Err(hindrance) => hindrance,
+                },
+            };
+            if best_of(&mut best, offer) {
+                break;
+            }
+        }
+        best
     }
 
-    /// The connection in this slot, dialed when there is none.
-    fn connection(self: &Rc<Self>, protocol: Protocol, slot: usize, now: Instant) -> Candidate {
-        let present = self.pool(protocol).slots.borrow()[slot].clone();
-        let upstream = match present {
-            Some(upstream) => upstream,
-            None if self.is_resting(now) => return Candidate::Down,
-            None => self.dial(protocol, slot),
-        };
-        if upstream.is_full() {
-            Candidate::Full
-        } else if upstream.is_congested() {
-            Candidate::Congested(upstream)
-        } else if upstream.is_dialing() && self.failures.get() > 0 {
-            Candidate::Doubtful(upstream)
-        } else {
-            Candidate::Ready(upstream)
+    /// The connection that was used last and carries nothing now, or a new one.
+    fn idle(&self, host: &Rc<Host>, ask: &Ask<'_>) -> Candidate {
+        loop {
+            let Some(upstream) = self.state.borrow().last_idle() else { break };
+            // One that is offered stays here until it is seen to be in use: whoever was offered it
+            // may leave it.
+            if !upstream.is_full() {
+                return Host::offer(upstream);
+            }
+            upstream.set_listed(false);
+            self.state.borrow_mut().idle.pop();
+        }
+        match self.dial(host, ask) {
+            Ok(upstream) => {
+                self.rest(&upstream);
+                Host::offer(upstream)
+            }
+            Err(hindrance) => hindrance,
         }
     }
 
-    fn dial(self: &Rc<Self>, protocol: Protocol, slot: usize) -> Rc<Upstream> {
-        let upstream = Upstream::new(Rc::clone(self), protocol, slot);
-        self.pool(protocol).slots.borrow_mut()[slot] = Some(Rc::clone(&upstream));
-        reactor::spawn(upstream::run(Rc::clone(&upstream))).detach();
+    /// The connection has no request any more.
+    pub(crate) fn rest(&self, upstream: &Upstream) {
+        if self.mode == PoolMode::PingPong && !upstream.set_listed(true) {
+            self.state.borrow_mut().idle.push(upstream.slot());
+        }
+    }
+
+    /// A new connection in a slot of its own.
+    fn dial(&self, host: &Rc<Host>, ask: &Ask<'_>) -> Result<Rc<Upstream>, Candidate> {
+        host.may_dial(ask.now)?;
+        let mut state = self.state.borrow_mut();
+        let slot = match state.vacant.pop() {
+            Some(slot) => slot,
+            None if state.slots.len() < self.connections_max => state.slots.len(),
+            None => return Err(Candidate::Full),
+        };
+        drop(state);
+        Ok(self.dial_at(host, ask, slot))
+    }
+
+    fn dial_at(&self, host: &Rc<Host>, ask: &Ask<'_>, slot: usize) -> Rc<Upstream> {
+        let upstream = host.dial(ask.protocol, slot);
+        let mut state = self.state.borrow_mut();
+        if slot >= state.slots.len() {
+            state.slots.resize(slot + 1, None);
+        }
+        state.slots[slot] = Some(Rc::clone(&upstream));
         upstream
     }
 
     /// Takes the connection out of its slot, if it is still there.
-    pub(crate) fn vacate(&self, upstream: &Rc<Upstream>) {
-        let (protocol, slot) = upstream.place();
-        let mut slots = self.pool(protocol).slots.borrow_mut();
-        if slots[slot].as_ref().is_some_and(|present| Rc::ptr_eq(present, upstream)) {
-            slots[slot] = None;
+    pub(crate) fn vacate(&self, upstream: &Upstream) {
+        let slot = upstream.slot();
+        let mut state = self.state.borrow_mut();
+        let present = state.slots.get_mut(slot);
+        let Some(place) = present.filter(|place| is(place, upstream)) else { return };
+        *place = None;
+        if self.mode != PoolMode::Multiplex {
+            state.vacant.push(slot);
         }
-    }
-
-    fn pool(&self, protocol: Protocol) -> &Pool {
-        &self.pools[protocol as usize]
-    }
-
-    /// Whether it is too early to dial it again.
-    pub(crate) fn is_resting(&self, now: Instant) -> bool {
-        self.retry_at.get().is_some_and(|at| now < at)
-    }
-
-    /// A dial succeeded.
-    pub(crate) fn connected(&self) {
-        self.retry_at.set(None);
-    }
-
-    /// An answer came: the host does what it is there for.
-    pub(crate) fn proved(&self) {
-        self.failures.set(0);
-    }
-
-    /// A dial failed, or a connection ended before its first answer. Of several that were dialed
-    /// together the first to fail counts.
-    pub(crate) fn failed(&self, now: Instant) {
-        if self.is_resting(now) {
-            return;
+        if upstream.set_listed(false) {
+            state.idle.retain(|idle| *idle != slot);
         }
-        let failures = self.failures.get();
-        self.retry_at.set(Some(now + backoff(failures)));
-        self.failures.set(failures.saturating_add(1));
     }
 }
 
-/// The pause after the failure that follows `failures` others: doubling, up to a limit.
-fn backoff(failures: u32) -> Duration {
-    BACKOFF_MIN.saturating_mul(1 << failures.min(16)).min(BACKOFF_MAX)
+impl State {
+    fn last_idle(&self) -> Option<Rc<Upstream>> {
+        let slot = *self.idle.last()?;
+        self.slots[slot].clone()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::Limits;
-
-    #[test]
-    fn dials_that_fail_together_count_as_one_failure() {
-        let config = config::Cluster {
-            name: "c".to_owned(),
-            hosts: Vec::new(),
-            in_flight_max: 1,
-            connections_per_host: 2,
-            connect_timeout: Duration::from_secs(1),
-        };
-        let worker = Rc::new(Worker::new(Limits::default()));
-        let host = Host::new("127.0.0.1:1".parse().unwrap(), &config, &worker);
-        let now = Instant::now();
-        host.failed(now);
-        host.failed(now + BACKOFF_MIN / 2);
-        assert_eq!((host.failures.get(), host.retry_at.get()), (1, Some(now + BACKOFF_MIN)));
-        host.failed(now + BACKOFF_MIN);
-        assert_eq!((host.failures.get(), host.retry_at.get()), (2, Some(now + 3 * BACKOFF_MIN)));
-    }
-
-    #[test]
-    fn the_pause_between_dials_doubles_up_to_its_limit() {
-        let pauses: Vec<u128> = (0..8).map(|n| backoff(n).as_millis()).collect();
-        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-        assert_eq!(backoff(u32::MAX), BACKOFF_MAX);
-    }
+fn is(place: &Option<Rc<Upstream>>, upstream: &Upstream) -> bool {
+    place.as_ref().is_some_and(|present| std::ptr::eq(&**present, upstream))
 }

@@ -12,6 +12,7 @@ mod targets;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::balance::Labels;
 use crate::cluster::Cluster;
 use crate::codec::{Codec, CodecError, Frame};
 use crate::config;
@@ -39,6 +40,8 @@ pub(crate) struct Route {
     targets: Targets,
     /// For requests that name no time-out themselves.
     timeout: Duration,
+    /// What the host must have.
+    pub(crate) labels: Rc<Labels>,
     pub(crate) retry: Option<Rc<Retry>>,
 }
 
@@ -92,6 +95,7 @@ impl Route {
             conditions: config.headers.iter().map(Condition::new).collect(),
             targets: Targets::new(&config.targets, clusters),
             timeout: config.timeout.unwrap_or(REQUEST_TIMEOUT).min(TIMEOUT_MAX),
+            labels: Rc::new(config.labels.clone()),
             retry: config.retry_policy.clone().map(|policy| Rc::new(Retry::new(policy))),
         }
     }

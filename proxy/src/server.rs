@@ -13,7 +13,7 @@ use net::TcpListener;
 use reactor::JoinHandle;
 
 use crate::accept::{Accepting, OpenCount};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterStatus};
 use crate::config::{self, Config};
 use crate::filter::Filters;
 use crate::service::Entrance;
@@ -41,6 +41,15 @@ pub struct Server {
     worker: Rc<Worker>,
     addresses: Vec<SocketAddr>,
     listeners: Vec<JoinHandle<()>>,
+    clusters: Clusters,
+}
+
+struct Clusters(Vec<Rc<Cluster>>);
+
+impl fmt::Debug for Clusters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|cluster| cluster.name())).finish()
+    }
 }
 
 /// What the threads of a proxy have in common, and what is this one's.
@@ -135,8 +144,13 @@ impl Server {
     ) -> Result<Server, StartError> {
         let worker = Rc::new(Worker::counting(config.limits, Arc::clone(&part.stats)));
         let clusters: Vec<Rc<Cluster>> =
-            config.clusters.iter().map(|node| Rc::new(Cluster::new(node, &worker))).collect();
-        let mut server = Server { worker, addresses: Vec::new(), listeners: Vec::new() };
+            config.clusters.iter().map(|node| Cluster::new(node, &worker)).collect();
+        let mut server = Server {
+            worker,
+            addresses: Vec::new(),
+            listeners: Vec::new(),
+            clusters: Clusters(clusters.clone()),
+        };
         for (listener, open) in config.listeners.iter().zip(&part.open) {
             let worker = &server.worker;
             let entrance = Entrance::new(listener, &clusters, filters, worker, config.seed);
@@ -199,6 +213,11 @@ impl Server {
     /// Counters and gauges as they are now.
     pub fn stats(&self) -> Snapshot {
         self.worker.stats.snapshot()
+    }
+
+    /// Every cluster as it is now, in the order of the configuration.
+    pub fn clusters(&self) -> Vec<ClusterStatus> {
+        self.clusters.0.iter().map(|cluster| cluster.status()).collect()
     }
 }
 

@@ -123,6 +123,8 @@ stats! {
     unknown_answers,
     /// Heartbeats acknowledged, on both sides.
     heartbeats,
+    /// Heartbeats sent on upstream connections that were idle.
+    heartbeats_sent,
     /// Frames dropped that want nothing done.
     notices,
     /// Frames dropped that make no sense where they came from.

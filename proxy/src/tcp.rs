@@ -2,13 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
-use std::rc::Rc;
+use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use net::TcpStream;
 use reactor::time;
 
+use crate::balance;
 use crate::buffers::Buffers;
 use crate::cluster::Cluster;
 use crate::limits::READS_PER_TURN_MAX;
@@ -26,20 +26,28 @@ pub(crate) async fn run(
     first: Vec<u8>,
 ) -> io::Result<()> {
     worker.stats.tcp_accepted.up();
-    let host = dial(cluster).await.inspect_err(|_| worker.stats.tcp_no_upstream.up())?;
+    let no_upstream = |_: &io::Error| worker.stats.tcp_no_upstream.up();
+    let full = || io::Error::other(format!("cluster `{}` has too many", cluster.name()));
+    let connections = &cluster.breakers().connections;
+    let _seat = connections.seat().ok_or_else(full).inspect_err(no_upstream)?;
+    let key = client.peer_addr().map_or(0, key);
+    let host = dial(cluster, key).await.inspect_err(no_upstream)?;
     copy_both_ways(&client, &host, first, &worker.buffers).await
 }
 
 /// Tries every host once, the next in turn first; those that failed lately only if there is no
 /// other.
-async fn dial(cluster: &Cluster) -> io::Result<TcpStream> {
+async fn dial(cluster: &Cluster, key: u64) -> io::Result<TcpStream> {
     let mut error = io::Error::other(format!("cluster `{}` has no hosts", cluster.name()));
-    let hosts: Vec<_> = cluster.hosts_in_turn().map(Rc::clone).collect();
+    let hosts = cluster.hosts_in_turn(key);
     let (resting, fresh): (Vec<_>, Vec<_>) =
         hosts.into_iter().partition(|host| host.is_resting(time::now()));
     for host in fresh.into_iter().chain(resting) {
         let connect = TcpStream::connect(host.address);
-        match time::timeout(host.connect_timeout, connect).await.map_err(io::Error::from).flatten()
+        match time::timeout(host.shared.config.connect_timeout, connect)
+            .await
+            .map_err(io::Error::from)
+            .flatten()
         {
             Ok(stream) => {
                 host.connected();
@@ -54,6 +62,11 @@ async fn dial(cluster: &Cluster) -> io::Result<TcpStream> {
         }
     }
     Err(error)
+}
+
+/// What a consistent hash goes by: the client's address, without its port.
+pub(crate) fn key(peer: SocketAddr) -> u64 {
+    balance::hash(peer.ip().to_canonical().to_string().as_bytes())
 }
 
 /// Copies until both have closed their sides; `first` goes to `host` before anything else. A side

@@ -4,6 +4,8 @@
 //! it. The connection is one task; it exists from the first moment of the dial, so requests that
 //! come meanwhile queue their frames and get their time-outs like all others.
 
+mod idle;
+mod place;
 mod task;
 
 use std::cell::{Cell, RefCell};
@@ -13,6 +15,7 @@ use std::time::Instant;
 
 use reactor::time;
 
+use crate::cluster::Host;
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol, Span};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
@@ -21,7 +24,6 @@ use crate::downstream::{Downstream, Flight};
 use crate::ids::{Ended, IdTable, Stale};
 use crate::inbox::{Payload, Verdict};
 use crate::journey::Journey;
-use crate::pool::Host;
 use crate::repeats::Repeats;
 use crate::stream::{Action, Event, Stream};
 
@@ -41,6 +43,16 @@ pub(crate) struct Upstream {
     phase: Cell<Phase>,
     /// The peer asked for no further requests.
     retired: Cell<bool>,
+    /// Whether the pool has it in its list of idle ones.
+    listed: Cell<bool>,
+    /// The client that it belongs to, in a pool of such connections.
+    bound: RefCell<Option<Rc<Downstream>>>,
+    /// Whether a frame came since the task looked.
+    heard: Cell<bool>,
+    /// Whether something was sent since the task looked.
+    used: Cell<bool>,
+    /// Heartbeats that were not acknowledged.
+    heartbeats: Cell<u32>,
     complaints: Complaints,
 }
 
@@ -82,24 +94,26 @@ pub(crate) struct Call {
 impl Upstream {
     pub(crate) fn new(host: Rc<Host>, protocol: Protocol, slot: usize) -> Rc<Self> {
         host.worker.stats.upstream_connections.up();
+        host.shared.breakers.connections.up();
+        let in_flight_max = host.shared.config.in_flight_max;
         Rc::new(Upstream {
             conn: Conn::new(Rc::clone(&host.worker), protocol),
-            waiting: RefCell::new(IdTable::new(host.in_flight_max, protocol.id_width())),
+            waiting: RefCell::new(IdTable::new(in_flight_max, protocol.id_width())),
             repeats: RefCell::default(),
             deadlines: RefCell::default(),
             parked: RefCell::default(),
             phase: Cell::new(Phase::Dialing),
             retired: Cell::new(false),
+            listed: Cell::new(false),
+            bound: RefCell::default(),
+            heard: Cell::new(false),
+            used: Cell::new(false),
+            heartbeats: Cell::new(0),
             complaints: Complaints::default(),
             host,
             protocol,
             slot,
         })
-    }
-
-    /// Its place in the host's pool for its protocol.
-    pub(crate) fn place(&self) -> (Protocol, usize) {
-        (self.protocol, self.slot)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -157,6 +171,10 @@ impl Upstream {
         self.repeats.borrow_mut().keep(id, &payload.bytes()[call.repeated.range()]);
         stats.sent.up();
         stats.in_flight.up();
+        self.host.request_began();
+        if self.is_dialing() {
+            self.host.shared.breakers.pending.up();
+        }
         self.pass_on(id, payload);
     }
 
@@ -170,6 +188,7 @@ impl Upstream {
     }
 
     fn pass_on(&self, id: u64, payload: &mut Payload<'_>) {
+        self.used.set(true);
         self.protocol.set_id(payload.bytes_mut(), id);
         self.conn.queue(payload);
         self.conn.wake();
@@ -179,7 +198,7 @@ impl Upstream {
     pub(crate) fn forget(&self, id: u64) -> Option<Box<Journey>> {
         let mut entry = self.waiting.borrow_mut().remove(id, Ended::GivenUp).ok()?;
         let stats = &self.host.worker.stats;
-        stats.in_flight.down();
+        self.ended(Ended::GivenUp);
         if entry.stream.on(Event::DownstreamGone) == Action::Discard {
             stats.abandoned.up();
         }
@@ -209,6 +228,7 @@ impl Upstream {
 
     fn on_frame(&self, frame: &Frame, payload: &mut Payload<'_>) -> Verdict {
         let stats = &self.host.worker.stats;
+        self.heard.set(true);
         match frame.kind {
             Kind::Response => self.on_response(frame, payload),
             // A peer that asks and does not read gets no answers: they would pile up here.
@@ -222,7 +242,13 @@ impl Upstream {
                 let repeated = &payload.bytes()[self.protocol.repeated(frame).range()];
                 self.conn.queue_reply(frame.origin, repeated, LocalReply::NoProcessor);
             }
-            Kind::GoAway => self.retire(),
+            Kind::GoAway => {
+                log::debug!("upstream {}: asks for no further requests", self.host.address);
+                self.retire();
+            }
+            Kind::HeartbeatAck if self.heartbeats.get() > 0 => {
+                self.heartbeats.set(self.heartbeats.get() - 1);
+            }
             Kind::Notice => stats.notices.up(),
             Kind::Oneway | Kind::HeartbeatAck => self.unexpected(frame.kind),
         }
@@ -244,7 +270,8 @@ impl Upstream {
         let removed = self.waiting.borrow_mut().remove(id, Ended::Answered);
         match removed {
             Ok(mut entry) => {
-                stats.in_flight.down();
+                self.ended(Ended::Answered);
+                self.host.succeeded();
                 if self.phase.replace(Phase::Proved) == Phase::Open {
                     self.host.proved();
                 }
@@ -270,13 +297,6 @@ impl Upstream {
         }
     }
 
-    /// No further requests; the ones in flight still get their answers.
-    fn retire(&self) {
-        if !self.retired.replace(true) {
-            log::info!("upstream {}: asks for no further requests", self.host.address);
-        }
-    }
-
     fn expire(&self, now: Instant) {
         loop {
             let Some(id) = self.deadlines.borrow_mut().pop_expired(now) else { return };
@@ -288,13 +308,14 @@ impl Upstream {
             if let Ok(entry) = waiting.remove(id, Ended::GivenUp) {
                 drop(waiting);
                 self.host.worker.stats.timed_out.up();
+                self.host.missed(now);
                 self.give_up(id, entry, Event::Expired, now);
             }
         }
     }
 
     fn give_up(&self, id: u64, mut entry: Waiting, event: Event, now: Instant) {
-        self.host.worker.stats.in_flight.down();
+        self.ended(Ended::GivenUp);
         if let Some(journey) = entry.journey {
             return entry.downstream.try_failed(entry.flight, journey, event, now);
         }
@@ -318,7 +339,11 @@ impl Upstream {
         if was == Phase::Closed {
             return;
         }
-        self.host.vacate(self);
+        self.host.pool(self.protocol).vacate(self);
+        self.host.shared.breakers.connections.down();
+        if was == Phase::Dialing {
+            self.host.shared.breakers.pending.sub(self.waiting.borrow().len());
+        }
         let stats = &self.host.worker.stats;
         stats.upstream_connections.down();
         let lost = self.fail_waiting(was);
@@ -331,8 +356,16 @@ impl Upstream {
         if was != Phase::Proved && !self.retired.get() {
             self.host.failed(time::now());
         }
+        if lost > 0 {
+            self.host.missed(time::now());
+        }
         self.conn.close();
         self.wake_parked();
+        let bound = self.bound.borrow_mut().take();
+        if let Some(client) = bound {
+            client.bindings.forget(self);
+            client.unbound();
+        }
         self.log_close(reason, was, lost);
     }
 

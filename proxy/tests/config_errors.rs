@@ -86,7 +86,7 @@ const TABLE: [(&str, &str, &str, &str); 36] = [
         r#""address": "10.0.0.2:12200""#,
         r#""adress": "10.0.0.2:12200""#,
         "p.json:32:15: cluster_manager.clusters[0].hosts[1].adress: ",
-        "unknown field `adress`, expected `address` or `weight`",
+        "unknown field `adress`, expected one of `address`, `weight`, `metadata`",
     ),
     (
         r#""timeout": "3s""#,
@@ -114,9 +114,9 @@ const TABLE: [(&str, &str, &str, &str); 36] = [
     ),
     (
         r#""lb_type": "LB_ROUNDROBIN""#,
-        r#""lb_type": "LB_BEST""#,
-        "p.json:28:24: cluster_manager.clusters[0].lb_type: ",
-        "expected `LB_ROUNDROBIN`",
+        r#""lb_type": "LB_RANDUM""#,
+        "p.json:28:26: cluster_manager.clusters[0].lb_type: ",
+        "expected one of `LB_ROUNDROBIN`, `LB_WEIGHTED_ROUNDROBIN`, `LB_RANDOM`, `LB_LEAST_REQUEST`",
     ),
     (
         r#""downstream_protocol": "bolt""#,
@@ -394,9 +394,8 @@ fn keys_of_mosn_without_effect_are_accepted_and_named() {
     let text = GOOD
         .replace(
             r#""lb_type""#,
-            r#""health_check": {"protocol": "x"}, "circuit_breakers": [], "lb_type""#,
+            r#""health_check": {"service_name": "x"}, "conn_buffer_limit_bytes": 1, "lb_type""#,
         )
-        .replace(r#"12200"}"#, r#"12200", "weight": 1}"#)
         .replace(r#""limits""#, r#""admin": {"address": {}}, "metrics": {}, "limits""#)
         .replace(r#""name": "in","#, r#""bind_port": true, "log_path": "x","#)
         .replace(
@@ -413,9 +412,8 @@ fn keys_of_mosn_without_effect_are_accepted_and_named() {
         warned,
         [
             "admin",
-            "cluster_manager.clusters[0].circuit_breakers",
-            "cluster_manager.clusters[0].health_check",
-            "cluster_manager.clusters[0].hosts[0].weight and 1 more like it",
+            "cluster_manager.clusters[0].conn_buffer_limit_bytes",
+            "cluster_manager.clusters[0].health_check.service_name",
             "metrics",
             "servers[0].default_log_level",
             "servers[0].listeners[0].log_path",

@@ -145,25 +145,6 @@ fn clients_held_back_by_a_dial_go_on_when_it_fails() {
     });
 }
 
-/// A host that answers no dial: its backlog is full of connections that nobody accepts.
-struct Mute {
-    address: std::net::SocketAddr,
-    _listener: net::TcpListener,
-    _waiting: [net::TcpStream; 2],
-}
-
-impl Mute {
-    async fn new() -> Mute {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let listener = net::TcpListener::builder().backlog(1).bind(any).unwrap();
-        let address = listener.local_addr().unwrap();
-        // Linux lets one more wait than the backlog says, and drops what comes then.
-        let connect = async || net::TcpStream::connect(address).await.unwrap();
-        let waiting = [connect().await, connect().await];
-        Mute { address, _listener: listener, _waiting: waiting }
-    }
-}
-
 #[test]
 fn a_refused_host_is_answered_with_status_16_and_not_dialed_again_at_once() {
     run(async {
@@ -290,18 +271,6 @@ fn a_lost_upstream_answers_each_waiting_request_once_and_is_dialed_anew() {
         drop(clients);
         all_empty(&bed.server).await;
     });
-}
-
-impl Host {
-    /// The upstream connection, after it has proved itself with one answer.
-    async fn accept_after(&self, client: &mut Peer) -> Peer {
-        client.send(&request(0, b"")).await;
-        let mut host = self.accept().await;
-        let got = host.frame().await;
-        host.answer(&got).await;
-        client.frame().await;
-        host
-    }
 }
 
 #[test]

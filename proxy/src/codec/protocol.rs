@@ -1,7 +1,7 @@
 //! All protocols behind one name, chosen without a virtual call.
 
-use super::bolt::Bolt;
-use super::dubbo::Dubbo;
+use super::bolt::{self, Bolt};
+use super::dubbo::{self, Dubbo};
 use super::thrift::Thrift;
 use super::{
     Codec, CodecError, Decoded, Frame, FrameLimits, HeaderError, LocalReply, Origin, Span,
@@ -22,6 +22,21 @@ pub enum Protocol {
 impl Protocol {
     /// All of them, each at the place of its number as `usize`.
     pub const ALL: [Protocol; 3] = [Protocol::Bolt, Protocol::Dubbo, Protocol::Thrift];
+
+    /// Whether it has heartbeats.
+    pub fn has_heartbeats(self) -> bool {
+        self != Protocol::Thrift
+    }
+
+    /// Appends a heartbeat under this id; nothing where there are none. Bolt's is in version 1.
+    pub fn heartbeat(self, id: u64, out: &mut Vec<u8>) {
+        match self {
+            // The ids of a Bolt connection have 31 bits.
+            Protocol::Bolt => bolt::push_heartbeat(bolt::Version::V1, id as u32, out),
+            Protocol::Dubbo => dubbo::push_heartbeat(id, out),
+            Protocol::Thrift => {}
+        }
+    }
 }
 
 /// Calls the same method of the protocol's own codec.

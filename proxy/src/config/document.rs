@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::ConfigError;
+use super::cluster::{ManagerNode, MetadataNode};
 use super::scalar::{Address, Time};
 use crate::limits::Limits;
 
@@ -94,6 +95,8 @@ pub(super) struct TargetNode {
     pub(super) cluster_name: Option<String>,
     pub(super) weighted_clusters: Option<Vec<WeightedNode>>,
     pub(super) timeout: Option<Time>,
+    #[serde(default)]
+    pub(super) metadata_match: MetadataNode,
     pub(super) retry_policy: Option<RetryNode>,
 }
 
@@ -280,60 +283,14 @@ pub(super) enum ProtocolName {
     Auto,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ManagerNode {
-    pub(super) clusters: Vec<ClusterNode>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ClusterNode {
-    // Go reads keys without regard to case, and some of MOSN's own files rely on it here.
-    #[serde(alias = "Name")]
-    pub(super) name: String,
-    #[serde(rename = "type")]
-    _type: Option<ClusterType>,
-    #[serde(rename = "lb_type")]
-    _lb_type: Option<Balancer>,
-    pub(super) max_request_per_conn: Option<usize>,
-    pub(super) connections_per_host: Option<usize>,
-    pub(super) connect_timeout: Option<Time>,
-    pub(super) hosts: Vec<HostNode>,
-    circuit_breakers: Ignored,
-    health_check: Ignored,
-    conn_buffer_limit_bytes: Ignored,
-}
-
-#[derive(Debug, Deserialize)]
-enum ClusterType {
-    #[serde(rename = "SIMPLE")]
-    Simple,
-}
-
-#[derive(Debug, Deserialize)]
-enum Balancer {
-    #[serde(rename = "LB_ROUNDROBIN")]
-    RoundRobin,
-    #[serde(rename = "LB_RANDOM")]
-    Random,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct HostNode {
-    pub(super) address: Address,
-    weight: Ignored,
-}
-
 /// What serde found wrong.
 pub(super) struct ParseError {
     path: String,
     error: serde_json::Error,
 }
 
-/// Reads the document.
-pub(super) fn parse(text: &str) -> Result<Document, ParseError> {
+/// Reads a document: the configuration, or a list of hosts.
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ParseError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -357,7 +314,7 @@ impl ParseError {
 }
 
 /// The paths of those of these keys that are there in vain.
-fn no_effect(path: &str, keys: &[(&str, &Ignored)]) -> Vec<String> {
+pub(super) fn no_effect(path: &str, keys: &[(&str, &Ignored)]) -> Vec<String> {
     let dot = if path.is_empty() { "" } else { "." };
     keys.iter()
         .filter(|(_, value)| value.is_some())
@@ -414,21 +371,5 @@ impl ListenerNode {
             }
         }
         keys
-    }
-}
-
-impl ClusterNode {
-    pub(super) fn ignored(&self, path: &str) -> Vec<String> {
-        let keys = [
-            ("circuit_breakers", &self.circuit_breakers),
-            ("health_check", &self.health_check),
-            ("conn_buffer_limit_bytes", &self.conn_buffer_limit_bytes),
-        ];
-        let mut lines = no_effect(path, &keys);
-        for (number, host) in self.hosts.iter().enumerate() {
-            lines
-                .extend(no_effect(&format!("{path}.hosts[{number}]"), &[("weight", &host.weight)]));
-        }
-        lines
     }
 }

@@ -4,10 +4,12 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::{
-    Cluster, Config, Domain, HeaderMatch, Listener, RetryPolicy, Route, Target, ValueMatch,
-    VirtualHost,
+    Cluster, Config, Domain, HeaderMatch, Host, Listener, Membership, PoolMode, RetryPolicy, Route,
+    Target, ValueMatch, VirtualHost,
 };
+use crate::balance::{Fallback, Policy};
 use crate::codec::Codec;
+use crate::health::Probe;
 use crate::limits::REQUEST_TIMEOUT;
 
 pub(super) fn explain(config: &Config) -> String {
@@ -173,16 +175,103 @@ fn targets_text(targets: &[Target]) -> String {
 }
 
 fn explain_cluster(cluster: &Cluster, out: &mut String) {
-    let hosts: Vec<String> = cluster.hosts.iter().map(ToString::to_string).collect();
-    let hosts = if hosts.is_empty() { "no hosts".to_owned() } else { hosts.join(", ") };
-    line(out, &format!("cluster `{}`, in turn: {hosts}", cluster.name));
+    let how = match cluster.policy {
+        Policy::RoundRobin => "in turn",
+        Policy::Weighted => "in turn by weight",
+        Policy::Random => "at random by weight",
+        Policy::LeastRequest => "the less busy of two at random",
+        Policy::Maglev => "by consistent hash",
+    };
+    line(out, &format!("cluster `{}`, {how}: {}", cluster.name, hosts_text(cluster)));
+    let carries = match cluster.pool {
+        PoolMode::Multiplex => {
+            format!("at most {} requests in flight on one", cluster.in_flight_max)
+        }
+        PoolMode::PingPong => "one request at a time on each".to_owned(),
+        PoolMode::Binding => "each bound to one client".to_owned(),
+    };
     line(
         out,
         &format!(
-            "  {} connection(s) to each, at most {} requests in flight on one, dialed within {:?}",
-            cluster.connections_per_host, cluster.in_flight_max, cluster.connect_timeout
+            "  {} connection(s) to each, {carries}, dialed within {:?}",
+            cluster.connections_per_host, cluster.connect_timeout
         ),
     );
+    explain_limits(cluster, out);
+    explain_health(cluster, out);
+}
+
+fn hosts_text(cluster: &Cluster) -> String {
+    match &cluster.membership {
+        Membership::Static if cluster.hosts.is_empty() => "no hosts".to_owned(),
+        Membership::Static => {
+            let hosts: Vec<String> = cluster.hosts.iter().map(host_text).collect();
+            hosts.join(", ")
+        }
+        Membership::File { path, interval } => {
+            format!("the hosts in {}, looked at every {interval:?}", path.display())
+        }
+        Membership::Dns { hosts, interval } => {
+            let names: Vec<&str> = hosts.iter().map(|(name, _)| name.as_str()).collect();
+            format!("{}, resolved every {interval:?}", names.join(", "))
+        }
+    }
+}
+
+fn host_text(host: &Host) -> String {
+    match host.weight {
+        1 => host.address.to_string(),
+        weight => format!("{} (weight {weight})", host.address),
+    }
+}
+
+fn explain_limits(cluster: &Cluster, out: &mut String) {
+    let limits = &cluster.breakers;
+    let all = [
+        (limits.connections_max, "connections"),
+        (limits.pending_max, "requests waiting for a connection"),
+        (limits.requests_max, "requests in flight"),
+        (limits.retries_max, "retries"),
+    ];
+    let set = all.into_iter().filter(|(max, _)| *max != usize::MAX);
+    let texts: Vec<String> = set.map(|(max, what)| format!("{max} {what}")).collect();
+    if !texts.is_empty() {
+        line(out, &format!("  at most {} in all, on each worker", texts.join(", ")));
+    }
+}
+
+fn explain_health(cluster: &Cluster, out: &mut String) {
+    if let Some(check) = &cluster.check {
+        let probe = match check.probe {
+            Probe::Connect => "connecting".to_owned(),
+            Probe::Heartbeat(protocol) => format!("a heartbeat of {}", protocol.name()),
+        };
+        line(
+            out,
+            &format!(
+                "  checked by {probe} every {:?}: out after {} failures, back after {} successes",
+                check.interval, check.unhealthy_threshold, check.healthy_threshold
+            ),
+        );
+    }
+    if let Some(outliers) = &cluster.outliers {
+        line(
+            out,
+            &format!(
+                "  a host that fails {} times in a row is left out for {:?}, at most {} % of them",
+                outliers.failures, outliers.time_min, outliers.percent_max
+            ),
+        );
+    }
+    if let Some(rules) = &cluster.subsets {
+        let keys: Vec<String> = rules.selectors.iter().map(|keys| keys.join("+")).collect();
+        let otherwise = match &rules.fallback {
+            Fallback::None => "no host",
+            Fallback::Any => "any host",
+            Fallback::Default(_) => "the default subset",
+        };
+        line(out, &format!("  divided by {}; otherwise {otherwise}", keys.join(", ")));
+    }
 }
 
 fn line(out: &mut String, text: &str) {

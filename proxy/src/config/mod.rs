@@ -5,6 +5,7 @@
 //! that have no meaning here yet are accepted and listed in [`Config::warnings`]; every other
 //! unknown key is an error.
 
+mod cluster;
 mod document;
 mod explain;
 mod extras;
@@ -18,12 +19,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::balance::{Labels, Policy, Rules};
+use crate::breakers::Thresholds;
 use crate::codec::Protocol;
 use crate::filter::Filters;
-use crate::ids;
-use crate::limits::{CONNECT_TIMEOUT, Limits};
+use crate::health::{CheckRules, OutlierRules};
+use crate::limits::Limits;
 
-use document::{ClusterNode, Document, ListenerNode, ServerNode};
+use document::{Document, ListenerNode, ServerNode};
 use filters::filters;
 
 pub use extras::{AccessLog, Filter, RetryPolicy};
@@ -33,8 +36,8 @@ pub use routes::{
 };
 pub(crate) use scalar::{Time, duration_of as duration};
 
-/// Most connections per host that a cluster may ask for.
-pub const CONNECTIONS_PER_HOST_MAX: usize = 64;
+pub(crate) use cluster::parse_hosts;
+pub use cluster::{CONNECTIONS_PER_HOST_EXCLUSIVE_MAX, CONNECTIONS_PER_HOST_MAX};
 
 /// A configuration that can be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,19 +83,76 @@ pub struct Listener {
     pub access_logs: Vec<AccessLog>,
 }
 
-/// A group of hosts that serve the same requests, taken in turn.
+/// A group of hosts that serve the same requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     /// Its name in routes.
     pub name: String,
-    /// The hosts; may be empty.
-    pub hosts: Vec<SocketAddr>,
-    /// Requests in flight on one connection to a host.
+    /// The hosts that the configuration lists; none when they come from elsewhere.
+    pub hosts: Vec<Host>,
+    /// Where the hosts come from.
+    pub membership: Membership,
+    /// Which host takes the next request.
+    pub policy: Policy,
+    /// How the hosts are divided by their labels.
+    pub subsets: Option<Rules>,
+    /// What one connection carries.
+    pub pool: PoolMode,
+    /// Requests in flight on one connection to a host; 1 with [`PoolMode::PingPong`].
     pub in_flight_max: usize,
     /// Connections to each host.
     pub connections_per_host: usize,
     /// Longest time a dial may take.
     pub connect_timeout: Duration,
+    /// How much of it may be in use at once, on each worker.
+    pub breakers: Thresholds,
+    /// Active health checks.
+    pub check: Option<CheckRules>,
+    /// Ejection of hosts whose requests fail.
+    pub outliers: Option<OutlierRules>,
+}
+
+/// One host of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Its address.
+    pub address: SocketAddr,
+    /// How much it takes compared to the others, from 1 on.
+    pub weight: u32,
+    /// Its labels, for subsets.
+    pub labels: Labels,
+}
+
+/// Where a cluster's hosts come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// The configuration.
+    Static,
+    /// A file of their own, looked at in this interval: a JSON list as `hosts` is.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// How often it is looked at.
+        interval: Duration,
+    },
+    /// Names with ports, resolved in this interval.
+    Dns {
+        /// Name and port, and what each address of it is; the address in there means nothing.
+        hosts: Vec<(String, Host)>,
+        /// How often they are resolved.
+        interval: Duration,
+    },
+}
+
+/// What one upstream connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolMode {
+    /// The requests of all clients.
+    Multiplex,
+    /// One request at a time.
+    PingPong,
+    /// The requests of one client; when either connection ends the other one does too.
+    Binding,
 }
 
 /// Why a configuration was refused.
@@ -164,13 +224,8 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse_with(file: &Path, text: &str, filters: &Filters) -> Result<Config, ConfigError> {
-        let document = document::parse(text).map_err(|e| e.in_file(file))?;
-        build(file, document, filters).map_err(|Fault { path, message }| ConfigError {
-            file: file.to_owned(),
-            position: locate::position(text, &path),
-            path,
-            message,
-        })
+        let document: Document = document::parse(text).map_err(|e| e.in_file(file))?;
+        build(file, document, filters).map_err(|fault| fault.in_text(file, text))
     }
 
     /// What the configuration does, for people: one line per fact.
@@ -211,6 +266,14 @@ struct Fault {
     message: String,
 }
 
+impl Fault {
+    fn in_text(self, file: &Path, text: &str) -> ConfigError {
+        let Fault { path, message } = self;
+        let position = locate::position(text, &path);
+        ConfigError { file: file.to_owned(), position, path, message }
+    }
+}
+
 fn fault<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Fault> {
     Err(Fault { path: path.into(), message: message.into() })
 }
@@ -221,7 +284,7 @@ fn build(file: &Path, document: Document, types: &Filters) -> Result<Config, Fau
     if let Err((key, message)) = limits.check() {
         return fault(format!("limits.{key}"), message);
     }
-    let clusters = clusters(&document.cluster_manager.clusters, &mut notes)?;
+    let clusters = cluster::clusters(file, &document.cluster_manager.clusters, &mut notes)?;
     let mut listeners = Vec::new();
     for (number, server) in document.servers.iter().enumerate() {
         let path = format!("servers[{number}]");
@@ -238,52 +301,6 @@ fn build(file: &Path, document: Document, types: &Filters) -> Result<Config, Fau
         listeners,
         clusters,
         warnings: notes.lines(),
-    })
-}
-
-fn clusters(nodes: &[ClusterNode], notes: &mut Notes) -> Result<Vec<Cluster>, Fault> {
-    let mut clusters: Vec<Cluster> = Vec::new();
-    for (number, node) in nodes.iter().enumerate() {
-        let path = format!("cluster_manager.clusters[{number}]");
-        if clusters.iter().any(|other| other.name == node.name) {
-            return fault(
-                format!("{path}.name"),
-                format!("there are two clusters `{}`", node.name),
-            );
-        }
-        clusters.push(cluster(node, &path, notes)?);
-    }
-    Ok(clusters)
-}
-
-fn cluster(node: &ClusterNode, path: &str, notes: &mut Notes) -> Result<Cluster, Fault> {
-    notes.ignored.extend(node.ignored(path));
-    if node.hosts.is_empty() {
-        notes
-            .warnings
-            .push(format!("{path}.hosts is empty: its requests are answered with \"no upstream\""));
-    }
-    let in_flight_max = node.max_request_per_conn.unwrap_or(ids::IN_FLIGHT_MAX);
-    if !(1..=ids::IN_FLIGHT_MAX).contains(&in_flight_max) {
-        let message = format!("expected 1 to {}, found {in_flight_max}", ids::IN_FLIGHT_MAX);
-        return fault(format!("{path}.max_request_per_conn"), message);
-    }
-    let connections_per_host = node.connections_per_host.unwrap_or(1);
-    if !(1..=CONNECTIONS_PER_HOST_MAX).contains(&connections_per_host) {
-        let message =
-            format!("expected 1 to {CONNECTIONS_PER_HOST_MAX}, found {connections_per_host}");
-        return fault(format!("{path}.connections_per_host"), message);
-    }
-    let connect_timeout = node.connect_timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.0);
-    if connect_timeout.is_zero() {
-        return fault(format!("{path}.connect_timeout"), "expected more than 0, found 0");
-    }
-    Ok(Cluster {
-        name: node.name.clone(),
-        hosts: node.hosts.iter().map(|host| host.address.0).collect(),
-        in_flight_max,
-        connections_per_host,
-        connect_timeout,
     })
 }
 

@@ -8,6 +8,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::document::{HeaderNode, RouteNode, TargetNode, VirtualHostNode};
 use super::extras::{RetryPolicy, retry_policy};
 use super::{Fault, fault};
+use crate::balance::Labels;
 
 /// Largest program that a regular expression may become, and largest cache that a thread keeps to run
 /// it, in bytes.
@@ -86,6 +87,8 @@ pub struct Route {
     /// Time-out of requests that carry none; at most
     /// [`TIMEOUT_MAX`](crate::limits::TIMEOUT_MAX) counts.
     pub timeout: Option<Duration>,
+    /// Labels that the host must have, where the cluster is divided by them.
+    pub labels: Labels,
     /// Whether requests are tried again, and how much time a try has.
     pub retry_policy: Option<RetryPolicy>,
 }
@@ -204,6 +207,7 @@ fn route(node: &RouteNode, path: &str) -> Result<Route, Fault> {
     Ok(Route {
         headers: headers.collect::<Result<_, _>>()?,
         targets: targets(&node.route, &format!("{path}.route"))?,
+        labels: node.route.metadata_match.labels(),
         timeout: node.route.timeout.map(|timeout| timeout.0).filter(|t| !t.is_zero()),
         retry_policy: match &node.route.retry_policy {
             Some(node) => Some(retry_policy(node, &format!("{path}.route.retry_policy"))?),

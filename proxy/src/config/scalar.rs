@@ -11,6 +11,17 @@ use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Address(pub(super) SocketAddr);
 
+/// `127.0.0.1:2045`, `[::1]:2045` or `name:2045`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostName(pub(super) String);
+
+impl HostName {
+    /// The address, if it is one and not a name.
+    pub(super) fn address(&self) -> Option<Address> {
+        self.0.parse().ok().map(Address)
+    }
+}
+
 /// `3s`, `500ms`, `1m30s`: Go's way to write a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Time(pub(crate) Duration);
@@ -44,6 +55,19 @@ impl<'de> Deserialize<'de> for Address {
         deserializer.deserialize_str(Text {
             expected: "an IP address and a port, such as \"127.0.0.1:2045\"",
             parse: |text| text.parse().ok().map(Address),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for HostName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text {
+            expected: "a host and a port, such as \"127.0.0.1:2045\"",
+            parse: |text| {
+                let (name, port) = text.rsplit_once(':')?;
+                let is_port = port.parse::<u16>().is_ok();
+                (is_port && !name.is_empty()).then(|| HostName(text.to_owned()))
+            },
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use reactor::time;
 
-use super::{Downstream, Flight, Found, choose_host};
+use super::{Downstream, Flight, Found};
 use crate::codec::{Codec, Frame, LocalReply};
 use crate::filter::{Flag, Flow, Ticket};
 use crate::inbox::{Payload, Verdict};
@@ -165,7 +165,7 @@ impl Downstream {
 
     fn host(self: &Rc<Self>, journey: &mut Journey, now: Instant, from: From) -> Event {
         let Some(cluster) = &journey.cluster else { return Event::Refused(LocalReply::NoRoute) };
-        let (event, upstream) = choose_host(cluster, self.protocol, now, journey.avoid);
+        let (event, upstream) = self.choose_host(cluster, &journey.labels, now, journey.avoid);
         journey.has_waited = false;
         match (event, upstream) {
             (Event::Congested, Some(upstream)) if from == From::Input => {

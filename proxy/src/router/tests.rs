@@ -20,7 +20,7 @@ fn router(virtual_hosts: &str) -> Router {
     let config = Config::parse("test.json".as_ref(), &text).unwrap();
     let worker = Rc::new(Worker::new(Limits::default()));
     let clusters: Vec<Rc<Cluster>> =
-        config.clusters.iter().map(|node| Rc::new(Cluster::new(node, &worker))).collect();
+        config.clusters.iter().map(|node| Cluster::new(node, &worker)).collect();
     let Listener { router, .. } = &config.listeners[0];
     Router::new(router, &clusters, Some(1))
 }

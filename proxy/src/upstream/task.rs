@@ -10,6 +10,7 @@ use std::time::Instant;
 use net::TcpStream;
 use reactor::time::{self, Sleep};
 
+use super::idle::Idle;
 use super::{Phase, Upstream};
 use crate::conn::CloseReason;
 use crate::inbox::Inbox;
@@ -37,6 +38,8 @@ struct Task {
     dial: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>>,
     inbox: Inbox,
     timer: Option<Sleep>,
+    /// From the moment the connection is made.
+    idle: Option<Idle>,
     /// Since when the socket has taken nothing although something waits, and how many bytes it had
     /// taken until then.
     stuck_since: Option<(Instant, u64)>,
@@ -44,9 +47,16 @@ struct Task {
 
 impl Task {
     fn new(upstream: &Upstream) -> Self {
-        let (address, limit) = (upstream.host.address, upstream.host.connect_timeout);
+        let host = &upstream.host;
+        let (address, limit) = (host.address, host.shared.config.connect_timeout);
         let dial = async move { time::timeout(limit, TcpStream::connect(address)).await? };
-        Task { dial: Some(Box::pin(dial)), inbox: Inbox::new(), timer: None, stuck_since: None }
+        Task {
+            dial: Some(Box::pin(dial)),
+            inbox: Inbox::new(),
+            timer: None,
+            idle: None,
+            stuck_since: None,
+        }
     }
 
     /// A connection on which nothing waits keeps no timer once the last one has rung.
@@ -77,6 +87,7 @@ impl Upstream {
                 Poll::Ready(Err(error)) => return Poll::Ready(CloseReason::NotConnected(error)),
                 Poll::Ready(Ok(stream)) => {
                     task.dial = None;
+                    task.idle = Some(Idle::new(self, time::now()));
                     self.opened(stream);
                 }
             }
@@ -100,6 +111,7 @@ impl Upstream {
     fn opened(&self, stream: TcpStream) {
         self.conn.open(stream);
         self.phase.set(Phase::Open);
+        self.host.shared.breakers.pending.sub(self.waiting.borrow().len());
         self.host.worker.stats.upstream_connected.up();
         self.host.connected();
         log::info!("upstream {}: connected", self.host.address);
@@ -112,14 +124,15 @@ impl Upstream {
         if let Some(waiting_bytes) = self.stuck(task, now) {
             return Poll::Ready(CloseReason::NotReading { waiting_bytes });
         }
-        if self.retired.get() {
-            self.host.vacate(self);
-            if self.waiting.borrow().is_empty() && self.conn.output_bytes() == 0 {
-                return Poll::Ready(CloseReason::Retired);
-            }
+        if let Some(reason) = task.idle.as_mut().and_then(|idle| idle.look(self, now)) {
+            return Poll::Ready(reason);
         }
+        if self.retired.get() && self.waiting.borrow().is_empty() && self.conn.output_bytes() == 0 {
+            return Poll::Ready(CloseReason::Retired);
+        }
+        let idle_at = task.idle.as_ref().and_then(|idle| idle.next_at(self));
         let stall_at = task.stuck_since.map(|(since, _)| since + WRITE_STALL);
-        match [self.next_deadline(), stall_at].into_iter().flatten().min() {
+        match [self.next_deadline(), stall_at, idle_at].into_iter().flatten().min() {
             Some(at) => task.wake_at(at, now, cx),
             None => task.drop_timer_if_over(now),
         }

@@ -155,12 +155,46 @@ impl Host {
         Host { listener: TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap() }
     }
 
+    /// A host at an address that was dead.
+    pub fn at(address: SocketAddr) -> Host {
+        Host { listener: TcpListener::bind(address).unwrap() }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }
 
     pub async fn accept(&self) -> Peer {
         Peer::new(self.listener.accept().await.unwrap().0)
+    }
+
+    /// The upstream connection, after it has proved itself with one answer.
+    pub async fn accept_after(&self, client: &mut Peer) -> Peer {
+        client.send(&request(0, b"")).await;
+        let mut host = self.accept().await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        client.frame().await;
+        host
+    }
+}
+
+/// A host that answers no dial: its backlog is full of connections that nobody accepts.
+pub struct Mute {
+    pub address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: [TcpStream; 2],
+}
+
+impl Mute {
+    pub async fn new() -> Mute {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = TcpListener::builder().backlog(1).bind(any).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Linux lets one more wait than the backlog says, and drops what comes then.
+        let connect = async || TcpStream::connect(address).await.unwrap();
+        let waiting = [connect().await, connect().await];
+        Mute { address, _listener: listener, _waiting: waiting }
     }
 }
 
@@ -336,6 +370,13 @@ pub fn heartbeat(id: u32) -> Vec<u8> {
     out
 }
 
+/// Bolt's acknowledgement of this heartbeat of version 1.
+pub fn heartbeat_ack(heartbeat: &Got) -> Vec<u8> {
+    let mut out = Vec::new();
+    Bolt.heartbeat_ack(heartbeat.frame.origin, &mut out);
+    out
+}
+
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
@@ -359,7 +400,7 @@ impl log::Log for Capture {
     fn flush(&self) {}
 }
 
-fn capture_log() {
+pub fn capture_log() {
     // Another test of the binary may have been first.
     let _ = log::set_logger(&Capture);
     log::set_max_level(log::LevelFilter::Warn);

@@ -1,0 +1,151 @@
+//! Hosts that come from a file or from DNS: looked for again and again, off the loop.
+//!
+//! What cannot be read or resolved changes nothing: the cluster keeps the hosts it has, and the log says
+//! so once.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use reactor::{JoinHandle, spawn_blocking, time};
+
+use super::Cluster;
+use crate::config::{self, Host, Membership};
+use crate::limits::{HOSTS_FILE_BYTES_MAX, HOSTS_MAX};
+
+/// A file that was changed less than this ago is read again although it looks the same.
+const SETTLED_AGE: Duration = Duration::from_secs(1);
+
+/// What was found: hosts, that nothing has changed, or why neither can be said.
+type Found = Result<Option<Vec<Host>>, String>;
+
+/// Starts what keeps the cluster's hosts up to date; `None` when they do not change.
+pub(super) fn watch(cluster: &Rc<Cluster>) -> Option<JoinHandle<()>> {
+    let weak = Rc::downgrade(cluster);
+    let (interval, mut source) = match cluster.shared.config.membership.clone() {
+        Membership::Static => return None,
+        Membership::File { path, interval } => (interval, Source::File { path, seen: None }),
+        Membership::Dns { hosts, interval } => (interval, Source::Dns { hosts }),
+    };
+    Some(reactor::spawn(async move {
+        let mut failing = false;
+        loop {
+            let found;
+            (source, found) = match spawn_blocking(move || source.look()).await {
+                Ok(result) => result,
+                // The runtime is on its way out.
+                Err(_) => return,
+            };
+            let Some(cluster) = weak.upgrade() else { return };
+            cluster.found(found, &mut failing);
+            drop(cluster);
+            time::sleep(interval).await;
+        }
+    }))
+}
+
+impl Cluster {
+    fn found(&self, found: Found, failing: &mut bool) {
+        let name = self.name();
+        match found {
+            Ok(None) => *failing = false,
+            Ok(Some(hosts)) => {
+                *failing = false;
+                if self.differs(&hosts) {
+                    log::info!("cluster `{name}`: has {} hosts now", hosts.len());
+                    self.set_hosts(&hosts);
+                }
+            }
+            Err(why) => {
+                if !std::mem::replace(failing, true) {
+                    log::warn!("cluster `{name}`: keeps the hosts it has: {why}");
+                }
+            }
+        }
+    }
+
+    /// Whether these are other hosts than those it has.
+    fn differs(&self, hosts: &[Host]) -> bool {
+        let members = self.members.borrow();
+        let same = |(member, host): (&Rc<super::Host>, &Host)| {
+            member.address == host.address
+                && member.weight() == host.weight
+                && *member.labels() == host.labels
+        };
+        members.hosts.len() != hosts.len() || !members.hosts.iter().zip(hosts).all(same)
+    }
+}
+
+/// Where to look. It travels to a thread that may block, and back.
+enum Source {
+    File { path: PathBuf, seen: Option<Seen> },
+    Dns { hosts: Vec<(String, Host)> },
+}
+
+/// What a file looked like when it was read.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    modified: SystemTime,
+    bytes: u64,
+}
+
+impl Source {
+    fn look(mut self) -> (Self, Found) {
+        let found = match &mut self {
+            Source::File { path, seen } => read(path, seen),
+            Source::Dns { hosts } => resolve(hosts).map(Some),
+        };
+        (self, found)
+    }
+}
+
+fn read(path: &Path, seen: &mut Option<Seen>) -> Found {
+    let failed = |error: io::Error| format!("{}: cannot read the file: {error}", path.display());
+    let mut file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let now = Seen { modified: metadata.modified().map_err(failed)?, bytes: metadata.len() };
+    if now.bytes > HOSTS_FILE_BYTES_MAX {
+        let bytes = now.bytes;
+        return Err(format!(
+            "{}: the file has {bytes} bytes, the limit is {HOSTS_FILE_BYTES_MAX}",
+            path.display()
+        ));
+    }
+    if seen.as_ref() == Some(&now) {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    file.by_ref().take(HOSTS_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    // A file that is being written may be read half: it is no list then, or it changes again.
+    let hosts = config::parse_hosts(path, &text).map_err(|error| error.to_string())?;
+    // Clocks of file systems are coarse: a file may change twice in one of their ticks.
+    let age = now.modified.elapsed().unwrap_or_default();
+    *seen = (age >= SETTLED_AGE).then_some(now);
+    Ok(Some(hosts))
+}
+
+/// Every address of every name, in the order of the names and of the addresses, each once.
+fn resolve(names: &[(String, Host)]) -> Result<Vec<Host>, String> {
+    let mut hosts: Vec<Host> = Vec::new();
+    for (name, host) in names {
+        let found = name.to_socket_addrs().map_err(|error| format!("{name}: {error}"))?;
+        let mut addresses: Vec<_> = found.collect();
+        if addresses.is_empty() {
+            return Err(format!("{name}: no address"));
+        }
+        // The resolver turns them about; that is no change.
+        addresses.sort_unstable();
+        for address in addresses {
+            if hosts.iter().all(|other| other.address != address) {
+                hosts.push(Host { address, ..host.clone() });
+            }
+        }
+    }
+    if hosts.len() > HOSTS_MAX {
+        return Err(format!("{} addresses, the limit is {HOSTS_MAX}", hosts.len()));
+    }
+    Ok(hosts)
+}
