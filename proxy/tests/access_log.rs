@@ -80,6 +80,40 @@ fn every_outcome_has_its_line_and_its_flags() {
 }
 
 #[test]
+fn a_host_that_refuses_is_told_from_no_host_and_a_limit_from_both() {
+    let log = LogFile::new("refused");
+    let listener = log.listener("%request_id% %attempts% %response_flag% %local_reply%");
+    run(async {
+        let hosts = [dead_address()];
+        let server = Setup { hosts: &hosts, listener: &listener, ..Setup::default() }.start();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        for id in 1..=2 {
+            client.send(&request(id, b"")).await;
+            client.frame().await;
+        }
+        drop(client);
+        all_empty(&server).await;
+        let cluster = r#", "max_request_per_conn": 1"#;
+        let bed = Bed::new(Setup { listener: &listener, cluster, ..Setup::default() });
+        let mut client = bed.client().await;
+        client.send(&[request(3, b""), request(4, b"")].concat()).await;
+        client.frame().await;
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        client.frame().await;
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+    // Two logs of one file: each has its own lines in order.
+    let text = log.text();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    let expected = ["1 1 UF NoUpstream", "2 0 UH NoUpstream", "3 1 - -", "4 0 UO Overflow"];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn what_is_in_flight_when_its_runtime_ends_is_written_too() {
     let log = LogFile::new("end");
     let listener = log.listener("%request_id% %response_flag%");

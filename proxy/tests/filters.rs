@@ -190,6 +190,8 @@ fn a_filter_that_never_ends_re_routing_gets_no_route() {
             let mut client = bed.client().await;
             client.send(&request(1, b"x")).await;
             assert_eq!(client.frame().await.frame.status, status::NO_PROCESSOR);
+            let asked = calls().into_iter().filter(|call| *call == format!("a{phase}")).count();
+            assert_eq!(asked as u32, proxy::limits::REROUTES_MAX + 1);
             drop(client);
             all_empty(&bed.server).await;
         });
