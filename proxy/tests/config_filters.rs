@@ -32,7 +32,8 @@ fn filters_logs_and_retries_are_read_with_the_keys_of_mosn() {
         {"type": "headers"}],
       "access_logs": [{"log_path": "/tmp/a.log", "log_format": "%duration%"}]"#;
     let config = parse(route, listener).unwrap();
-    let policy = config.listeners[0].router.routes().next().unwrap().retry_policy.clone().unwrap();
+    let policy =
+        config.listeners[0].router.virtual_hosts[0].routes[0].retry_policy.clone().unwrap();
     assert_eq!((policy.retries_max, &policy.statuses[..]), (3, &[4, 16][..]));
     assert_eq!(policy.try_timeout, Some(Duration::from_secs(1)));
     assert_eq!(config.listeners[0].stream_filters.len(), 3);
@@ -57,7 +58,8 @@ fn the_explanation_says_what_requests_pass_and_how_often_they_are_tried() {
 #[test]
 fn a_policy_that_is_off_keeps_its_time_out_and_one_without_a_number_tries_once_more() {
     let policy = |route| {
-        parse(route, r#""name": "n""#).unwrap().listeners[0].router.routes().next().unwrap().clone()
+        parse(route, r#""name": "n""#).unwrap().listeners[0].router.virtual_hosts[0].routes[0]
+            .clone()
     };
     let off = policy(r#""retry_policy": {"num_retries": 3, "retry_timeout": "1s"}"#);
     let off = off.retry_policy.unwrap();

@@ -169,6 +169,14 @@ pub(super) struct ExtraFilterNode {
     pub(super) config: Option<serde_json::Value>,
 }
 
+impl ExtraFilterNode {
+    /// MOSN's samples have the filter that answers health checks of the frame's own kind; heartbeats
+    /// are always answered here.
+    pub(super) fn has_no_effect(&self) -> bool {
+        self.filter_type == "healthcheck"
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccessLogNode {
@@ -362,6 +370,10 @@ impl ListenerNode {
             ("inspector", &self.inspector),
         ];
         let mut keys = no_effect(path, &keys);
+        let filters = self.stream_filters.iter().enumerate();
+        for (number, _) in filters.filter(|(_, filter)| filter.has_no_effect()) {
+            keys.push(format!("{path}.stream_filters[{number}]"));
+        }
         for (chain, node) in self.filter_chains.iter().enumerate() {
             for (filter, FilterNode { config, .. }) in node.filters.iter().enumerate() {
                 let path = format!("{path}.filter_chains[{chain}].filters[{filter}].config");

@@ -66,7 +66,7 @@ fn filters(
     build: impl Fn(&str, &serde_json::Value) -> Result<(), BuildError>,
 ) -> Result<Vec<Filter>, Fault> {
     let mut filters = Vec::new();
-    for (number, node) in nodes.iter().enumerate() {
+    for (number, node) in nodes.iter().enumerate().filter(|(_, node)| !node.has_no_effect()) {
         let path = format!("{path}[{number}]");
         let config = node.config.clone().unwrap_or(serde_json::Value::Object(Default::default()));
         match build(&node.filter_type, &config) {
