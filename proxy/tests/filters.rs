@@ -233,19 +233,22 @@ fn a_stopped_request_goes_on_later_in_every_phase_and_others_pass_it() {
 #[test]
 fn a_request_stopped_behind_its_host_is_given_another_when_that_one_is_gone() {
     run(async {
-        let (first, second) = (Host::new(), Host::new());
-        let hosts = [first.address(), second.address()];
-        let setup = Setup { hosts: &hosts, listener: A, ..Setup::default() };
+        let mut hosts = vec![Host::new(), Host::new()];
+        let addresses = [hosts[0].address(), hosts[1].address()];
+        let setup = Setup { hosts: &addresses, listener: A, ..Setup::default() };
         let server = setup.start_with(&one_script(2, Flow::Stop));
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(1, b"x")).await;
-        drop(first.accept().await);
-        drop(first);
+        until(|| server.clusters()[0].connections == 1).await;
+        let members = server.clusters().remove(0).hosts;
+        let chosen = hosts.remove(members.iter().position(|host| host.connections == 1).unwrap());
+        drop(chosen.accept().await);
+        drop(chosen);
         until(|| server.stats().upstream_closed == 1).await;
         STOPPED.take().pop().unwrap().go_on();
         until(|| STOPPED.with_borrow(Vec::len) == 1).await;
         STOPPED.take().pop().unwrap().go_on();
-        let mut host = second.accept().await;
+        let mut host = hosts[0].accept().await;
         let got = host.frame().await;
         host.answer(&got).await;
         assert_eq!(client.frame().await.content(), b"x");

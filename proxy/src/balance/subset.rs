@@ -65,7 +65,7 @@ pub struct Rules {
     pub fallback: Fallback,
 }
 
-/// Which of the groups that [`Subsets::groups`] gave.
+/// Which of the groups that [`Subsets::new`] gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group(pub usize);
 
