@@ -38,6 +38,8 @@ pub(super) struct ManagerNode {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClusterNode {
+    // Go reads keys without regard to case, and some of MOSN's own files rely on it here.
+    #[serde(alias = "Name")]
     name: String,
     #[serde(rename = "type", default)]
     cluster_type: ClusterType,
