@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::parse_with("inline.json".as_ref(), &text, &filters())?;
     reactor::block_on(async {
         let echo = EchoServer::start("127.0.0.1:0".parse()?)?;
-        config.clusters[0].hosts = vec![echo.address()];
+        config.clusters[0].hosts = vec![echo.address().into()];
         let server = Server::start_with(&config, &filters())?;
         let client = Client::connect(server.addresses()[0]).await?;
         for token in ["sesame", "guess"] {

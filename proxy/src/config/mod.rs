@@ -123,6 +123,13 @@ pub struct Host {
     pub labels: Labels,
 }
 
+/// A host with weight 1 and without labels.
+impl From<SocketAddr> for Host {
+    fn from(address: SocketAddr) -> Self {
+        Host { address, weight: 1, labels: Labels::default() }
+    }
+}
+
 /// Where a cluster's hosts come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Membership {
