@@ -92,7 +92,10 @@ const CLUSTERS: [(&str, &str); 22] = [
         r#""pool": "multiplex", "connections_per_host": 65"#,
         "connections_per_host: expected 1 to 64, found 65",
     ),
-    (r#""lbtype": "LB_RANDOM""#, "lbtype: unknown field `lbtype`, expected one of `name`, `type`"),
+    (
+        r#""lbtype": "LB_RANDOM""#,
+        "lbtype: unknown field `lbtype`, expected one of `Name`, `name`, `type`",
+    ),
 ];
 
 #[test]
