@@ -7,7 +7,6 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -15,10 +14,18 @@ use std::time::Instant;
 use crate::context;
 use crate::metrics::add;
 use crate::netpoll::{Entry, NOBODY, Netpoll, not_pollable};
-use crate::polldesc::{Direction, Found, POLL_PLACE, Refusal};
+use crate::polldesc::{Direction, Found, POLL_PLACE};
 use crate::sys::{self, FdCell};
 use crate::task::named_by;
 use crate::waiters::Woken;
+
+mod error;
+mod wait;
+
+pub use error::is_closed;
+use error::{closed, elsewhere, refused};
+use wait::Parked;
+pub use wait::{Io, Ready, WhileReady};
 
 /// The longest read or write of one call, 1 GiB, as in Go.
 const IO_BYTES_MAX: usize = 1 << 30;
@@ -108,7 +115,7 @@ impl PollFd {
     where
         Op: FnMut(BorrowedFd<'_>) -> io::Result<T>,
     {
-        Io { parked: Parked { fd: self, dir, place: 0 }, op }
+        Io::new(Parked::new(self, dir), op)
     }
 
     /// [`io`](Self::io) for poll functions, such as those of `AsyncRead`.
@@ -172,7 +179,7 @@ impl PollFd {
     where
         Op: FnMut() -> io::Result<Option<T>>,
     {
-        WhileReady { parked: Parked { fd: self, dir, place: 0 }, op }
+        WhileReady::new(Parked::new(self, dir), op)
     }
 
     /// Waits until the direction is ready.
@@ -184,7 +191,7 @@ impl PollFd {
     /// As [`io`](Self::io).
     #[inline]
     pub fn ready(&self, dir: Direction) -> Ready<'_> {
-        Ready { parked: Parked { fd: self, dir, place: 0 } }
+        Ready::new(Parked::new(self, dir))
     }
 
     /// [`ready`](Self::ready) for reading.
@@ -453,159 +460,5 @@ impl fmt::Debug for PollFd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fd = self.fd.with(|fd| fd.as_raw_fd());
         f.debug_struct("PollFd").field("fd", &fd).finish_non_exhaustive()
-    }
-}
-
-// Futures by hand: an `async fn` around `poll_fn` would cost two more state machines on the way of
-// every operation.
-
-/// Waits for a direction of a [`PollFd`]. Made by [`PollFd::ready`].
-#[must_use = "a future does nothing unless awaited"]
-pub struct Ready<'a> {
-    parked: Parked<'a>,
-}
-
-/// Makes an operation on a [`PollFd`]. Made by [`PollFd::io`].
-#[must_use = "a future does nothing unless awaited"]
-pub struct Io<'a, Op> {
-    parked: Parked<'a>,
-    op: Op,
-}
-
-/// Makes operations on a [`PollFd`] whenever it is ready. Made by [`PollFd::while_ready`].
-#[must_use = "a future does nothing unless awaited"]
-pub struct WhileReady<'a, Op> {
-    parked: Parked<'a>,
-    op: Op,
-}
-
-/// The operation is called, never pinned.
-impl<Op> Unpin for Io<'_, Op> {}
-
-/// The operation is called, never pinned.
-impl<Op> Unpin for WhileReady<'_, Op> {}
-
-impl Future for Ready<'_> {
-    type Output = io::Result<()>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Parked { fd, dir, place } = &mut self.parked;
-        let ready = fd.poll_ready_within_budget(cx, *dir, place);
-        self.parked.leave_if(&ready);
-        ready
-    }
-}
-
-impl<T, Op> Future for Io<'_, Op>
-where
-    Op: FnMut(BorrowedFd<'_>) -> io::Result<T>,
-{
-    type Output = io::Result<T>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Io { parked, op } = self.get_mut();
-        let result = parked.fd.poll_in_place(cx, parked.dir, &mut parked.place, op);
-        parked.leave_if(&result);
-        result
-    }
-}
-
-impl<T, Op> Future for WhileReady<'_, Op>
-where
-    Op: FnMut() -> io::Result<Option<T>>,
-{
-    type Output = io::Result<T>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let WhileReady { parked, op } = self.get_mut();
-        loop {
-            std::task::ready!(parked.fd.poll_ready_within_budget(
-                cx,
-                parked.dir,
-                &mut parked.place
-            ))?;
-            match op() {
-                Ok(Some(result)) => return Poll::Ready(Ok(result)),
-                Ok(None) => {}
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-                Err(err) => return Poll::Ready(Err(err)),
-            }
-        }
-    }
-}
-
-/// The parking place of a future, left when the future is dropped. 0: it has none yet.
-struct Parked<'a> {
-    fd: &'a PollFd,
-    dir: Direction,
-    place: u32,
-}
-
-impl Parked<'_> {
-    /// What made the direction Ready took everyone out of their places.
-    #[inline]
-    fn leave_if<T>(&mut self, result: &Poll<io::Result<T>>) {
-        if matches!(result, Poll::Ready(Ok(_))) {
-            self.place = 0;
-        }
-    }
-}
-
-impl Drop for Parked<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.place != 0 {
-            self.fd.entry.desc.unpark(self.dir, self.place);
-        }
-    }
-}
-
-/// Use of a descriptor after it was closed.
-#[derive(Debug)]
-struct Closed;
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("use of closed descriptor")
-    }
-}
-
-impl std::error::Error for Closed {}
-
-/// Whether an error says that the descriptor was closed on this side, before the operation or
-/// while it waited. It looks through the [sources](std::error::Error::source) of the error.
-pub fn is_closed(err: &io::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> =
-        err.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
-    while let Some(err) = next {
-        if err.is::<Closed>() {
-            return true;
-        }
-        next = match err.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => err.source(),
-        };
-    }
-    false
-}
-
-/// Only the runtime that a descriptor belongs to waits for its events.
-#[cold]
-fn elsewhere() -> io::Error {
-    io::Error::other("the descriptor belongs to another runtime")
-}
-
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, Closed)
-}
-
-#[cold]
-fn refused(refusal: Refusal) -> io::Error {
-    match refusal {
-        Refusal::Closed => closed(),
-        Refusal::Expired => io::Error::new(io::ErrorKind::TimedOut, "deadline exceeded"),
     }
 }
