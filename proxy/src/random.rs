@@ -1,17 +1,24 @@
 //! Random numbers that need not surprise anybody: to spread requests, never to keep a secret.
 
 use std::cell::Cell;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-/// A sequence of numbers that its seed decides: splitmix64 (Steele, Lea, Flood: "Fast splittable
-/// pseudorandom number generators", 2014).
-#[derive(Debug)]
-pub(crate) struct Random(Cell<u64>);
+use crate::balance::Rng;
+
+/// An [`Rng`] that many may ask.
+pub(crate) struct Random(Cell<Rng>);
+
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Random").finish_non_exhaustive()
+    }
+}
 
 impl Random {
     /// The sequence of this seed.
     pub(crate) fn with_seed(seed: u64) -> Self {
-        Random(Cell::new(seed))
+        Random(Cell::new(Rng::new(seed)))
     }
 
     /// One that is another every time.
@@ -21,11 +28,10 @@ impl Random {
 
     /// The next number.
     pub(crate) fn next(&self) -> u64 {
-        let state = self.0.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
-        self.0.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        let mut rng = self.0.take();
+        let number = rng.number();
+        self.0.set(rng);
+        number
     }
 
     /// A number below `end`, all of them equally likely but for 1 in 2^32.

@@ -1,7 +1,7 @@
 //! Random numbers that a seed replays.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): good enough to spread load, and eight bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Rng(u64);
 
 impl Rng {
