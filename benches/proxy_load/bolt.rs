@@ -2,6 +2,9 @@
 
 const REQUEST_BYTES: usize = 22;
 const RESPONSE_BYTES: usize = 20;
+/// Command codes.
+const HEARTBEAT: [u8; 2] = [0, 0];
+const RESPONSE: [u8; 2] = [0, 2];
 /// `service` = `bench`, as the header map encodes it.
 const HEADER: &[u8] = b"\x00\x00\x00\x07service\x00\x00\x00\x05bench";
 
@@ -32,10 +35,14 @@ pub(crate) fn request(id: u32, content: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(content);
 }
 
-/// Appends the answer to a request: its content.
+/// Appends the answer to a request: its content. A proxy that finds a connection idle sends heartbeats,
+/// which have neither header nor content.
 pub(crate) fn answer(request: &[u8], out: &mut Vec<u8>) {
-    let content = &request[REQUEST_BYTES + HEADER.len()..];
-    out.extend_from_slice(&[1, 0, 0, 2, 1]);
+    let content = request.get(REQUEST_BYTES + HEADER.len()..).unwrap_or_default();
+    let command = if request[2..4] == HEARTBEAT { HEARTBEAT } else { RESPONSE };
+    out.extend_from_slice(&[1, 0]);
+    out.extend_from_slice(&command);
+    out.push(1);
     out.extend_from_slice(&request[5..9]);
     out.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(&(content.len() as u32).to_be_bytes());
