@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use crate::netpoll::Netpoll;
 use crate::runtime::Core;
-use crate::task::TaskId;
+use crate::task::{TaskId, named_by};
 
 thread_local! {
     // What needs no drop at the end of its thread costs no look at whether it has been dropped. The
@@ -50,9 +50,16 @@ pub(crate) fn netpoll() -> Option<Rc<Netpoll>> {
 /// Schedules a task if it belongs to the runtime of this thread, and says whether it does.
 #[inline]
 pub(crate) fn schedule(id: TaskId) -> bool {
+    with_core_of(id, |core| core.schedule(id))
+}
+
+/// Calls `f` if the task belongs to the runtime of this thread, and says whether it does. `f` runs no
+/// code of users.
+#[inline]
+fn with_core_of(id: TaskId, f: impl FnOnce(&Core)) -> bool {
     CURRENT.with(|current| match &*current.borrow() {
         Some(core) if core.id() == id.runtime() => {
-            core.schedule(id);
+            f(core);
             true
         }
         _ => false,
@@ -62,6 +69,14 @@ pub(crate) fn schedule(id: TaskId) -> bool {
 /// Wakes the task once everyone who is ready has run.
 #[inline]
 pub(crate) fn defer(waker: &Waker) {
+    let ours = named_by(waker);
+    if !ours.is_some_and(|id| with_core_of(id, |core| core.schedule_last(id))) {
+        defer_other(waker);
+    }
+}
+
+#[cold]
+fn defer_other(waker: &Waker) {
     // Of a clone, not of a borrow: cloning or waking a waker that is not ours is user code.
     match current() {
         Some(core) => core.defer(waker),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::context;
@@ -16,7 +16,7 @@ use crate::metrics::add;
 use crate::netpoll::{Entry, NOBODY, Netpoll, not_pollable};
 use crate::polldesc::{Direction, Found, POLL_PLACE};
 use crate::sys::{self, FdCell};
-use crate::task::named_by;
+use crate::task::{TaskId, named_by};
 use crate::waiters::Woken;
 
 mod error;
@@ -140,7 +140,7 @@ impl PollFd {
     /// # Errors
     /// As [`io`](Self::io), and [`WouldBlock`](io::ErrorKind::WouldBlock) when the direction is not
     /// ready. It says so without a system call when it is known.
-    #[inline]
+    #[inline(always)]
     pub fn try_io<T>(
         &self,
         dir: Direction,
@@ -381,25 +381,49 @@ impl PollFd {
 
     #[inline(always)]
     fn park(&self, cx: &mut Context<'_>, dir: Direction, place: &mut u32) -> Poll<io::Result<()>> {
-        let (task, home) = (named_by(cx.waker()), self.netpoll.runtime.get());
-        if task.map_or(home == NOBODY, |task| task.runtime() != home) {
+        match named_by(cx.waker()) {
+            Some(task) if task.runtime() == self.netpoll.runtime.get() => {
+                self.entry.desc.park_task(dir, self.own(place), task);
+                self.parked(dir)
+            }
+            task => self.park_other(task, cx.waker(), dir, place),
+        }
+    }
+
+    /// Who is no task of this runtime may be part of one: a future that others poll, with wakers of
+    /// their own.
+    #[cold]
+    fn park_other(
+        &self,
+        task: Option<TaskId>,
+        waker: &Waker,
+        dir: Direction,
+        place: &mut u32,
+    ) -> Poll<io::Result<()>> {
+        if task.is_some() || self.netpoll.runtime.get() == NOBODY {
             return Poll::Ready(Err(elsewhere()));
         }
-        let desc = &self.entry.desc;
+        self.entry.desc.park(dir, self.own(place), waker);
+        // Its clone is code of users, which may have closed this very descriptor.
+        if let Found::Refused(refusal) = self.entry.desc.look(dir) {
+            return Poll::Ready(Err(refused(refusal)));
+        }
+        self.parked(dir)
+    }
+
+    /// The place of who parks, which is new at the first time.
+    #[inline(always)]
+    fn own(&self, place: &mut u32) -> u32 {
         if *place == 0 {
-            *place = desc.new_place();
+            *place = self.entry.desc.new_place();
         }
+        *place
+    }
+
+    #[inline(always)]
+    #[cfg_attr(not(feature = "trace"), expect(unused_variables, reason = "it is but logged"))]
+    fn parked(&self, dir: Direction) -> Poll<io::Result<()>> {
         add(&self.netpoll.counters.parks, 1);
-        match task {
-            Some(task) => desc.park_task(dir, *place, task),
-            None => {
-                desc.park(dir, *place, cx.waker());
-                // Its clone is code of users, which may have closed this very descriptor.
-                if let Found::Refused(refusal) = desc.look(dir) {
-                    return Poll::Ready(Err(refused(refusal)));
-                }
-            }
-        }
         // Behind all else: a logger is code of users too.
         #[cfg(feature = "trace")]
         log::trace!("park {:#x}: {dir:?}", self.entry.token());

@@ -23,7 +23,7 @@ use crate::metrics::{Counters, add};
 use crate::polldesc::{Direction, PollDesc};
 use crate::sys::Wait;
 use crate::table::Table;
-use crate::task::RUNTIMES_MAX;
+use crate::task::{RUNTIMES_MAX, TaskId, named_by};
 use crate::timer::{TimerKey, Timers};
 use crate::waiters::{Wakes, Woken};
 
@@ -41,13 +41,20 @@ const _: () = assert!(NOBODY as usize >= RUNTIMES_MAX);
 /// Ten seconds: far longer than any turn of a loop that works.
 const WELL_AHEAD_NS: u64 = 10_000_000_000;
 
-/// What a timer is for.
+/// What a timer is for. Two words, which travel in registers: of larger values the halves would be
+/// written apart and read together at every step, which a processor is slow at.
 pub(crate) enum Alarm {
-    /// Somebody sleeps.
-    Wake(Waker),
-    /// The deadline of a descriptor may have come.
-    Deadline(Rc<Entry>, Direction),
+    /// A task sleeps.
+    Task(TaskId),
+    /// Somebody else sleeps.
+    Waker(Box<Waker>),
+    /// The deadline of a descriptor's reads may have come.
+    ReadDeadline(Rc<Entry>),
+    /// The deadline of its writes may have come.
+    WriteDeadline(Rc<Entry>),
 }
+
+const _: () = assert!(size_of::<Option<Alarm>>() == 2 * size_of::<usize>());
 
 /// A descriptor as the netpoll knows it.
 pub(crate) struct Entry {
@@ -82,6 +89,21 @@ pub(crate) struct Netpoll {
     /// The events of the last wait, to be logged.
     #[cfg(feature = "trace")]
     seen: RefCell<Vec<(u64, Readiness)>>,
+}
+
+impl Alarm {
+    /// Of who is to be woken.
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> Self {
+        named_by(waker).map_or_else(|| Self::Waker(Box::new(waker.clone())), Self::Task)
+    }
+
+    fn deadline(entry: &Rc<Entry>, dir: Direction) -> Self {
+        match dir {
+            Direction::Read => Self::ReadDeadline(Rc::clone(entry)),
+            Direction::Write => Self::WriteDeadline(Rc::clone(entry)),
+        }
+    }
 }
 
 impl Entry {
@@ -216,8 +238,14 @@ impl Netpoll {
         self.timers.borrow_mut().expire(now_ns, due);
         for alarm in due.drain(..) {
             match alarm {
-                Alarm::Wake(waker) => woken.wakers.push(waker),
-                Alarm::Deadline(entry, dir) => self.deadline_fired(&entry, dir, now_ns, woken),
+                Alarm::Task(task) => woken.tasks.push(task),
+                Alarm::Waker(waker) => woken.wakers.push(*waker),
+                Alarm::ReadDeadline(entry) => {
+                    self.deadline_fired(&entry, Direction::Read, now_ns, woken);
+                }
+                Alarm::WriteDeadline(entry) => {
+                    self.deadline_fired(&entry, Direction::Write, now_ns, woken);
+                }
             }
         }
     }
@@ -287,8 +315,7 @@ impl Netpoll {
     }
 
     fn arm(&self, entry: &Rc<Entry>, dir: Direction, deadline: &Deadline, at_ns: u64) {
-        let alarm = Alarm::Deadline(Rc::clone(entry), dir);
-        let key = self.timers.borrow_mut().arm(at_ns, alarm);
+        let key = self.timers.borrow_mut().arm(at_ns, Alarm::deadline(entry, dir));
         deadline.timer.set(Some((key, at_ns)));
     }
 

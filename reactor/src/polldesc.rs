@@ -57,31 +57,26 @@ pub(crate) const POLL_PLACE: u32 = 1;
 
 /// State of one descriptor, shared by its `PollFd` and the registry.
 pub(crate) struct PollDesc {
-    flags: Cell<u16>,
+    /// A byte for each direction, so that no flag has to be shifted to its place.
+    flags: [Cell<u8>; 2],
     last_place: Cell<u32>,
     waiters: Waiters,
 }
 
-const CLOSING: u16 = 1 << 0;
-/// `RDHUP`, `HUP`, `ERR` or `PRI` was seen once. Sticky.
-const NO_SHORT_READS: u16 = 1 << 1;
-/// Epoll reports its edges, so a direction that is not Ready becomes it again.
-const REGISTERED: u16 = 1 << 2;
-/// A copy of the descriptor is open elsewhere.
-const SHARED: u16 = 1 << 3;
-
-/// The flags of reading; those of writing are their neighbours.
-const READY: u16 = 1 << 4;
-const EXPIRED: u16 = 1 << 6;
+/// Try the system call.
+const READY: u8 = 1 << 0;
+const EXPIRED: u8 = 1 << 1;
 /// Somebody may be parked. Never beside `READY`.
-const PARKED: u16 = 1 << 8;
+const PARKED: u8 = 1 << 2;
 
-impl Direction {
-    #[inline]
-    const fn flag(self, of_reading: u16) -> u16 {
-        of_reading << self as u16
-    }
-}
+// Those of the descriptor stand in both bytes.
+const CLOSING: u8 = 1 << 3;
+/// `RDHUP`, `HUP`, `ERR` or `PRI` was seen once. Sticky.
+const NO_SHORT_READS: u8 = 1 << 4;
+/// Epoll reports its edges, so a direction that is not Ready becomes it again.
+const REGISTERED: u8 = 1 << 5;
+/// A copy of the descriptor is open elsewhere.
+const SHARED: u8 = 1 << 6;
 
 /// What an operation finds before it is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +93,7 @@ impl PollDesc {
     /// Both directions Ready: a new descriptor is tried first.
     pub(crate) fn new() -> Self {
         Self {
-            flags: Cell::new(Direction::Read.flag(READY) | Direction::Write.flag(READY)),
+            flags: [Cell::new(READY), Cell::new(READY)],
             last_place: Cell::new(POLL_PLACE),
             waiters: Waiters::default(),
         }
@@ -107,9 +102,8 @@ impl PollDesc {
     /// Comes before every operation.
     #[inline]
     pub(crate) fn look(&self, dir: Direction) -> Found {
-        let (ready, expired) = (dir.flag(READY), dir.flag(EXPIRED));
-        match self.flags.get() & (ready | expired | CLOSING) {
-            flags if flags == ready => Found::Ready,
+        match self.flags[dir as usize].get() & (READY | EXPIRED | CLOSING) {
+            READY => Found::Ready,
             0 => Found::Idle,
             flags if flags & CLOSING != 0 => Found::Refused(Refusal::Closed),
             _ => Found::Refused(Refusal::Expired),
@@ -118,58 +112,60 @@ impl PollDesc {
 
     #[inline]
     pub(crate) fn is_closing(&self) -> bool {
-        self.has(CLOSING)
+        self.has(Direction::Read, CLOSING)
     }
 
     #[inline]
     pub(crate) fn is_registered(&self) -> bool {
-        self.has(REGISTERED)
+        self.has(Direction::Read, REGISTERED)
     }
 
     /// Epoll knows the descriptor from here on, or no longer.
     pub(crate) fn set_registered(&self, registered: bool) {
-        if registered {
-            self.set(REGISTERED);
-        } else {
-            self.clear(REGISTERED);
+        for dir in [Direction::Read, Direction::Write] {
+            if registered {
+                self.set(dir, REGISTERED);
+            } else {
+                self.clear(dir, REGISTERED);
+            }
         }
     }
 
     /// The descriptor is open elsewhere too, and its registration outlives the close.
     pub(crate) fn set_shared(&self) {
-        self.set(SHARED);
+        self.set_both(SHARED);
     }
 
     pub(crate) fn is_shared(&self) -> bool {
-        self.has(SHARED)
+        self.has(Direction::Read, SHARED)
     }
 
     /// Records an event, and hands those whom it lets run to `woken`.
     #[inline]
     pub(crate) fn event(&self, readiness: Readiness, woken: &mut impl Wakes) {
-        let mut flags = self.flags.get();
         if readiness.voids_short_reads() {
-            flags |= NO_SHORT_READS;
+            self.set_both(NO_SHORT_READS);
         }
         if readiness.is_readable() {
-            flags |= Direction::Read.flag(READY);
+            self.make_ready(Direction::Read, woken);
         }
         if readiness.is_writable() {
-            flags |= Direction::Write.flag(READY);
-        }
-        self.flags.set(flags);
-        if flags & Direction::Read.flag(READY) != 0 {
-            self.unpark_all(Direction::Read, woken);
-        }
-        if flags & Direction::Write.flag(READY) != 0 {
-            self.unpark_all(Direction::Write, woken);
+            self.make_ready(Direction::Write, woken);
         }
     }
 
     #[inline]
+    fn make_ready(&self, dir: Direction, woken: &mut impl Wakes) {
+        let flags = self.flags[dir as usize].get() | READY;
+        self.flags[dir as usize].set(flags & !PARKED);
+        if flags & PARKED != 0 {
+            self.waiters.take(dir, woken);
+        }
+    }
+
     fn unpark_all(&self, dir: Direction, woken: &mut impl Wakes) {
-        if self.has(dir.flag(PARKED)) {
-            self.clear(dir.flag(PARKED));
+        if self.has(dir, PARKED) {
+            self.clear(dir, PARKED);
             self.waiters.take(dir, woken);
         }
     }
@@ -177,7 +173,7 @@ impl PollDesc {
     /// The operation said `EAGAIN`.
     #[inline]
     pub(crate) fn would_block(&self, dir: Direction) {
-        self.clear(dir.flag(READY));
+        self.clear(dir, READY);
     }
 
     /// The operation was short, which proves on a stream socket that there is no more for now.
@@ -185,8 +181,9 @@ impl PollDesc {
     /// still to be read. Before the descriptor is registered no edge would lead back to Ready.
     #[inline]
     pub(crate) fn drained(&self, dir: Direction) {
-        if self.flags.get() & (NO_SHORT_READS | REGISTERED) == REGISTERED {
-            self.clear(dir.flag(READY));
+        let flags = self.flags[dir as usize].get();
+        if flags & (NO_SHORT_READS | REGISTERED) == REGISTERED {
+            self.flags[dir as usize].set(flags & !READY);
         }
     }
 
@@ -209,7 +206,7 @@ impl PollDesc {
             None => {
                 debug_assert_eq!(self.look(dir), Found::Idle);
                 let waker = waker.clone();
-                self.set(dir.flag(PARKED));
+                self.set(dir, PARKED);
                 self.waiters.park_among_others(dir, place, waker);
             }
         }
@@ -219,11 +216,10 @@ impl PollDesc {
     #[inline]
     pub(crate) fn park_task(&self, dir: Direction, place: u32, task: TaskId) {
         debug_assert_eq!(self.look(dir), Found::Idle);
-        let parked = dir.flag(PARKED);
-        if self.has(parked) {
+        if self.has(dir, PARKED) {
             self.waiters.park(dir, place, task);
         } else {
-            self.set(parked);
+            self.set(dir, PARKED);
             self.waiters.park_first(dir, place, task);
         }
     }
@@ -236,37 +232,44 @@ impl PollDesc {
 
     /// The deadline of a direction has passed.
     pub(crate) fn expire(&self, dir: Direction, woken: &mut impl Wakes) {
-        self.set(dir.flag(EXPIRED));
+        self.set(dir, EXPIRED);
         self.unpark_all(dir, woken);
     }
 
     /// Another deadline was set: the direction is usable again.
     pub(crate) fn unexpire(&self, dir: Direction) {
-        self.clear(dir.flag(EXPIRED));
+        self.clear(dir, EXPIRED);
     }
 
     /// First half of close: nothing can park from here on. Says whether it was open.
     pub(crate) fn close(&self, woken: &mut impl Wakes) -> bool {
         let was_open = !self.is_closing();
-        self.set(CLOSING);
+        self.set_both(CLOSING);
         self.unpark_all(Direction::Read, woken);
         self.unpark_all(Direction::Write, woken);
         was_open
     }
 
     #[inline]
-    fn has(&self, any_of: u16) -> bool {
-        self.flags.get() & any_of != 0
+    fn has(&self, dir: Direction, flag: u8) -> bool {
+        self.flags[dir as usize].get() & flag != 0
     }
 
     #[inline]
-    fn set(&self, flags: u16) {
-        self.flags.set(self.flags.get() | flags);
+    fn set(&self, dir: Direction, flag: u8) {
+        let flags = &self.flags[dir as usize];
+        flags.set(flags.get() | flag);
+    }
+
+    fn set_both(&self, flag: u8) {
+        self.set(Direction::Read, flag);
+        self.set(Direction::Write, flag);
     }
 
     #[inline]
-    fn clear(&self, flags: u16) {
-        self.flags.set(self.flags.get() & !flags);
+    fn clear(&self, dir: Direction, flag: u8) {
+        let flags = &self.flags[dir as usize];
+        flags.set(flags.get() & !flag);
     }
 }
 

@@ -37,6 +37,7 @@ const UNKNOWN: u64 = 0;
 pub struct Runtime {
     core: Rc<Core>,
     buffers: Buffers,
+    _memory: task::InUse,
 }
 
 /// What a turn fills and empties, kept for its memory.
@@ -158,7 +159,8 @@ impl Builder {
             pool: Pool::new(self.blocking_threads_max, address),
             deferred: RefCell::default(),
         };
-        Ok(Runtime { core: Rc::new(core), buffers: Buffers::default() })
+        let _memory = task::InUse::begin();
+        Ok(Runtime { core: Rc::new(core), buffers: Buffers::default(), _memory })
     }
 }
 
@@ -182,7 +184,7 @@ impl Runtime {
     /// # Panics
     /// Inside a runtime, and when the future panics.
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        let Self { core, buffers } = self;
+        let Self { core, buffers, .. } = self;
         let _entered = context::enter(Rc::clone(core));
         let waker = waker(core.queue.insert_root());
         let _root = Root { core };
@@ -377,7 +379,6 @@ impl Core {
     }
 
     /// Runs tasks until it is not a task's turn, or the budget is used up.
-    #[inline]
     fn run_tasks(&self, polls_left: &mut u32) -> Next {
         let begin = || {
             add(&self.netpoll.counters.polls, 1);
@@ -394,17 +395,16 @@ impl Core {
     }
 
     /// Wakes a task once everyone who is ready has run.
+    #[inline]
+    pub(crate) fn schedule_last(&self, id: TaskId) {
+        add(&self.netpoll.counters.wakes, 1);
+        self.queue.schedule_last(id);
+    }
+
+    /// [`schedule_last`](Self::schedule_last) for who is no task of this runtime.
     pub(crate) fn defer(&self, waker: &Waker) {
-        match task::named_by(waker) {
-            Some(id) if id.runtime() == self.id() => {
-                add(&self.netpoll.counters.wakes, 1);
-                self.queue.schedule_last(id);
-            }
-            _ => {
-                let waker = waker.clone();
-                self.deferred.borrow_mut().push(waker);
-            }
-        }
+        let waker = waker.clone();
+        self.deferred.borrow_mut().push(waker);
     }
 
     /// Makes those ready who yielded. Says whether there were any. `buffer` is empty.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::clock::saturating_ns;
+use crate::clock::{Clock, saturating_ns};
 use crate::context;
 use crate::netpoll::{Alarm, Netpoll};
 use crate::timer::TimerKey;
@@ -74,6 +74,19 @@ enum Until {
     At(Instant),
 }
 
+impl Until {
+    /// When that is, and whether it is over.
+    #[inline]
+    fn on(self, clock: &Clock) -> (u64, bool) {
+        let now_ns = clock.now_ns();
+        let deadline_ns = match self {
+            Until::After(time) => now_ns.saturating_add(saturating_ns(time)),
+            Until::At(deadline) => clock.ns_of(deadline),
+        };
+        (deadline_ns, deadline_ns <= now_ns)
+    }
+}
+
 /// A sleep that knows its clock.
 struct Bound {
     netpoll: Rc<Netpoll>,
@@ -86,6 +99,7 @@ struct Bound {
 }
 
 impl Sleep {
+    #[inline]
     fn new(until: Until) -> Self {
         let state = match context::netpoll() {
             Some(netpoll) => State::Bound(Bound::new(netpoll, until)),
@@ -125,10 +139,10 @@ impl Sleep {
 }
 
 impl Bound {
+    #[inline]
     fn new(netpoll: Rc<Netpoll>, until: Until) -> Self {
-        let mut bound = Self { netpoll, deadline_ns: 0, armed: None, is_over: false };
-        bound.reset(until);
-        bound
+        let (deadline_ns, is_over) = until.on(&netpoll.clock);
+        Self { netpoll, deadline_ns, armed: None, is_over }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -137,12 +151,7 @@ impl Bound {
 
     fn reset(&mut self, until: Until) {
         self.disarm();
-        let now_ns = self.netpoll.clock.now_ns();
-        self.deadline_ns = match until {
-            Until::After(time) => now_ns.saturating_add(saturating_ns(time)),
-            Until::At(deadline) => self.netpoll.clock.ns_of(deadline),
-        };
-        self.is_over = self.deadline_ns <= now_ns;
+        (self.deadline_ns, self.is_over) = until.on(&self.netpoll.clock);
     }
 
     fn never_ends(&mut self) {
@@ -150,6 +159,7 @@ impl Bound {
         (self.deadline_ns, self.is_over) = (u64::MAX, false);
     }
 
+    #[inline]
     fn disarm(&mut self) {
         if let Some(key) = self.armed.take() {
             let cancelled = self.netpoll.timers.borrow_mut().cancel(key);
@@ -164,7 +174,7 @@ impl Bound {
         if self.deadline_ns == u64::MAX {
             return Poll::Pending;
         }
-        let alarm = Alarm::Wake(cx.waker().clone());
+        let alarm = Alarm::of(cx.waker());
         let mut timers = self.netpoll.timers.borrow_mut();
         let Some(key) = self.armed else {
             self.armed = Some(timers.arm(self.deadline_ns, alarm));

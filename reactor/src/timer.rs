@@ -14,7 +14,7 @@
 //! cancelled, and O(log n) with cache misses for each is what users of those notice. Rejected too:
 //! ticks of a millisecond (tokio, monoio), which make a 2 ms sleep last 3.
 
-use slab::Slab;
+use std::num::NonZero;
 
 /// Wheels.
 const LEVELS: usize = 6;
@@ -33,30 +33,35 @@ const NIL: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
     index: u32,
-    generation: u32,
+    generation: NonZero<u32>,
 }
 
+/// A timer, or a place for one. Places are filled field by field: a `Slab` would move whole entries.
 struct Entry<T> {
     deadline_ns: u64,
-    generation: u32,
-    /// Neighbours in the slot's circular list.
+    generation: NonZero<u32>,
+    /// Neighbours in the slot's circular list. `next` of a free place is the next free place.
     prev: u32,
     next: u32,
     /// `level * SLOTS + slot`.
     place: u16,
-    value: T,
+    /// `None` in a free place.
+    value: Option<T>,
 }
 
 /// The wheels and the timers in them.
 pub(crate) struct Timers<T> {
-    entries: Slab<Entry<T>>,
+    entries: Vec<Entry<T>>,
+    /// The free place that was left last, or `NIL`.
+    first_free: u32,
+    armed: usize,
     /// First entry of each slot's list, or `NIL`.
     heads: Box<[u32; LEVELS * SLOTS]>,
     /// One bit for each slot that has a list.
     occupied: [u64; LEVELS],
     /// The tick the wheels stand at. No timer's slot lies before it.
     tick: u64,
-    generation: u32,
+    last_generation: NonZero<u32>,
     next: Next,
 }
 
@@ -70,22 +75,24 @@ enum Next {
 impl<T> Timers<T> {
     pub(crate) fn new() -> Self {
         Self {
-            entries: Slab::new(),
+            entries: Vec::new(),
+            first_free: NIL,
+            armed: 0,
             heads: Box::new([NIL; LEVELS * SLOTS]),
             occupied: [0; LEVELS],
             tick: 0,
-            generation: 0,
+            last_generation: NonZero::<u32>::MIN,
             next: Next::Known(None),
         }
     }
 
     /// How many timers are armed.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.armed
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.armed == 0
     }
 
     /// Arms a timer. A deadline in the past is due at the next [`expire`](Self::expire).
@@ -93,11 +100,13 @@ impl<T> Timers<T> {
     /// # Panics
     /// With 2^32 - 1 timers armed at once.
     pub(crate) fn arm(&mut self, deadline_ns: u64, value: T) -> TimerKey {
-        self.generation = self.generation.wrapping_add(1);
-        let generation = self.generation;
-        let entry = Entry { deadline_ns, generation, prev: NIL, next: NIL, place: 0, value };
-        let index = u32::try_from(self.entries.insert(entry)).unwrap_or(NIL);
-        assert!(index != NIL, "more than {NIL} timers");
+        let generation = self.last_generation.checked_add(1).unwrap_or(NonZero::<u32>::MIN);
+        self.last_generation = generation;
+        let index = self.take_place();
+        let entry = &mut self.entries[index as usize];
+        (entry.deadline_ns, entry.generation) = (deadline_ns, generation);
+        entry.value = Some(value);
+        self.armed += 1;
         self.file(index);
         if let Next::Known(next) = self.next {
             self.next = Next::Known(Some(next.map_or(deadline_ns, |next| next.min(deadline_ns))));
@@ -107,21 +116,26 @@ impl<T> Timers<T> {
 
     /// Disarms a timer and returns its value; `None` when it has already fired.
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        self.entry(key)?;
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.generation != key.generation {
+            return None;
+        }
+        let value = entry.value.take()?;
+        let deadline_ns = entry.deadline_ns;
         self.unlink(key.index);
-        let entry = self.entries.remove(key.index as usize);
+        self.leave_place(key.index);
         if self.is_empty() {
             self.next = Next::Known(None);
-        } else if matches!(self.next, Next::Known(Some(next)) if next >= entry.deadline_ns) {
+        } else if matches!(self.next, Next::Known(Some(next)) if next >= deadline_ns) {
             self.next = Next::Unknown;
         }
-        Some(entry.value)
+        Some(value)
     }
 
     /// The value of an armed timer.
     pub(crate) fn value_mut(&mut self, key: TimerKey) -> Option<&mut T> {
         let entry = self.entries.get_mut(key.index as usize)?;
-        (entry.generation == key.generation).then_some(&mut entry.value)
+        if entry.generation == key.generation { entry.value.as_mut() } else { None }
     }
 
     /// Moves every timer that is due at `now_ns` to `due`, those of earlier ticks first, and in
@@ -160,8 +174,38 @@ impl<T> Timers<T> {
         next
     }
 
-    fn entry(&self, key: TimerKey) -> Option<&Entry<T>> {
-        self.entries.get(key.index as usize).filter(|entry| entry.generation == key.generation)
+    /// A place for a timer, which is the caller's to fill and to file.
+    #[inline]
+    fn take_place(&mut self) -> u32 {
+        let index = self.first_free;
+        if index == NIL {
+            return self.new_place();
+        }
+        self.first_free = self.entries[index as usize].next;
+        index
+    }
+
+    #[cold]
+    fn new_place(&mut self) -> u32 {
+        let index = u32::try_from(self.entries.len()).unwrap_or(NIL);
+        assert!(index != NIL, "more than {NIL} timers");
+        let (deadline_ns, generation, place) = (0, self.last_generation, 0);
+        self.entries.push(Entry {
+            deadline_ns,
+            generation,
+            prev: NIL,
+            next: NIL,
+            place,
+            value: None,
+        });
+        index
+    }
+
+    /// Gives up a place that stands in no list and whose value was taken.
+    fn leave_place(&mut self, index: u32) {
+        self.entries[index as usize].next = self.first_free;
+        self.first_free = index;
+        self.armed -= 1;
     }
 
     /// The slot whose time comes first, and the tick at which it starts. Slots of a lower level
@@ -186,9 +230,11 @@ impl<T> Timers<T> {
             self.tick += 1;
         }
         loop {
-            let next = self.entries[at as usize].next;
-            if level == 0 && self.entries[at as usize].deadline_ns <= now_ns {
-                due.push(self.entries.remove(at as usize).value);
+            let entry = &mut self.entries[at as usize];
+            let next = entry.next;
+            if level == 0 && entry.deadline_ns <= now_ns {
+                due.extend(entry.value.take());
+                self.leave_place(at);
             } else {
                 self.file(at);
             }
@@ -213,6 +259,7 @@ impl<T> Timers<T> {
     }
 
     /// Puts an entry at the end of the list of the slot that its deadline belongs to.
+    #[inline]
     fn file(&mut self, index: u32) {
         let place = self.place_of(self.entries[index as usize].deadline_ns);
         let head = self.heads[place];
@@ -238,6 +285,7 @@ impl<T> Timers<T> {
         level * SLOTS + slot
     }
 
+    #[inline]
     fn unlink(&mut self, index: u32) {
         let Entry { prev, next, place, .. } = self.entries[index as usize];
         let place = place as usize;

@@ -137,7 +137,7 @@ async fn yield_until(done: impl Fn() -> bool) {
 fn an_interrupted_wait_returns_and_the_time_that_is_left_is_computed_afresh() {
     let netpoll = Netpoll::new(Clock::new(true), 0).unwrap();
     let seconds = |n: u64| n * 1_000_000_000;
-    netpoll.timers.borrow_mut().arm(seconds(10), Alarm::Wake(Waker::noop().clone()));
+    netpoll.timers.borrow_mut().arm(seconds(10), Alarm::of(Waker::noop()));
     let before = netpoll.wait_until_next_timer();
     let interrupted = script("epoll_pwait2", &[libc::EINTR]);
     let mut woken = Woken::default();

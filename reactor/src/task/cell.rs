@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use super::header::{Header, State, TaskRef, Vtable};
-use super::{JoinError, named_by, wake};
+use super::{JoinError, memory, named_by, wake};
 
 /// A task with its type. The header comes first, so that a pointer to the cell is one to the header.
 #[repr(C)]
@@ -28,11 +28,14 @@ union Stage<F: Future> {
 /// Makes a task, in one allocation, and the two references to it.
 #[inline]
 pub(crate) fn allocate<F: Future + 'static>(future: F) -> (TaskRef, TaskRef) {
-    let cell = Box::new(TaskCell {
+    let cell = memory::allocate::<TaskCell<F>>();
+    let task = TaskCell {
         header: Header::new(const { &TaskCell::<F>::VTABLE }),
         stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
-    });
-    let cell = NonNull::from(Box::leak(cell)).cast();
+    };
+    // SAFETY: the memory is new, and made for this type.
+    unsafe { cell.write(task) };
+    let cell = cell.cast();
     // SAFETY: the pointer is to the whole cell, whose first field the header is and whose table is
     // that of its type; a new header counts two references.
     let first = unsafe { TaskRef::from_raw(cell) };
@@ -54,7 +57,7 @@ impl<F: Future> TaskCell<F> {
     }
 
     fn future(&self) -> *mut F {
-        debug_assert_eq!(self.header.state.get(), State::Running);
+        debug_assert_eq!(self.header.marks.state(), State::Running);
         // Fields of a `repr(C)` union share its address.
         self.stage.get().cast()
     }
@@ -64,6 +67,7 @@ impl<F: Future> TaskCell<F> {
     }
 
     /// Drops the future where it is, puts the result in its place, and wakes who waits for it.
+    #[inline]
     fn end(&self, result: Result<F::Output, JoinError>) {
         // SAFETY: in state Running the future is there, and nobody but the one who set the state,
         // our caller, touches it. Whether or not the drop panics, it is overwritten below without
@@ -83,10 +87,14 @@ impl<F: Future> TaskCell<F> {
         };
         // SAFETY: as above; the future is gone.
         unsafe { self.result().write(result) };
-        self.header.state.set(State::Done);
+        self.header.marks.set_state(State::Done);
         if let Some(joiner) = self.header.joiner.take() {
             match named_by(&joiner) {
-                Some(task) => wake(task),
+                Some(task) => {
+                    // Its drop does nothing, at the price of a call.
+                    std::mem::forget(joiner);
+                    wake(task);
+                }
                 None => ignore_panic(|| joiner.wake()),
             }
         }
@@ -100,14 +108,13 @@ impl<F: Future> TaskCell<F> {
 unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
     // SAFETY: as the caller promises.
     let cell = unsafe { TaskCell::<F>::of(header) };
-    cell.header.state.set(State::Running);
-    // SAFETY: the state was Waiting, so the future is there; from Running on nobody else touches it.
+    // SAFETY: in state Running the future is there, and nobody but this turn touches it.
     let future = unsafe { &mut *cell.future() };
     // SAFETY: the cell is never moved, and its future is dropped in place.
     let future = unsafe { Pin::new_unchecked(future) };
     match future.poll(cx) {
         Poll::Pending => {
-            cell.header.state.set(State::Waiting);
+            cell.header.marks.set_state(State::Waiting);
             false
         }
         Poll::Ready(output) => {
@@ -133,7 +140,7 @@ unsafe fn end<F: Future>(header: NonNull<Header>, err: JoinError) {
 unsafe fn take<F: Future>(header: NonNull<Header>, place: NonNull<()>) {
     // SAFETY: as the caller promises.
     let cell = unsafe { TaskCell::<F>::of(header) };
-    cell.header.state.set(State::Taken);
+    cell.header.marks.set_state(State::Taken);
     // SAFETY: the state was Done, so the result is there, and in state Taken nobody reads it again.
     let result = unsafe { cell.result().read() };
     // SAFETY: as the caller promises.
@@ -145,17 +152,30 @@ unsafe fn take<F: Future>(header: NonNull<Header>, place: NonNull<()>) {
 /// # Safety
 /// That of the table; no reference to the task is left.
 unsafe fn free<F: Future>(header: NonNull<Header>) {
-    // SAFETY: the cell came from a box (`allocate`) and nobody else has it. Its memory goes with the
-    // box, also when the drop of what is in it panics.
-    let mut cell = unsafe { Box::from_raw(header.cast::<TaskCell<F>>().as_ptr()) };
-    let state = cell.header.state.get();
-    let stage = cell.stage.get_mut();
-    match state {
+    // What is dropped may panic, and all of it goes all the same.
+    let _memory = Memory(header.cast::<TaskCell<F>>());
+    // SAFETY: the header is read once and not used after that, as nobody else has the task.
+    let header_read = unsafe { header.read() };
+    // SAFETY: as the caller promises; the cell's memory stays until `_memory` goes.
+    let cell = unsafe { TaskCell::<F>::of(header) };
+    // SAFETY: nobody else has the task.
+    let stage = unsafe { &mut *cell.stage.get() };
+    match header_read.marks.state() {
         // SAFETY: the future is there, and not used any more.
         State::Waiting | State::Running => unsafe { ManuallyDrop::drop(&mut stage.future) },
         // SAFETY: the result is there, and not used any more.
         State::Done => unsafe { ManuallyDrop::drop(&mut stage.result) },
         State::Taken => {}
+    }
+}
+
+/// The memory of a cell that nobody uses any more.
+struct Memory<F: Future>(NonNull<TaskCell<F>>);
+
+impl<F: Future> Drop for Memory<F> {
+    fn drop(&mut self) {
+        // SAFETY: `allocate` took it for this type, and a task never leaves its thread.
+        unsafe { memory::free(self.0) };
     }
 }
 

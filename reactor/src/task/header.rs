@@ -12,6 +12,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+use super::waker::clone_of;
 use super::{JoinError, TaskId};
 
 /// What the payload of a panic comes in.
@@ -21,14 +22,28 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// The future, which a poll or a cancellation may take up.
-    Waiting,
+    Waiting = 0,
     /// The future, which is being polled or dropped further up this stack: nobody else touches it.
-    Running,
+    Running = 1,
     /// The result, for the join handle to take.
-    Done,
+    Done = 2,
     /// Nothing: the result was taken.
-    Taken,
+    Taken = 3,
 }
+
+/// The state of a task and its marks, in one byte: whether a task whose turn has come is simply to be
+/// polled is one comparison.
+#[derive(Default)]
+pub(super) struct Marks(Cell<u8>);
+
+/// The bits of the [`State`].
+const STATE: u8 = 0b11;
+/// It stands in the run queue.
+const QUEUED: u8 = 1 << 2;
+/// Its next turn is to cancel it.
+const ABORT: u8 = 1 << 3;
+/// It is the place of a future that lives elsewhere, whose turns are not ours to give.
+const ROOT: u8 = 1 << 4;
 
 /// The part of a task that is the same for every future.
 pub(super) struct Header {
@@ -38,11 +53,7 @@ pub(super) struct Header {
     /// The task behind this one in the run queue.
     pub(super) next: Cell<Option<NonNull<Header>>>,
     references: Cell<u32>,
-    pub(super) state: Cell<State>,
-    /// Whether it stands in the run queue.
-    pub(super) queued: Cell<bool>,
-    /// Whether its next turn is to cancel it.
-    pub(super) abort: Cell<bool>,
+    pub(super) marks: Marks,
     pub(super) joiner: Cell<Option<Waker>>,
 }
 
@@ -51,8 +62,9 @@ pub(super) struct Header {
 /// # Safety
 /// The pointer is to the header of a live task of the type that the table was made for.
 pub(super) struct Vtable {
-    /// Polls the future, which is [`State::Waiting`]. Says whether the task is over. A panic of the
-    /// future leaves it [`State::Running`], to be ended by `end`.
+    /// Polls the future, which is [`State::Running`] from the start of its turn, and [`State::Waiting`]
+    /// after it. Says whether the task is over. A panic of the future leaves it Running, to be ended by
+    /// `end`.
     pub(super) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
     /// Drops the future, which is [`State::Running`], and leaves the error in its place.
     pub(super) end: unsafe fn(NonNull<Header>, JoinError),
@@ -65,6 +77,69 @@ pub(super) struct Vtable {
 /// A counted reference to a task.
 pub(crate) struct TaskRef(NonNull<Header>);
 
+impl Marks {
+    #[inline]
+    pub(super) fn state(&self) -> State {
+        match self.0.get() & STATE {
+            0 => State::Waiting,
+            1 => State::Running,
+            2 => State::Done,
+            _ => State::Taken,
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_state(&self, state: State) {
+        self.0.set(self.0.get() & !STATE | state as u8);
+    }
+
+    /// A task that waits, out of the queue and with no mark, is Running from here on. Says whether it is
+    /// such a one.
+    #[inline]
+    pub(super) fn begin_turn(&self) -> bool {
+        let plain = self.0.get() == State::Waiting as u8;
+        if plain {
+            self.0.set(State::Running as u8);
+        }
+        plain
+    }
+
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.0.get() & State::Done as u8 != 0
+    }
+
+    #[inline]
+    pub(super) fn is_queued(&self) -> bool {
+        self.has(QUEUED)
+    }
+
+    /// Says whether it was.
+    #[inline]
+    pub(super) fn set_queued(&self) -> bool {
+        let marks = self.0.replace(self.0.get() | QUEUED);
+        marks & QUEUED != 0
+    }
+
+    #[inline]
+    pub(super) fn set_not_queued(&self) {
+        self.0.set(self.0.get() & !QUEUED);
+    }
+
+    pub(super) fn set_root(&self) {
+        self.0.set(self.0.get() | ROOT);
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.has(ROOT)
+    }
+
+    #[inline]
+    fn has(&self, mark: u8) -> bool {
+        self.0.get() & mark != 0
+    }
+}
+
 impl Header {
     /// Of a task with two references: that of its table and that of its handle.
     #[inline]
@@ -74,9 +149,7 @@ impl Header {
             id: Cell::new(None),
             next: Cell::new(None),
             references: Cell::new(2),
-            state: Cell::new(State::Waiting),
-            queued: Cell::new(false),
-            abort: Cell::new(false),
+            marks: Marks::default(),
             joiner: Cell::new(None),
         }
     }
@@ -101,13 +174,13 @@ impl TaskRef {
         unsafe { self.0.as_ref() }
     }
 
-    /// Polls the future once. Says whether the task is over.
+    /// Polls the future, which is Running. Says whether the task is over.
     ///
     /// # Panics
     /// As the future does. The task is then to be given to [`fail`](Self::fail).
     #[inline]
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> bool {
-        debug_assert_eq!(self.header().state.get(), State::Waiting);
+        debug_assert_eq!(self.header().marks.state(), State::Running);
         // SAFETY: the pointer and its table belong together (`from_raw`), and the task is alive.
         unsafe { (self.header().vtable.poll)(self.0, cx) }
     }
@@ -119,14 +192,14 @@ impl TaskRef {
 
     /// Drops the future unless the task is over or running; its result is then "cancelled".
     pub(crate) fn cancel(&self) {
-        if self.header().state.get() == State::Waiting {
-            self.header().state.set(State::Running);
+        if self.header().marks.state() == State::Waiting {
+            self.header().marks.set_state(State::Running);
             self.end(JoinError::cancelled());
         }
     }
 
     fn end(&self, err: JoinError) {
-        assert_eq!(self.header().state.get(), State::Running);
+        assert_eq!(self.header().marks.state(), State::Running);
         // SAFETY: as in `poll`; the state was looked at a line above.
         unsafe { (self.header().vtable.end)(self.0, err) }
     }
@@ -138,13 +211,14 @@ impl TaskRef {
 
     /// Makes the task's next turn cancel it.
     pub(super) fn request_abort(&self) {
-        self.header().abort.set(true);
+        let marks = &self.header().marks.0;
+        marks.set(marks.get() | ABORT);
     }
 
     /// Whether the future has ended.
     #[inline]
     pub(super) fn is_finished(&self) -> bool {
-        matches!(self.header().state.get(), State::Done | State::Taken)
+        self.header().marks.is_over()
     }
 
     /// Takes the result, or parks the caller until it is there.
@@ -156,9 +230,9 @@ impl TaskRef {
     /// `T` is what the task's future returns.
     pub(super) unsafe fn poll_join<T>(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let header = self.header();
-        match header.state.get() {
+        match header.marks.state() {
             State::Waiting | State::Running => {
-                let old = header.joiner.replace(Some(cx.waker().clone()));
+                let old = header.joiner.replace(Some(clone_of(cx.waker())));
                 drop(old);
                 Poll::Pending
             }

@@ -84,7 +84,7 @@ impl RunQueue {
         self.last_generation.set(generation);
         let id = TaskId::new(self.runtime, index, generation);
         task.header().id.set(Some(id));
-        task.header().queued.set(true);
+        task.header().marks.set_queued();
         let header = task.as_ptr();
         table.insert(task);
         // SAFETY: a new task stands in no list, and the table has taken its reference.
@@ -96,6 +96,7 @@ impl RunQueue {
     /// Adds the place of a root future, ready to run. There is one at a time.
     pub(crate) fn insert_root(&self) -> TaskId {
         let (root, _) = allocate(std::future::pending::<()>());
+        root.header().marks.set_root();
         let id = self.insert(root);
         self.root.set(Some(id));
         self.tasks.set(self.tasks.get() - 1);
@@ -151,35 +152,41 @@ impl RunQueue {
     /// # Panics
     /// As the future does; then [`end_running`](Self::end_running) is to be called. As the drop of a
     /// result does that nobody waits for; the queue has then let go of the task.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run_next(&self, begin: impl FnOnce()) -> Next {
         let Some(header) = self.ready.pop() else { return Next::Nobody };
         // SAFETY: the table keeps a reference to what stands in the queue, and `remove` is the last
         // that is done with it here.
         let task = ManuallyDrop::new(unsafe { TaskRef::from_raw(header) });
-        let Some(id) = task.header().id.get() else { unreachable!("queued without a name") };
-        if self.root.get() == Some(id) {
-            return Next::Root;
-        }
-        if task.is_finished() {
-            // It woke itself in its last moments, and its slot waited for this turn.
-            self.remove_unless_queued(&task);
-            return Next::Ran;
+        if !task.header().marks.begin_turn() {
+            return self.run_marked(&task, begin);
         }
         begin();
-        let over = if task.header().abort.get() {
-            task.cancel();
-            true
-        } else {
-            self.running.set(Some(header));
-            let waker = waker(id);
-            let over = task.poll(&mut Context::from_waker(&waker));
-            self.running.set(None);
-            over
-        };
+        self.running.set(Some(header));
+        let waker = waker(task.id().expect("what stands in the queue has a name"));
+        let over = task.poll(&mut Context::from_waker(&waker));
+        self.running.set(None);
         if over {
             self.remove(&task);
         }
+        Next::Ran
+    }
+
+    /// The turn of what is not simply to be polled.
+    #[cold]
+    fn run_marked(&self, task: &TaskRef, begin: impl FnOnce()) -> Next {
+        if task.is_finished() {
+            // It woke itself in its last moments, and its slot waited for this turn.
+            self.remove_unless_queued(task);
+            return Next::Ran;
+        }
+        if task.header().marks.is_root() {
+            return Next::Root;
+        }
+        // It is to be cancelled.
+        begin();
+        task.cancel();
+        self.remove(task);
         Next::Ran
     }
 
@@ -203,7 +210,7 @@ impl RunQueue {
     /// Gives up the slot of a task that is over. While it stands in the queue, its turn does so.
     #[inline]
     fn remove_unless_queued(&self, task: &TaskRef) {
-        if task.header().queued.get() {
+        if task.header().marks.is_queued() {
             return;
         }
         if let Some(id) = task.header().id.get() {
@@ -264,7 +271,7 @@ impl List {
     fn push_named(&self, table: &Table<TaskRef>, id: TaskId) {
         if let Some(task) = table.get(id.index())
             && task.header().id.get() == Some(id)
-            && !task.header().queued.replace(true)
+            && !task.header().marks.set_queued()
         {
             // SAFETY: it stood in no list, and the table keeps a reference.
             unsafe { self.push(task.as_ptr()) };
@@ -293,7 +300,7 @@ impl List {
         if next.is_none() {
             self.tail.set(None);
         }
-        header.queued.set(false);
+        header.marks.set_not_queued();
         Some(first)
     }
 

@@ -31,6 +31,15 @@ pub(crate) fn waker(id: TaskId) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::new(data, &VTABLE) })
 }
 
+/// A clone, without a call when the waker is one of ours.
+#[inline]
+pub(crate) fn clone_of(other: &Waker) -> Waker {
+    match named_by(other) {
+        Some(id) => ManuallyDrop::into_inner(waker(id)),
+        None => other.clone(),
+    }
+}
+
 /// The task a waker names, when it is one of ours.
 #[inline]
 pub(crate) fn named_by(waker: &Waker) -> Option<TaskId> {

@@ -49,7 +49,9 @@ fn context() -> Context<'static> {
 
 /// Polls a task as the run queue does, and says whether it is over.
 fn run(task: &TaskRef) -> bool {
-    match catch_unwind(AssertUnwindSafe(|| task.poll(&mut context()))) {
+    match catch_unwind(AssertUnwindSafe(|| {
+        task.header().marks.begin_turn() && task.poll(&mut context())
+    })) {
         Ok(over) => over,
         Err(payload) => {
             task.fail(payload);
