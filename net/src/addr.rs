@@ -19,6 +19,13 @@ const CAPACITY: usize = size_of::<libc::sockaddr_un>();
 
 /// An address that sockets have.
 pub trait Address: Clone + PartialEq + fmt::Debug + fmt::Display + 'static {
+    /// The address as a connection keeps it as long as it lives: small where it mostly is.
+    type Kept;
+
+    fn keep(self) -> Self::Kept;
+
+    fn kept(kept: &Self::Kept) -> Self;
+
     fn encode(&self) -> RawAddr;
 
     /// The address the kernel wrote, which it says is `len` bytes long. A `len` above the capacity
@@ -32,7 +39,31 @@ pub trait Address: Clone + PartialEq + fmt::Debug + fmt::Display + 'static {
     fn endpoint(&self) -> Endpoint;
 }
 
+/// A [`SocketAddr`] in 16 bytes: one of IPv4 fits in, one of IPv6 is elsewhere.
+pub enum KeptSocketAddr {
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+const _: () = assert!(size_of::<KeptSocketAddr>() == 16);
+
 impl Address for SocketAddr {
+    type Kept = KeptSocketAddr;
+
+    fn keep(self) -> KeptSocketAddr {
+        match self {
+            Self::V4(addr) => KeptSocketAddr::V4(addr),
+            Self::V6(addr) => KeptSocketAddr::V6(Box::new(addr)),
+        }
+    }
+
+    fn kept(kept: &KeptSocketAddr) -> Self {
+        match kept {
+            KeptSocketAddr::V4(addr) => (*addr).into(),
+            KeptSocketAddr::V6(addr) => (**addr).into(),
+        }
+    }
+
     fn encode(&self) -> RawAddr {
         RawAddr::from(*self)
     }

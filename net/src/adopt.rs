@@ -236,8 +236,8 @@ impl<N: StreamNetwork> Stream<N> {
     /// # Errors
     /// Use after close ([`reactor::is_closed`]).
     pub fn into_std(self) -> io::Result<N::Std> {
-        let local = self.local_addr().ok();
-        let named = |err| OpError::on::<N>("into_std", local.as_ref(), Some(&self.peer), err);
+        let (local, peer) = (self.local_addr().ok(), self.peer());
+        let named = |err| OpError::on::<N>("into_std", local.as_ref(), Some(&peer), err);
         self.fd.into_inner().map(Into::into).map_err(named)
     }
 

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use reactor::Direction;
+use reactor::{Direction, Ready, WhileReady};
 
 use crate::batch::{self, Batch};
 use crate::error::OpError;
@@ -274,7 +274,7 @@ impl<N: StreamNetwork> Stream<N> {
     /// ```
     /// # reactor::block_on(async {
     /// use net::{TcpListener, TcpStream};
-    /// use reactor::Direction;
+    /// use reactor::{Direction, Ready, WhileReady};
     ///
     /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
     /// let near = TcpStream::connect(listener.local_addr()?).await?;
@@ -312,10 +312,10 @@ impl<N: StreamNetwork> Stream<N> {
         Op: FnMut() -> io::Result<Option<T>>,
     {
         // What `op` says is explained already.
-        let explain = move |err| match (OpError::of(&err), direction) {
-            (Some(_), _) => err,
-            (None, Direction::Read) => self.error("read", err),
-            (None, Direction::Write) => self.error("write", err),
+        let explain = |err, waiting: &WhileReady<'_, Op>| match waiting.direction() {
+            _ if OpError::of(&err).is_some() => err,
+            Direction::Read => self.error("read", err),
+            Direction::Write => self.error("write", err),
         };
         Explained { inner: self.fd.while_ready(direction, op), explain }
     }
@@ -328,7 +328,10 @@ impl<N: StreamNetwork> Stream<N> {
     /// `TimedOut` past the deadline; use after close ([`reactor::is_closed`]).
     #[inline]
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> + use<'_, N> {
-        Explained { inner: self.fd.readable(), explain: |err| self.error("read", err) }
+        Explained {
+            inner: self.fd.readable(),
+            explain: |err, _: &Ready<'_>| self.error("read", err),
+        }
     }
 
     /// Waits until a write would not block, or does not know better: it may block all the same.
@@ -339,7 +342,10 @@ impl<N: StreamNetwork> Stream<N> {
     /// `TimedOut` past the deadline; use after close ([`reactor::is_closed`]).
     #[inline]
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> + use<'_, N> {
-        Explained { inner: self.fd.writable(), explain: |err| self.error("write", err) }
+        Explained {
+            inner: self.fd.writable(),
+            explain: |err, _: &Ready<'_>| self.error("write", err),
+        }
     }
 
     /// A read that took less than `asked` and did not stop at a mark emptied the socket, and the
@@ -425,14 +431,15 @@ impl<F: Unpin, M> Unpin for Explained<F, M> {}
 impl<T, F, M> Future for Explained<F, M>
 where
     F: Future<Output = io::Result<T>> + Unpin,
-    M: FnMut(io::Error) -> io::Error,
+    M: FnMut(io::Error, &F) -> io::Error,
 {
     type Output = io::Result<T>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { inner, explain } = self.get_mut();
-        Poll::Ready(ready!(Pin::new(inner).poll(cx)).map_err(explain))
+        let result = ready!(Pin::new(&mut *inner).poll(cx));
+        Poll::Ready(result.map_err(|err| explain(err, inner)))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use reactor::PollFd;
 
+use crate::addr::Address;
 use crate::connect::{self, Before};
 use crate::dial::Dialer;
 use crate::error::OpError;
@@ -56,7 +57,7 @@ pub type TcpStream = Stream<Tcp>;
 /// another is set. Past it they give `TimedOut`, even when they could proceed.
 pub struct Stream<N: StreamNetwork> {
     pub(crate) fd: PollFd,
-    pub(crate) peer: N::Addr,
+    peer: <N::Addr as Address>::Kept,
     /// Kept by `close`, after which the system cannot be asked. Most streams are dropped instead,
     /// and do without the 32 bytes.
     local_when_closed: OnceCell<Box<N::Addr>>,
@@ -96,7 +97,7 @@ impl Stream<Tcp> {
 
 impl<N: StreamNetwork> Stream<N> {
     pub(crate) fn new(fd: PollFd, peer: N::Addr) -> Self {
-        Self { fd, peer, local_when_closed: OnceCell::new() }
+        Self { fd, peer: peer.keep(), local_when_closed: OnceCell::new() }
     }
 
     /// Shuts down reading, writing or both, for everybody who holds the stream. The descriptor
@@ -151,7 +152,11 @@ impl<N: StreamNetwork> Stream<N> {
     /// # Errors
     /// None today; a `Result` as in the standard library.
     pub fn peer_addr(&self) -> io::Result<N::Addr> {
-        Ok(self.peer.clone())
+        Ok(self.peer())
+    }
+
+    pub(crate) fn peer(&self) -> N::Addr {
+        N::Addr::kept(&self.peer)
     }
 
     /// A half that reads and a half that writes, for two parts of one task. Dropping them does
@@ -181,7 +186,7 @@ impl<N: StreamNetwork> Stream<N> {
 
     #[cold]
     pub(crate) fn error(&self, operation: &'static str, err: io::Error) -> io::Error {
-        OpError::on::<N>(operation, self.local_addr().ok().as_ref(), Some(&self.peer), err)
+        OpError::on::<N>(operation, self.local_addr().ok().as_ref(), Some(&self.peer()), err)
     }
 }
 
@@ -196,7 +201,7 @@ impl<N: StreamNetwork> fmt::Debug for Stream<N> {
         f.debug_struct("Stream")
             .field("network", &N::NAME)
             .field("local", &self.local_addr().ok())
-            .field("peer", &self.peer)
+            .field("peer", &self.peer())
             .finish_non_exhaustive()
     }
 }

@@ -321,8 +321,9 @@ impl PollFd {
 
     #[cold]
     fn delete(&self) {
-        let deleted = self.fd.with(|fd| self.netpoll.delete(fd, &self.entry));
-        if let Some(Err(err)) = deleted {
+        if let Some(lent) = self.fd.lend()
+            && let Err(err) = self.netpoll.delete(lent.as_fd(), &self.entry)
+        {
             log::warn!("cannot take a shared descriptor out of the epoll set: {err}");
         }
     }
@@ -452,7 +453,10 @@ impl PollFd {
     /// Calls `f` with the descriptor.
     #[inline]
     fn call<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
-        self.fd.with(f).unwrap_or_else(|| Err(closed()))
+        match self.fd.lend() {
+            Some(lent) => f(lent.as_fd()),
+            None => Err(closed()),
+        }
     }
 
     #[inline]
@@ -482,7 +486,7 @@ impl Drop for PollFd {
 
 impl fmt::Debug for PollFd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fd = self.fd.with(|fd| fd.as_raw_fd());
+        let fd = self.fd.lend().map(|lent| lent.as_fd().as_raw_fd());
         f.debug_struct("PollFd").field("fd", &fd).finish_non_exhaustive()
     }
 }

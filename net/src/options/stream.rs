@@ -187,7 +187,7 @@ impl TcpStream {
 
     /// The one for the protocol that the connection speaks: IPv4 also by way of `::ffff:1.2.3.4`.
     fn by_protocol(&self, v4: SockOption, v6: SockOption) -> SockOption {
-        if self.peer.ip().to_canonical().is_ipv4() { v4 } else { v6 }
+        if self.peer().ip().to_canonical().is_ipv4() { v4 } else { v6 }
     }
 }
 

@@ -121,6 +121,17 @@ impl UnixAddr {
 }
 
 impl Address for UnixAddr {
+    /// Nothing of an unnamed one, which is what clients have.
+    type Kept = Option<Box<Self>>;
+
+    fn keep(self) -> Self::Kept {
+        (!self.is_unnamed()).then(|| Box::new(self))
+    }
+
+    fn kept(kept: &Self::Kept) -> Self {
+        kept.as_deref().cloned().unwrap_or_else(Self::unnamed)
+    }
+
     /// A path gets its zero byte where there is room for it.
     fn encode(&self) -> RawAddr {
         let ends = self.as_path().is_some() && self.sun_path().len() < UNIX_PATH_BYTES_MAX;

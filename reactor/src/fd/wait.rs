@@ -56,6 +56,11 @@ impl<'a, Op> WhileReady<'a, Op> {
     pub(super) fn new(parked: Parked<'a>, op: Op) -> Self {
         Self { parked, op }
     }
+
+    /// Which way it waits.
+    pub fn direction(&self) -> Direction {
+        self.parked.dir
+    }
 }
 
 impl Future for Ready<'_> {

@@ -1,7 +1,7 @@
 //! A descriptor that may be given up while it is in use.
 
 use std::cell::Cell;
-use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// An owned descriptor, or none any more.
 ///
@@ -24,19 +24,14 @@ impl FdCell {
         Self { fd: Cell::new(fd.into_raw_fd()), uses: Cell::new(0) }
     }
 
-    /// Lends the descriptor to `f`; `None` when it was given up.
+    /// Lends the descriptor; `None` when it was given up.
     #[inline]
-    pub(crate) fn with<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        let fd = self.fd.get();
-        if fd < 0 {
+    pub(crate) fn lend(&self) -> Option<Lent<'_>> {
+        if self.fd.get() < 0 {
             return None;
         }
-        let used = Use::begin(self);
-        // SAFETY: the number is that of an open descriptor which this cell owns. It is closed only
-        // by `close_now`, and that not before `used` has ended, which outlives the call.
-        let result = f(unsafe { BorrowedFd::borrow_raw(fd) });
-        drop(used);
-        Some(result)
+        self.uses.set(self.uses.get() + 1);
+        Some(Lent(self))
     }
 
     /// Takes the descriptor out; `None` when it was given up before, or is in use.
@@ -76,18 +71,22 @@ impl Drop for FdCell {
     }
 }
 
-/// A call under way.
-struct Use<'a>(&'a FdCell);
+/// The descriptor of a cell while a call on it is under way.
+pub(crate) struct Lent<'a>(&'a FdCell);
 
-impl<'a> Use<'a> {
+impl AsFd for Lent<'_> {
     #[inline]
-    fn begin(cell: &'a FdCell) -> Self {
-        cell.uses.set(cell.uses.get() + 1);
-        Self(cell)
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let fd = self.0.fd.get();
+        // The complement of what was given up since.
+        let fd = if fd < 0 { !fd } else { fd };
+        // SAFETY: the number is that of an open descriptor which the cell owns. It is closed only by
+        // `take`, and that not before this use has ended, which outlives what is returned.
+        unsafe { BorrowedFd::borrow_raw(fd) }
     }
 }
 
-impl Drop for Use<'_> {
+impl Drop for Lent<'_> {
     #[inline]
     fn drop(&mut self) {
         self.0.uses.set(self.0.uses.get() - 1);
@@ -115,20 +114,18 @@ mod tests {
     #[test]
     fn a_descriptor_that_is_given_up_in_use_is_closed_after_the_last_use() {
         let (cell, mut writer) = cell();
-        let seen = cell.with(|_| {
-            let inner = cell.with(|fd| {
-                assert!(cell.take().is_none(), "it is in use");
-                cell.close();
-                cell.close();
-                let mut copy = File::from(fd.try_clone_to_owned().unwrap());
-                assert!(is_open(&mut writer));
-                copy.read(&mut [0; 1]).unwrap()
-            });
-            assert!(is_open(&mut writer), "the outer use goes on");
-            assert!(cell.with(|_| ()).is_none() && cell.take().is_none());
-            inner
-        });
-        assert_eq!(seen, Some(Some(1)));
+        let outer = cell.lend().unwrap();
+        let inner = cell.lend().unwrap();
+        assert!(cell.take().is_none(), "it is in use");
+        cell.close();
+        cell.close();
+        assert!(is_open(&mut writer));
+        let mut copy = File::from(inner.as_fd().try_clone_to_owned().unwrap());
+        assert_eq!(copy.read(&mut [0; 1]).unwrap(), 1);
+        drop((inner, copy));
+        assert!(is_open(&mut writer), "the outer use goes on");
+        assert!(cell.lend().is_none() && cell.take().is_none());
+        drop(outer);
         assert!(!is_open(&mut writer));
         cell.close();
     }
@@ -137,10 +134,9 @@ mod tests {
     fn a_descriptor_is_closed_also_when_its_last_use_panics() {
         let (cell, mut writer) = cell();
         let panicking = std::panic::AssertUnwindSafe(|| {
-            cell.with(|_| {
-                cell.close();
-                panic!("in use");
-            })
+            let _lent = cell.lend();
+            cell.close();
+            panic!("in use");
         });
         assert!(std::panic::catch_unwind(panicking).is_err());
         assert!(!is_open(&mut writer));
@@ -150,7 +146,7 @@ mod tests {
     fn a_descriptor_that_was_taken_out_stays_open() {
         let (cell, mut writer) = cell();
         let fd = cell.take().unwrap();
-        assert!(cell.take().is_none() && cell.with(|_| ()).is_none());
+        assert!(cell.take().is_none() && cell.lend().is_none());
         cell.close();
         drop(cell);
         assert!(is_open(&mut writer));
