@@ -16,7 +16,7 @@ use crate::metrics::add;
 use crate::netpoll::{Entry, NOBODY, Netpoll, not_pollable};
 use crate::polldesc::{Direction, Found, POLL_PLACE};
 use crate::sys::{self, FdCell};
-use crate::task::{TaskId, named_by};
+use crate::task::{TaskId, ignore_panic, named_by};
 use crate::waiters::Woken;
 
 mod error;
@@ -324,7 +324,10 @@ impl PollFd {
         if let Some(lent) = self.fd.lend()
             && let Err(err) = self.netpoll.delete(lent.as_fd(), &self.entry)
         {
-            log::warn!("cannot take a shared descriptor out of the epoll set: {err}");
+            // A logger is code of users, and those who wait are still to be woken.
+            ignore_panic(|| {
+                log::warn!("cannot take a shared descriptor out of the epoll set: {err}");
+            });
         }
     }
 

@@ -230,23 +230,22 @@ impl TaskRef {
     /// `T` is what the task's future returns.
     pub(super) unsafe fn poll_join<T>(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let header = self.header();
-        match header.marks.state() {
-            State::Waiting | State::Running => {
-                let old = header.joiner.replace(Some(clone_of(cx.waker())));
-                drop(old);
-                Poll::Pending
+        if !header.marks.is_over() {
+            let old = header.joiner.replace(Some(clone_of(cx.waker())));
+            drop(old);
+            // Clone and drop are code of users, and may have ended the task: nobody would tell.
+            if !header.marks.is_over() {
+                return Poll::Pending;
             }
-            State::Done => {
-                let mut result = MaybeUninit::<Result<T, JoinError>>::uninit();
-                let place = NonNull::from(&mut result).cast();
-                // SAFETY: as in `poll`; the state is Done, and the place is one for such a result,
-                // as the caller promises.
-                unsafe { (header.vtable.take)(self.0, place) };
-                // SAFETY: `take` has moved the result here.
-                Poll::Ready(unsafe { result.assume_init() })
-            }
-            State::Taken => panic!("JoinHandle polled after it gave its result"),
         }
+        assert!(header.marks.state() == State::Done, "JoinHandle polled after it gave its result");
+        let mut result = MaybeUninit::<Result<T, JoinError>>::uninit();
+        let place = NonNull::from(&mut result).cast();
+        // SAFETY: as in `poll`; the state is Done, and the place is one for such a result, as the
+        // caller promises.
+        unsafe { (header.vtable.take)(self.0, place) };
+        // SAFETY: `take` has moved the result here.
+        Poll::Ready(unsafe { result.assume_init() })
     }
 }
 

@@ -187,6 +187,29 @@ fn a_joiner_that_is_woken_finds_the_result() {
     assert!(join(&mut handle).is_ready());
 }
 
+/// The drop of the joiner before, which is code of users, ends the task while the next one joins.
+#[test]
+fn a_task_that_ends_while_its_joiner_is_replaced_is_not_waited_for() {
+    thread_local! {
+        static TASK: RefCell<Option<TaskRef>> = const { RefCell::new(None) };
+    }
+    struct Cancels;
+    impl Wake for Cancels {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+    impl Drop for Cancels {
+        fn drop(&mut self) {
+            TASK.take().unwrap().cancel();
+        }
+    }
+    let (task, mut handle) = JoinHandle::allocate(polled(2));
+    TASK.set(Some(task));
+    let joiner = Waker::from(std::sync::Arc::new(Cancels));
+    assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&joiner)).is_pending());
+    drop(joiner);
+    assert!(matches!(join(&mut handle), Poll::Ready(Err(err)) if err.is_cancelled()));
+}
+
 fn insert(queue: &RunQueue, times: u32) -> (TaskId, JoinHandle<Vec<u32>>) {
     let (task, handle) = JoinHandle::allocate(polled(times));
     (queue.insert(task), handle)
