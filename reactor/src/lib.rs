@@ -85,6 +85,7 @@
 mod blocking;
 #[cfg(doctest)]
 mod book;
+mod builder;
 mod clock;
 mod context;
 mod epoll;
@@ -106,12 +107,13 @@ mod waiters;
 mod workers;
 
 pub use blocking::{BLOCKING_QUEUE_MAX, BLOCKING_THREADS_MAX, spawn_blocking};
+pub use builder::{Builder, TASKS_PER_TURN, TIMER_SLACK};
 pub use fd::{Io, PollFd, Ready, WhileReady, is_closed};
 pub use handle::{Handle, RemoteJoinHandle, SpawnError, handle};
 pub use metrics::{Metrics, metrics};
 pub use polldesc::Direction;
 pub use remote::REMOTE_SPAWNS_MAX;
-pub use runtime::{Builder, Runtime, TASKS_PER_TURN, TIMER_SLACK, block_on};
+pub use runtime::{Runtime, block_on};
 pub use signal::{SIGNAL_LISTENERS_MAX, Signal, SignalKind, signal};
 pub use task::{AbortHandle, JoinError, JoinHandle, JoinSet, spawn, yield_now};
 pub use workers::{Workers, WorkersError, workers};

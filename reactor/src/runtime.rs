@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::blocking::{BLOCKING_THREADS_MAX, Pool};
+use crate::blocking::Pool;
+use crate::builder::Builder;
 use crate::clock::{Clock, saturating_ns};
 use crate::context;
 use crate::handle::Handle;
@@ -18,12 +19,6 @@ use crate::remote::{self, Mail, Place};
 use crate::sys::{self, Wait};
 use crate::task::{self, JoinHandle, Next, RunQueue, Scheduler, TaskId, ignore_panic, waker};
 use crate::waiters::{Wakes, Woken};
-
-/// Task polls in one turn of the loop, unless [`Builder::tasks_per_turn`] says otherwise.
-pub const TASKS_PER_TURN: u32 = 128;
-
-/// How late the kernel may end a timed wait, unless [`Builder::timer_slack`] says otherwise.
-pub const TIMER_SLACK: Duration = Duration::from_micros(1);
 
 /// No thread's timer slack.
 const UNKNOWN: u64 = 0;
@@ -47,16 +42,6 @@ struct Buffers {
     due: Vec<Alarm>,
     mail: Mail,
     deferred: Vec<Waker>,
-}
-
-/// Settings of a [`Runtime`].
-#[derive(Clone, Debug)]
-pub struct Builder {
-    paused: bool,
-    tasks_per_turn: u32,
-    blocking_threads_max: usize,
-    measure_time: bool,
-    timer_slack: Duration,
 }
 
 /// What the loop, the tasks and the wakers share.
@@ -86,84 +71,6 @@ pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
     Ok(Runtime::new()?.block_on(future))
 }
 
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            paused: false,
-            tasks_per_turn: TASKS_PER_TURN,
-            blocking_threads_max: BLOCKING_THREADS_MAX,
-            measure_time: false,
-            timer_slack: TIMER_SLACK,
-        }
-    }
-}
-
-impl Builder {
-    /// Virtual time, for tests: the clock stands still while anything is ready, and jumps to the
-    /// next timer when nothing is. Sleeps of hours take no time and end in their order.
-    pub fn paused(mut self, paused: bool) -> Self {
-        self.paused = paused;
-        self
-    }
-
-    /// Task polls in one turn, at least 1. After so many the loop looks at timers, other threads
-    /// and descriptors even if tasks are still ready. Default: [`TASKS_PER_TURN`].
-    pub fn tasks_per_turn(mut self, polls: u32) -> Self {
-        self.tasks_per_turn = polls.max(1);
-        self
-    }
-
-    /// Threads for [`spawn_blocking`](crate::spawn_blocking), at most and at least 1. They start
-    /// when there is work. Default: [`BLOCKING_THREADS_MAX`](crate::BLOCKING_THREADS_MAX).
-    pub fn blocking_threads_max(mut self, threads: usize) -> Self {
-        self.blocking_threads_max = threads.max(1);
-        self
-    }
-
-    /// Counts the time spent idle, in [`Metrics::idle`]. Costs two looks at the clock for each wait
-    /// that may block. Default: off.
-    pub fn measure_time(mut self, measure: bool) -> Self {
-        self.measure_time = measure;
-        self
-    }
-
-    /// How much later than asked for the kernel may end a wait for a timer; it spares power by
-    /// ending several at once. Linux's own default, 50 us, would be most of what a sleep of 2 ms
-    /// lasts too long. It is set for the thread at the first such wait, and set back when `block_on`
-    /// returns; threads that are started meanwhile inherit it. At least 1 ns. Default:
-    /// [`TIMER_SLACK`].
-    pub fn timer_slack(mut self, slack: Duration) -> Self {
-        self.timer_slack = slack;
-        self
-    }
-
-    /// Builds the runtime. It needs two descriptors: an epoll instance and an eventfd.
-    ///
-    /// # Errors
-    /// When the process or the system is out of descriptors or memory, or 4,096 runtimes are
-    /// alive in the process.
-    pub fn build(self) -> io::Result<Runtime> {
-        let place = Place::claim()?;
-        let netpoll = Netpoll::new(Clock::new(self.paused), place.number())?;
-        netpoll.add_wake(place.eventfd())?;
-        let address = place.address();
-        let core = Core {
-            queue: RunQueue::new(place.number()),
-            netpoll: Rc::new(netpoll),
-            place,
-            tasks_per_turn: self.tasks_per_turn,
-            measure_time: self.measure_time,
-            timer_slack_ns: saturating_ns(self.timer_slack).max(1),
-            threads_slack_ns: Cell::new(None),
-            shut_down: Cell::new(false),
-            pool: Pool::new(self.blocking_threads_max, address),
-            deferred: RefCell::default(),
-        };
-        let _memory = task::InUse::begin();
-        Ok(Runtime { core: Rc::new(core), buffers: Buffers::default(), _memory })
-    }
-}
-
 impl Runtime {
     /// A runtime with default settings.
     ///
@@ -171,6 +78,27 @@ impl Runtime {
     /// See [`Builder::build`].
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
+    }
+
+    pub(crate) fn with(settings: &Builder) -> io::Result<Self> {
+        let place = Place::claim()?;
+        let netpoll = Netpoll::new(Clock::new(settings.paused), place.number())?;
+        netpoll.add_wake(place.eventfd())?;
+        let address = place.address();
+        let core = Core {
+            queue: RunQueue::new(place.number()),
+            netpoll: Rc::new(netpoll),
+            place,
+            tasks_per_turn: settings.tasks_per_turn,
+            measure_time: settings.measure_time,
+            timer_slack_ns: saturating_ns(settings.timer_slack).max(1),
+            threads_slack_ns: Cell::new(None),
+            shut_down: Cell::new(false),
+            pool: Pool::new(settings.blocking_threads_max, address),
+            deferred: RefCell::default(),
+        };
+        let _memory = task::InUse::begin();
+        Ok(Self { core: Rc::new(core), buffers: Buffers::default(), _memory })
     }
 
     /// Settings to change before building.
