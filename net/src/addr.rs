@@ -39,7 +39,8 @@ pub trait Address: Clone + PartialEq + fmt::Debug + fmt::Display + 'static {
     fn endpoint(&self) -> Endpoint;
 }
 
-/// A [`SocketAddr`] in 16 bytes: one of IPv4 fits in, one of IPv6 is elsewhere.
+/// A [`SocketAddr`] in 16 bytes: one of IPv4 fits in, one of IPv6 is elsewhere, at the price of an
+/// allocation for each connection.
 pub enum KeptSocketAddr {
     V4(SocketAddrV4),
     V6(Box<SocketAddrV6>),

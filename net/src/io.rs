@@ -274,7 +274,7 @@ impl<N: StreamNetwork> Stream<N> {
     /// ```
     /// # reactor::block_on(async {
     /// use net::{TcpListener, TcpStream};
-    /// use reactor::{Direction, Ready, WhileReady};
+    /// use reactor::Direction;
     ///
     /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
     /// let near = TcpStream::connect(listener.local_addr()?).await?;

@@ -3,34 +3,29 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use crate::sys;
-
 /// Tells time in nanoseconds since the runtime was built. 2^64 of them are 584 years.
 pub(crate) struct Clock {
     start: Instant,
-    /// The same moment as the system counts, or one a little later: nothing ends early for that.
-    start_ns: u64,
     /// The virtual time, when there is one.
     paused_at_ns: Option<Cell<u64>>,
 }
 
 impl Clock {
     pub(crate) fn new(paused: bool) -> Self {
-        let start = Instant::now();
-        let paused_at_ns = paused.then(|| Cell::new(0));
-        Self { start, start_ns: sys::monotonic_ns(), paused_at_ns }
+        Self { start: Instant::now(), paused_at_ns: paused.then(|| Cell::new(0)) }
     }
 
     pub(crate) fn is_paused(&self) -> bool {
         self.paused_at_ns.is_some()
     }
 
-    /// A plain count: an [`Instant`] would be taken apart and put together at every timer.
+    /// Counted from the same [`Instant`] as [`ns_of`](Self::ns_of): from a reading of another kind, a
+    /// moment later, what is past would be ahead for that moment.
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
         match &self.paused_at_ns {
             Some(now_ns) => now_ns.get(),
-            None => sys::monotonic_ns().saturating_sub(self.start_ns),
+            None => saturating_ns(self.start.elapsed()),
         }
     }
 

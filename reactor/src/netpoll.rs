@@ -98,6 +98,15 @@ impl Alarm {
         named_by(waker).map_or_else(|| Self::Waker(Box::new(waker.clone())), Self::Task)
     }
 
+    /// Whether it would wake no other than `waker` does.
+    pub(crate) fn wakes(&self, waker: &Waker) -> bool {
+        match self {
+            Self::Task(task) => named_by(waker) == Some(*task),
+            Self::Waker(ours) => ours.will_wake(waker),
+            Self::ReadDeadline(_) | Self::WriteDeadline(_) => false,
+        }
+    }
+
     fn deadline(entry: &Rc<Entry>, dir: Direction) -> Self {
         match dir {
             Direction::Read => Self::ReadDeadline(Rc::clone(entry)),

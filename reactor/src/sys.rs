@@ -193,16 +193,6 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     cvt_len(unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) })
 }
 
-/// `CLOCK_MONOTONIC`, which is what [`Instant`](std::time::Instant) counts. Most often no system call.
-#[inline]
-pub(crate) fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a timespec that lives during the call. It cannot fail: the clock is
-    // there on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
 /// How much later than asked for the kernel may end this thread's timed waits.
 pub(crate) fn timer_slack_ns() -> io::Result<u64> {
     scripted("prctl_get")?;

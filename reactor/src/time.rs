@@ -174,21 +174,34 @@ impl Bound {
         if self.deadline_ns == u64::MAX {
             return Poll::Pending;
         }
-        let alarm = Alarm::of(cx.waker());
-        let mut timers = self.netpoll.timers.borrow_mut();
-        let Some(key) = self.armed else {
-            self.armed = Some(timers.arm(self.deadline_ns, alarm));
-            return Poll::Pending;
-        };
-        let Some(place) = timers.value_mut(key) else {
-            drop(timers);
-            self.is_over = true;
-            return self.poll_over(cx);
-        };
-        let old = std::mem::replace(place, alarm);
-        drop(timers);
-        drop(old);
-        Poll::Pending
+        match self.armed {
+            None => {
+                let alarm = Alarm::of(cx.waker());
+                self.armed = Some(self.netpoll.timers.borrow_mut().arm(self.deadline_ns, alarm));
+                Poll::Pending
+            }
+            Some(key) => self.poll_armed(key, cx),
+        }
+    }
+
+    fn poll_armed(&mut self, key: TimerKey, cx: &mut Context<'_>) -> Poll<()> {
+        let wakes =
+            self.netpoll.timers.borrow_mut().value_mut(key).map(|old| old.wakes(cx.waker()));
+        match wakes {
+            Some(true) => Poll::Pending,
+            Some(false) => {
+                let alarm = Alarm::of(cx.waker());
+                let mut timers = self.netpoll.timers.borrow_mut();
+                let old = timers.value_mut(key).map(|old| std::mem::replace(old, alarm));
+                drop(timers);
+                drop(old);
+                Poll::Pending
+            }
+            None => {
+                (self.armed, self.is_over) = (None, true);
+                self.poll_over(cx)
+            }
+        }
     }
 
     /// An end counts as an operation: who loops over ends that are past is to let others run.

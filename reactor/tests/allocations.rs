@@ -201,8 +201,14 @@ fn timers_that_are_armed_and_cancelled_allocate_nothing() {
     });
 }
 
+/// Allocations for so many tasks after the first ones, whose memory they get: except in builds that
+/// look for mistakes, where each has its own.
+const fn allocations_of(tasks: usize) -> u64 {
+    if cfg!(debug_assertions) { tasks as u64 } else { 0 }
+}
+
 #[test]
-fn a_spawned_task_is_exactly_one_allocation() {
+fn a_spawned_task_is_at_most_one_allocation() {
     block_on(async {
         let spawn_and_join = async |times| {
             for _ in 0..times {
@@ -210,7 +216,11 @@ fn a_spawned_task_is_exactly_one_allocation() {
             }
         };
         spawn_and_join(WARM_UP).await;
-        assert_eq!(allocations(spawn_and_join(COUNTED)).await, COUNTED as u64, "one by one");
+        assert_eq!(
+            allocations(spawn_and_join(COUNTED)).await,
+            allocations_of(COUNTED),
+            "one by one"
+        );
         let spawn_many = async || {
             for _ in 0..COUNTED {
                 spawn(yield_now()).detach();
@@ -219,7 +229,7 @@ fn a_spawned_task_is_exactly_one_allocation() {
             yield_now().await;
         };
         spawn_many().await;
-        assert_eq!(allocations(spawn_many()).await, COUNTED as u64, "in a batch");
+        assert_eq!(allocations(spawn_many()).await, allocations_of(COUNTED), "in a batch");
     });
 }
 
@@ -235,6 +245,6 @@ fn an_aborted_task_allocates_no_more() {
             }
         };
         abort(WARM_UP).await;
-        assert_eq!(allocations(abort(COUNTED)).await, COUNTED as u64);
+        assert_eq!(allocations(abort(COUNTED)).await, allocations_of(COUNTED));
     });
 }

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt, join_all};
 use reactor::time::{MissedTicks, interval, interval_at, now, sleep, sleep_until, timeout};
 use reactor::{Runtime, spawn, yield_now};
 
@@ -50,6 +50,18 @@ fn a_sleep_of_nothing_and_of_the_past_are_over_at_once() {
         sleep_until(start - Duration::from_nanos(1)).await;
         assert_eq!(now(), start);
     });
+}
+
+/// On the system's clock, and as often as it takes to meet the moments between two looks at it.
+#[test]
+fn what_is_now_is_over_at_once_on_the_systems_clock_too() {
+    for _ in 0..300 {
+        reactor::block_on(async {
+            assert_eq!(sleep_until(Instant::now()).now_or_never(), Some(()));
+            assert!(interval(SECOND).tick().now_or_never().is_some());
+        })
+        .unwrap();
+    }
 }
 
 #[test]

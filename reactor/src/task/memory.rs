@@ -4,15 +4,16 @@
 //! connection, or for each request, of few sizes; a list for each size serves them in a few instructions,
 //! where malloc has to look in several places as soon as more than a handful come and go together.
 //!
-//! The lists belong to the thread, as tasks do. They keep at most [`KEPT_BYTES_MAX`], and nothing while the
-//! thread has no runtime.
+//! The lists belong to the thread, as tasks do. Each keeps at most [`KEPT_BYTES_MAX`], and nothing while the
+//! thread has no runtime. (A runtime that is forgotten instead of dropped leaves them behind with it.)
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-/// The most a thread keeps: the tasks of some thousand connections.
-pub(crate) const KEPT_BYTES_MAX: usize = 1 << 20;
+/// The most that is kept of one size: the tasks of some thousand connections. There are 64 sizes, of which
+/// a program's tasks have but a few.
+const KEPT_BYTES_MAX: usize = 256 << 10;
 
 /// Sizes differ by this, which is malloc's alignment too.
 const UNIT: usize = 16;
@@ -38,9 +39,13 @@ pub(crate) struct InUse {
 
 struct Memory {
     runtimes: Cell<usize>,
+    lists: [List; LISTS],
+}
+
+/// The free blocks of one size.
+struct List {
+    first: Cell<Option<NonNull<Block>>>,
     kept_bytes: Cell<usize>,
-    /// The first free block of each size.
-    lists: [Cell<Option<NonNull<Block>>>; LISTS],
 }
 
 /// A free block.
@@ -103,8 +108,7 @@ impl Memory {
     const fn new() -> Self {
         Self {
             runtimes: Cell::new(0),
-            kept_bytes: Cell::new(0),
-            lists: [const { Cell::new(None) }; LISTS],
+            lists: [const { List { first: Cell::new(None), kept_bytes: Cell::new(0) } }; LISTS],
         }
     }
 
@@ -123,10 +127,11 @@ impl Memory {
 
     #[inline]
     fn take(&self, list: usize) -> NonNull<u8> {
-        let Some(block) = self.lists[list].get() else { return malloc(Self::layout(list)) };
+        let List { first, kept_bytes } = &self.lists[list];
+        let Some(block) = first.get() else { return malloc(Self::layout(list)) };
         // SAFETY: a block in a list is free memory that `put` has written a `Block` into.
-        self.lists[list].set(unsafe { block.read() }.next);
-        self.kept_bytes.set(self.kept_bytes.get() - Self::size(list));
+        first.set(unsafe { block.read() }.next);
+        kept_bytes.set(kept_bytes.get() - Self::size(list));
         block.cast()
     }
 
@@ -134,22 +139,23 @@ impl Memory {
     /// The memory came from `take` of the same list of this thread, and is not used any more.
     #[inline]
     unsafe fn put(&self, list: usize, memory: NonNull<u8>) {
-        let kept_bytes = self.kept_bytes.get() + Self::size(list);
-        if kept_bytes > KEPT_BYTES_MAX || self.runtimes.get() == 0 {
+        let List { first, kept_bytes } = &self.lists[list];
+        let bytes = kept_bytes.get() + Self::size(list);
+        if bytes > KEPT_BYTES_MAX || self.runtimes.get() == 0 {
             // SAFETY: all blocks of a list come from `malloc` with its layout.
             return unsafe { dealloc(memory.as_ptr(), Self::layout(list)) };
         }
-        self.kept_bytes.set(kept_bytes);
+        kept_bytes.set(bytes);
         let block = memory.cast::<Block>();
         // SAFETY: the memory is nobody's, and aligned and large enough for a `Block` in every list.
-        unsafe { block.write(Block { next: self.lists[list].get() }) };
-        self.lists[list].set(Some(block));
+        unsafe { block.write(Block { next: first.get() }) };
+        first.set(Some(block));
     }
 
     #[cold]
     fn give_back(&self) {
         for list in 0..LISTS {
-            while self.lists[list].get().is_some() {
+            while self.lists[list].first.get().is_some() {
                 let block = self.take(list);
                 // SAFETY: as in `put`.
                 unsafe { dealloc(block.as_ptr(), Self::layout(list)) };
@@ -171,6 +177,10 @@ mod tests {
         memory
     }
 
+    fn kept_bytes(memory: &Memory) -> usize {
+        memory.lists.iter().map(|list| list.kept_bytes.get()).sum()
+    }
+
     fn put(memory: &Memory, list: usize, block: NonNull<u8>) {
         // SAFETY: each caller took it from this list, and does not use it.
         unsafe { memory.put(list, block) };
@@ -182,26 +192,26 @@ mod tests {
         let (small, large) = (memory.take(4), memory.take(5));
         put(&memory, 4, small);
         put(&memory, 5, large);
-        assert_eq!(memory.kept_bytes.get(), 72 + 88);
+        assert_eq!(kept_bytes(&memory), 72 + 88);
         assert_eq!((memory.take(4), memory.take(5)), (small, large));
-        assert_eq!(memory.kept_bytes.get(), 0);
+        assert_eq!(kept_bytes(&memory), 0);
         put(&memory, 4, small);
         put(&memory, 5, large);
         memory.give_back();
-        assert_eq!(memory.kept_bytes.get(), 0);
-        assert!(memory.lists.iter().all(|list| list.get().is_none()));
+        assert_eq!(kept_bytes(&memory), 0);
+        assert!(memory.lists.iter().all(|list| list.first.get().is_none()));
     }
 
     #[test]
-    fn no_more_than_the_limit_is_kept() {
+    fn no_more_of_a_size_than_the_limit_is_kept() {
         let memory = memory();
         let blocks: Vec<_> =
             (0..2 * KEPT_BYTES_MAX / SIZE_MAX).map(|_| memory.take(LISTS - 1)).collect();
         for block in blocks {
             put(&memory, LISTS - 1, block);
-            assert!(memory.kept_bytes.get() <= KEPT_BYTES_MAX);
+            assert!(kept_bytes(&memory) <= KEPT_BYTES_MAX);
         }
-        assert!(memory.kept_bytes.get() > KEPT_BYTES_MAX - SIZE_MAX);
+        assert!(kept_bytes(&memory) > KEPT_BYTES_MAX - SIZE_MAX);
         memory.give_back();
     }
 
@@ -210,7 +220,7 @@ mod tests {
         let memory = Memory::new();
         let block = memory.take(7);
         put(&memory, 7, block);
-        assert_eq!(memory.kept_bytes.get(), 0);
+        assert_eq!(kept_bytes(&memory), 0);
     }
 
     #[test]

@@ -186,6 +186,7 @@ impl RunQueue {
         // It is to be cancelled.
         begin();
         task.cancel();
+        assert!(task.is_finished(), "a task that runs stands in no queue");
         self.remove(task);
         Next::Ran
     }

@@ -43,6 +43,20 @@ struct Ended {
     waiter: Cell<Option<Waker>>,
 }
 
+impl Ended {
+    fn next(&self) -> Option<usize> {
+        self.keys.borrow_mut().pop_front()
+    }
+
+    /// Files a waker. Its clone, and the drop of the one before, are code of users, which may have ended
+    /// a task: nobody would tell, so that is looked for behind them.
+    fn wait(&self, waker: &Waker) -> Option<usize> {
+        let old = self.waiter.replace(Some(waker.clone()));
+        drop(old);
+        self.next()
+    }
+}
+
 /// Lives in the task beside its future, and reports its end, whatever that is.
 struct Report {
     ended: Rc<Ended>,
@@ -95,10 +109,7 @@ impl<T: 'static> JoinSet<T> {
         if self.tasks.is_empty() {
             return Poll::Ready(None);
         }
-        let key = self.ended.keys.borrow_mut().pop_front();
-        let Some(key) = key else {
-            let old = self.ended.waiter.replace(Some(cx.waker().clone()));
-            drop(old);
+        let Some(key) = self.ended.next().or_else(|| self.ended.wait(cx.waker())) else {
             return Poll::Pending;
         };
         let Poll::Ready(result) = Pin::new(&mut self.tasks[key]).poll(cx) else {

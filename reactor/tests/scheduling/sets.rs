@@ -1,11 +1,13 @@
 //! Join sets.
 
+use std::cell::RefCell;
 use std::future::{pending, poll_fn};
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use reactor::time::{sleep, timeout};
-use reactor::{JoinSet, spawn, yield_now};
+use reactor::{JoinSet, Runtime, spawn, yield_now};
 
 use super::*;
 
@@ -229,4 +231,30 @@ fn a_set_dropped_with_the_runtime_leaves_nothing() {
     drop(runtime);
     assert_eq!(*log.borrow(), [1]);
     drop(set);
+}
+
+/// The drop of the waiter before ends the tasks of the set, with their runtime.
+#[test]
+fn a_set_finds_the_task_that_ends_while_its_waiter_is_replaced() {
+    thread_local! {
+        static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+    }
+    struct Ends;
+    impl Wake for Ends {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            drop(RUNTIME.take());
+        }
+    }
+    let mut runtime = Runtime::new().unwrap();
+    let mut set = JoinSet::new();
+    runtime.block_on(async { set.spawn(pending::<()>()) });
+    RUNTIME.set(Some(runtime));
+    let waiter = Waker::from(Arc::new(Ends));
+    assert!(set.poll_join_next(&mut Context::from_waker(&waiter)).is_pending());
+    drop(waiter);
+    let joined = set.poll_join_next(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(joined, Poll::Ready(Some(Err(err))) if err.is_cancelled()));
 }
