@@ -52,7 +52,6 @@ where
         if let Some(answer) = Asker::of(flight).await {
             return answer.map(|addrs| addrs.to_vec()).map_err(|err| shared(&err));
         }
-        // It was dropped before it ran. Whose pool did not take it says so; the others try theirs.
         // It never had an answer. Whose lookup it was learns why, and the others try it themselves.
         if let Some(lookup) = lookup
             && let Err(err) = lookup.await
