@@ -20,9 +20,12 @@ use crate::programs::Program;
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a server may take to accept or to close all connections.
 const ACCEPT_TIME_MAX: Duration = Duration::from_secs(60);
-/// How long the load may take to connect or to have all messages back. It gives up by itself when
-/// nothing comes back for ten seconds.
+/// How long the load may take to connect, or for a slice or [`COUNT_MAX`] messages. It gives up by
+/// itself when nothing comes back for ten seconds.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
+/// Messages that the load is asked for at a time. On a busy machine, under a tool and one by one,
+/// they may take milliseconds each.
+const COUNT_MAX: u64 = 10_000;
 /// How long a process may take to end once it was told to.
 const END_TIME_MAX: Duration = Duration::from_secs(30);
 /// Descriptors that a process has beside its connections, at most.
@@ -214,8 +217,13 @@ impl Load {
     }
 
     /// Sends so many messages.
-    pub(crate) fn count(&mut self, messages: u64) -> io::Result<()> {
-        self.number(&format!("count {messages}")).map(drop)
+    pub(crate) fn count(&mut self, mut messages: u64) -> io::Result<()> {
+        while messages > 0 {
+            let now = messages.min(COUNT_MAX);
+            self.number(&format!("count {now}"))?;
+            messages -= now;
+        }
+        Ok(())
     }
 
     /// The quantiles 0.5, 0.99 and 0.999 of the latencies since this was last asked.
