@@ -21,7 +21,7 @@ const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a server may take to accept or to close all connections.
 const ACCEPT_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long the load may take to connect, or for a slice or [`COUNT_MAX`] messages. It gives up by
-/// itself when nothing comes back for ten seconds.
+/// itself when nothing comes back for half a minute.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
 /// Messages that the load is asked for at a time. On a busy machine, under a tool and one by one,
 /// they may take milliseconds each.
