@@ -106,7 +106,7 @@ impl Server {
             None => program.name.clone(),
         };
         let said = Lines::of(&mut child);
-        let mut server = Self { name, address: String::new(), child, said: said };
+        let mut server = Self { name, address: String::new(), child, said };
         server.address = server.listens().map_err(|error| server.failed("start", error))?;
         Ok(server)
     }

@@ -24,16 +24,19 @@ pub(crate) fn tcp_port(service: &CStr) -> io::Result<Option<u16>> {
         libc::EAI_SYSTEM => return Err(io::Error::last_os_error()),
         other => return Err(io::Error::other(text(other))),
     }
-    // SAFETY: after a 0 the list has an entry, whose address is of the family that was asked for,
-    // and it lives until it is freed.
-    let port = unsafe { (*(*found).ai_addr.cast::<libc::sockaddr_in>()).sin_port };
+    // SAFETY: after a 0 the list has an entry, which lives until the list is freed below.
+    let entry = unsafe { &*found };
+    // SAFETY: the entry's address is of the family that was asked for.
+    let addr = unsafe { entry.ai_addr.cast::<libc::sockaddr_in>().read_unaligned() };
     // SAFETY: getaddrinfo made the list, and nobody else frees it.
     unsafe { libc::freeaddrinfo(found) };
-    Ok(Some(u16::from_be(port)))
+    Ok(Some(u16::from_be(addr.sin_port)))
 }
 
 /// What the C library calls an error of getaddrinfo.
 fn text(error: c_int) -> String {
-    // SAFETY: gai_strerror returns a text that is never freed, whatever the number.
-    unsafe { CStr::from_ptr(libc::gai_strerror(error)) }.to_string_lossy().into_owned()
+    // SAFETY: gai_strerror takes any number.
+    let text = unsafe { libc::gai_strerror(error) };
+    // SAFETY: it returns a text that ends with a zero and is never freed.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
