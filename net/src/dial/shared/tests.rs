@@ -3,10 +3,18 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
+use reactor::time::timeout;
 use reactor::{JoinHandle, Runtime, block_on, spawn, yield_now};
 
 use super::*;
+
+const HUNG_AFTER: Duration = Duration::from_secs(60);
+
+fn run(test: impl Future<Output = ()>) {
+    block_on(timeout(HUNG_AFTER, test)).unwrap().expect("the test hangs");
+}
 
 type Found = io::Result<Vec<SocketAddr>>;
 
@@ -62,7 +70,7 @@ fn under_way() -> usize {
 
 #[test]
 fn those_who_ask_for_a_host_at_the_same_time_share_one_lookup() {
-    block_on(async {
+    run(async {
         let (slow, answers) = Slow::new();
         let mut askers = Vec::new();
         for _ in 0..10 {
@@ -74,13 +82,12 @@ fn those_who_ask_for_a_host_at_the_same_time_share_one_lookup() {
             assert_eq!(asker.await.unwrap().unwrap(), [addr(1), addr(2)]);
         }
         assert_eq!((slow.begun(), under_way()), (vec!["one.test".to_owned()], 0));
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn another_host_or_a_later_time_is_another_lookup() {
-    block_on(async {
+    run(async {
         let (slow, answers) = Slow::new();
         let askers = [slow.asker("one.test").await, slow.asker("two.test").await];
         assert_eq!(under_way(), 2);
@@ -92,13 +99,12 @@ fn another_host_or_a_later_time_is_another_lookup() {
         answers.send(Ok(vec![addr(3)])).unwrap();
         assert_eq!(slow.ask("one.test").await.unwrap(), [addr(3)], "nothing is remembered");
         assert_eq!(slow.begun().len(), 3);
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn whoever_is_dropped_the_others_get_their_answer() {
-    block_on(async {
+    run(async {
         let (slow, answers) = Slow::new();
         for dropped in 0..3 {
             let mut askers = Vec::new();
@@ -114,13 +120,12 @@ fn whoever_is_dropped_the_others_get_their_answer() {
             }
         }
         assert_eq!(slow.begun().len(), 3);
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn a_lookup_that_all_have_left_serves_who_asks_again() {
-    block_on(async {
+    run(async {
         let (slow, answers) = Slow::new();
         let gone = slow.asker("one.test").await;
         gone.abort();
@@ -130,13 +135,12 @@ fn a_lookup_that_all_have_left_serves_who_asks_again() {
         answers.send(Ok(vec![addr(7)])).unwrap();
         assert_eq!(again.await.unwrap().unwrap(), [addr(7)]);
         assert_eq!(slow.begun().len(), 1);
-    })
-    .unwrap();
+    });
 }
 
 #[test]
 fn an_error_is_everybodys() {
-    block_on(async {
+    run(async {
         let (slow, answers) = Slow::new();
         let askers = [slow.asker("one.test").await, slow.asker("one.test").await];
         answers.send(Err(io::Error::new(io::ErrorKind::NotFound, "no such host"))).unwrap();
@@ -147,8 +151,7 @@ fn an_error_is_everybodys() {
                 (io::ErrorKind::NotFound, "no such host".into())
             );
         }
-    })
-    .unwrap();
+    });
 }
 
 /// A pool of one thread, which is taken, drops the lookup that waits for it. So the second
@@ -169,7 +172,8 @@ fn a_lookup_that_ends_with_its_runtime_is_begun_anew_by_who_shared_it() {
         assert!(polled.is_pending() && under_way() == 1);
         drop(first);
         answers.send(Ok(vec![addr(7)])).unwrap();
-        assert_eq!(shares.await.unwrap(), [addr(7)]);
+        let found = timeout(HUNG_AFTER, shares).await.expect("the test hangs");
+        assert_eq!(found.unwrap(), [addr(7)]);
     });
     drop(free);
     assert_eq!((slow.begun().len(), under_way()), (1, 0));
@@ -177,11 +181,10 @@ fn a_lookup_that_ends_with_its_runtime_is_begun_anew_by_who_shared_it() {
 
 #[test]
 fn a_lookup_that_panics_is_an_error_and_not_in_the_way_of_the_next() {
-    block_on(async {
+    run(async {
         let panics = addresses("one.test", |_host| panic!("out of luck"));
         assert!(panics.await.unwrap_err().to_string().contains("out of luck"));
         let found = addresses("one.test", |_host| Ok(vec![addr(1)])).await;
         assert_eq!(found.unwrap(), [addr(1)]);
-    })
-    .unwrap();
+    });
 }
