@@ -7,8 +7,8 @@
 //! It prints the address it listens on (port 0 takes any free one) and runs until it is stopped. With
 //! `RUST_LOG=info` it says of each connection how much went each way.
 //!
-//! The bytes stay in the kernel: splice(2) moves them from socket to pipe to socket. A connection
-//! that nobody says anything on has no pipe and no buffer. The end of one side's stream is passed on
+//! What comes in large pieces stays in the kernel: splice(2) moves it from socket to pipe to socket. A
+//! connection that nobody says anything on has no pipe and no buffer. The end of one side's stream is passed on
 //! and the other way stays open; a connection that failed is reset on both sides, since an orderly
 //! end would tell the peer that what it got was everything.
 #![allow(clippy::print_stdout)] // a program talks to its user

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
-/// A run in which nothing comes back for this long has failed.
-const STALL: Duration = Duration::from_secs(10);
+/// A run in which nothing comes back for this long has failed. A shared machine may itself stand still
+/// for seconds.
+const STALL: Duration = Duration::from_secs(30);
 
 /// How much is still to be sent in a run, and until when.
 pub(crate) struct Goal {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use examples::{Histogram, Pattern};
 use mio::net::TcpStream;
@@ -13,6 +13,9 @@ use crate::connection::Connection;
 use crate::goal::{self, Goal};
 
 const EVENTS_MAX: usize = 1024;
+
+/// A server whose backlog is full drops a connect, and the kernel tries it again after 1, 3, 7 s.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Connections that keep `depth` messages in flight each.
 pub(crate) struct Steady {
@@ -35,7 +38,11 @@ impl Steady {
         let poll = Poll::new()?;
         let open = |index| {
             // One after the other, so that no server's backlog overflows.
-            let stream = std::net::TcpStream::connect(address)?;
+            let connected = std::net::TcpStream::connect_timeout(&address, CONNECT_TIME_MAX);
+            let stream = connected.map_err(|error| {
+                let text = format!("connection {} of {connections}: {error}", index + 1);
+                io::Error::new(error.kind(), text)
+            })?;
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             let mut stream = TcpStream::from_std(stream);

@@ -2,18 +2,34 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Signal};
 
+use crate::child::{self, Lines};
 use crate::programs::Program;
 
+// All waits have a limit. These are for a machine that has a lot to do besides, and a tool around
+// the server that makes it fifty times as slow.
+
+/// How long a server may take to listen.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a server may take to accept or to close all connections.
 const ACCEPT_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long the load may take to connect, or for a slice or [`COUNT_MAX`] messages. It gives up by
+/// itself when nothing comes back for half a minute.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
+/// Messages that the load is asked for at a time. On a busy machine, under a tool and one by one,
+/// they may take milliseconds each.
+const COUNT_MAX: u64 = 10_000;
+/// How long a process may take to end once it was told to.
+const END_TIME_MAX: Duration = Duration::from_secs(30);
+/// Descriptors that a process has beside its connections, at most.
+const OTHER_FILES_MAX: u64 = 64;
 
 /// What the load does.
 #[derive(Clone, Copy)]
@@ -69,7 +85,7 @@ pub(crate) struct Server {
     address: String,
     child: Child,
     /// Open for as long as the server may write to it.
-    _stdout: BufReader<ChildStdout>,
+    said: Lines,
 }
 
 impl Server {
@@ -85,17 +101,26 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line)?;
-        let name = program.name.clone();
-        let address = line.trim().strip_prefix("listening on ").unwrap_or_default().to_owned();
-        let server = Self { name, address, child, _stdout: stdout };
-        if server.address.is_empty() {
-            let path = program.path.display();
-            return Err(io::Error::other(format!("{path} did not say where it listens")));
-        }
+        let name = match tool.first() {
+            Some(tool) => format!("{} under {}", program.name, tool.display()),
+            None => program.name.clone(),
+        };
+        let said = Lines::of(&mut child);
+        let mut server = Self { name, address: String::new(), child, said };
+        server.address = server.listens().map_err(|error| server.failed("start", error))?;
         Ok(server)
+    }
+
+    /// Where, which is the first that it says.
+    fn listens(&mut self) -> io::Result<String> {
+        let line = self.said.next(START_TIME_MAX)?;
+        let address = line.strip_prefix("listening on ").map(String::from);
+        address.ok_or_else(|| io::Error::other(format!("it said {line:?}")))
+    }
+
+    /// An error that says which server and what it was to do.
+    fn failed(&self, what: &str, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {what}: {error}", self.name))
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -126,16 +151,12 @@ impl Server {
 
     /// Waits until it has accepted, and closed, so many connections that this many files are open.
     pub(crate) fn wait_for_open_files(&self, files: usize) -> io::Result<()> {
-        let start = Instant::now();
-        while self.open_files()? != files {
-            if start.elapsed() > ACCEPT_TIME_MAX {
-                let open = self.open_files()?;
-                let text = format!("{} has {open} open files, expected {files}", self.name);
-                return Err(io::Error::other(text));
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
+        let there = || Ok(self.open_files()? == files);
+        let waited = child::wait_until(there, ACCEPT_TIME_MAX, "not all accepted or closed");
+        waited.map_err(|error| {
+            let open = self.open_files().unwrap_or_default();
+            self.failed(&format!("{open} open files, expected {files}"), error)
+        })
     }
 
     fn proc(&self, file: &str) -> PathBuf {
@@ -144,8 +165,9 @@ impl Server {
 
     /// Stops it, and a tool around it has written its results when this returns.
     pub(crate) fn stop(mut self) -> io::Result<()> {
-        self.signal(Signal::TERM)?;
-        self.child.wait().map(drop)
+        let stopped = self.signal(Signal::TERM);
+        let ended = stopped.and_then(|()| child::wait_for_end(&mut self.child, END_TIME_MAX));
+        ended.map(drop).map_err(|error| self.failed("stop", error))
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {
@@ -165,8 +187,10 @@ impl Drop for Server {
 
 /// A process with connections to a server. It ends when this is dropped.
 pub(crate) struct Load {
+    /// The server's name.
+    on: String,
     child: Child,
-    answers: BufReader<ChildStdout>,
+    answers: Lines,
 }
 
 impl Load {
@@ -180,9 +204,10 @@ impl Load {
             command.arg("--churn");
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut load = Self { child, answers };
-        load.answer()?;
+        let answers = Lines::of(&mut child);
+        let mut load = Self { on: server.name.clone(), child, answers };
+        let connected = load.answers.next(ANSWER_TIME_MAX);
+        connected.map_err(|error| load.failed("connect", error))?;
         Ok(load)
     }
 
@@ -192,8 +217,13 @@ impl Load {
     }
 
     /// Sends so many messages.
-    pub(crate) fn count(&mut self, messages: u64) -> io::Result<()> {
-        self.number(&format!("count {messages}")).map(drop)
+    pub(crate) fn count(&mut self, mut messages: u64) -> io::Result<()> {
+        while messages > 0 {
+            let now = messages.min(COUNT_MAX);
+            self.number(&format!("count {now}"))?;
+            messages -= now;
+        }
+        Ok(())
     }
 
     /// The quantiles 0.5, 0.99 and 0.999 of the latencies since this was last asked.
@@ -205,27 +235,28 @@ impl Load {
 
     fn number(&mut self, line: &str) -> io::Result<u64> {
         let answer = self.ask(line)?;
-        answer.parse().map_err(|_| io::Error::other(format!("the load said {answer:?}")))
+        let number = answer.parse();
+        number.map_err(|_| self.failed(line, io::Error::other(format!("it said {answer:?}"))))
     }
 
     fn ask(&mut self, line: &str) -> io::Result<String> {
-        writeln!(self.child.stdin.as_mut().expect("it is piped"), "{line}")?;
-        self.answer()
+        let asked = writeln!(self.child.stdin.as_mut().expect("it is piped"), "{line}");
+        let answer = asked.and_then(|()| self.answers.next(ANSWER_TIME_MAX));
+        answer.map_err(|error| self.failed(line, error))
     }
 
-    fn answer(&mut self) -> io::Result<String> {
-        let mut answer = String::new();
-        if self.answers.read_line(&mut answer)? == 0 {
-            return Err(io::Error::other("the load gave up"));
-        }
-        Ok(answer.trim().to_owned())
+    /// An error that says which server and what the load was to do. Its own reasons, such as a
+    /// server that closed a connection, it has said on standard error.
+    fn failed(&self, what: &str, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("the load on {}: {what}: {error}", self.on))
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        let _ = self.child.wait();
+        // It ends when it has nothing more to do; if not, it is killed.
+        let _ = child::wait_for_end(&mut self.child, END_TIME_MAX);
     }
 }
 
@@ -241,6 +272,21 @@ pub(crate) fn raise_open_files() -> io::Result<()> {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
+}
+
+/// Fails when no process can have so many connections.
+pub(crate) fn check_open_files(connections: usize) -> io::Result<()> {
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let needed = connections as u64 + OTHER_FILES_MAX;
+    match maximum {
+        Some(maximum) if maximum < needed => {
+            let text = format!(
+                "{connections} connections need {needed} open files, `ulimit -Hn` is {maximum}"
+            );
+            Err(io::Error::other(text))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn private_bytes(smaps_rollup: &str) -> Option<u64> {

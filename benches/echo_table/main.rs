@@ -19,6 +19,7 @@
 //! It builds what it runs. A server whose compiler is absent is left out, and it says so.
 #![allow(clippy::print_stdout)] // a program talks to its user
 
+mod child;
 mod costs;
 mod lab;
 mod memory;
@@ -29,7 +30,6 @@ mod stats;
 mod table;
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -70,9 +70,6 @@ struct Options {
     /// The processor of the load, and of the server behind a forwarder
     #[arg(long, default_value_t = 1)]
     load_cpu: usize,
-    /// A forwarder to compare with tokio's; it is called with IP:PORT IP:PORT (where to listen, where to)
-    #[arg(long)]
-    forwarder: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -113,7 +110,7 @@ fn run(options: &Options) -> io::Result<()> {
 fn run_part(part: Part, options: &Options, lab: &Lab, programs: &[Program]) -> io::Result<()> {
     let plan =
         ratios::Plan { pairs: options.pairs, slice: Duration::from_millis(options.slice_ms) };
-    let forwarders = || programs::forwarders(lab.bin(), options.forwarder.as_deref());
+    let forwarders = || programs::forwarders(lab.bin());
     match part {
         Part::Ratios => {
             let shapes = ratios::shapes(&options.depths, &options.connections, &options.sizes);

@@ -6,12 +6,13 @@
 
 use std::io;
 
-use crate::lab::{Lab, Server, Shape};
+use crate::lab::{self, Lab, Server, Shape};
 use crate::programs::Program;
 use crate::table::Table;
 
 /// Prints the table.
 pub(crate) fn measure(lab: &Lab, programs: &[Program], connections: usize) -> io::Result<()> {
+    lab::check_open_files(connections)?;
     let names = programs.iter().map(|program| program.name.as_str());
     let title = format!("User bytes per idle connection, {connections} open");
     let mut table = Table::new(&title, names);

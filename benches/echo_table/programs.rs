@@ -16,9 +16,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// This forwarder with the address it forwards to.
+    /// This forwarder with the address it forwards to, behind its words.
     pub(crate) fn to(&self, upstream: &str) -> Self {
-        Self { words: vec![upstream.into()], ..self.clone() }
+        let mut forwarder = self.clone();
+        forwarder.words.push(upstream.into());
+        forwarder
     }
 }
 
@@ -50,7 +52,7 @@ pub(crate) fn build(bin: &Path, only: &[String]) -> io::Result<Vec<Program>> {
         return Err(io::Error::other(format!("there is no column \"{name}\", but \"{known}\"")));
     }
     cargo(bin, &["--package", "benches", "--examples"])?;
-    cargo(bin, &["--package", "examples", "--example", "echo"])?;
+    cargo(bin, &["--package", "examples", "--example", "echo", "--example", "tcp_forwarder"])?;
     let c = compile("C", "cc", &["-O2", "-Wall", "-o"], bin, "echo_c", "echo.c")?;
     let go = compile("Go", "go", &["build", "-o"], bin, "echo_go", "echo.go")?;
     if !c {
@@ -71,15 +73,17 @@ pub(crate) fn build(bin: &Path, only: &[String]) -> io::Result<Vec<Program>> {
 }
 
 /// The forwarders, without the address they forward to. The first is the reference.
-pub(crate) fn forwarders(bin: &Path, ours: Option<&Path>) -> Vec<Program> {
-    let program = |name: &str, path: PathBuf| Program {
+pub(crate) fn forwarders(bin: &Path) -> Vec<Program> {
+    let program = |name: &str, file: &str, words: &[&str]| Program {
         name: name.into(),
-        path,
-        words: Vec::new(),
+        path: bin.join(file),
+        words: words.iter().copied().map(String::from).collect(),
         valgrind: true,
     };
-    let tokio = program("tokio's copy_bidirectional", bin.join("forward_tokio"));
-    std::iter::once(tokio).chain(ours.map(|path| program("ours", path.to_path_buf()))).collect()
+    vec![
+        program("tokio's copy_bidirectional", "forward_tokio", &[]),
+        program("ours", "tcp_forwarder", &["--to"]),
+    ]
 }
 
 fn cargo(bin: &Path, what: &[&str]) -> io::Result<()> {
@@ -87,7 +91,8 @@ fn cargo(bin: &Path, what: &[&str]) -> io::Result<()> {
     // Where this program came from, whatever the environment says: TARGET/release/examples.
     let target = bin.ancestors().nth(2).unwrap_or(bin);
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--release", "--locked", "--target-dir"]).arg(target);
+    // Not quiet: it waits for as long as another cargo builds in the same directory, and says so.
+    command.args(["build", "--release", "--locked", "--target-dir"]).arg(target);
     succeed(command.args(what).current_dir(env!("CARGO_MANIFEST_DIR")))
 }
 

@@ -26,8 +26,7 @@ pub(crate) fn run(lab: &Lab, programs: &[Program], forwarders: &[Program]) -> io
 
 fn answers(lab: &Lab, name: &str, server: &Server) -> io::Result<()> {
     for (shape, messages) in SHAPES {
-        let answered = lab.load(server, shape).and_then(|mut load| load.count(messages));
-        answered.map_err(|error| io::Error::other(format!("{name}: {error}")))?;
+        lab.load(server, shape)?.count(messages)?;
     }
     println!("{name} answers");
     Ok(())

@@ -12,7 +12,7 @@ use crate::connect::{self, Before};
 use crate::error::OpError;
 use crate::options::{Control, Keepalive, option_setters};
 use crate::stream::TcpStream;
-use address::Target;
+use address::{Host, Port, Target};
 use race::Plan;
 use resolve::Resolver;
 
@@ -20,6 +20,8 @@ mod address;
 mod error;
 mod race;
 mod resolve;
+mod service;
+mod shared;
 
 pub use error::DialError;
 pub use race::DIAL_SHARE_MIN;
@@ -132,7 +134,8 @@ impl Dialer {
 
     /// Who is asked for the addresses of a name, instead of [`lookup_host`]: for a resolver of your
     /// own, a cache, a table, a test. It is told the name and the port, and answers in order of
-    /// preference. It runs on the loop, so it must not block, and is dropped when nobody waits.
+    /// preference. It runs on the loop, so it must not block, and is dropped when nobody waits. It is
+    /// asked for each dial, also when several dial one name at the same time.
     ///
     /// ```
     /// # reactor::block_on(async {
@@ -157,15 +160,17 @@ impl Dialer {
     }
 
     /// Connects to `host:port`: a name, an IPv4 address, or an IPv6 address in brackets, with a
-    /// zone if need be (`[fe80::1%eth0]:80`). No host is this machine. An address is connected to
-    /// without asking the resolver.
+    /// zone if need be (`[fe80::1%eth0]:80`). No host is this machine. The port is a number, or the
+    /// name of a service: `example.com:https`. An address is connected to without asking the
+    /// resolver. Who dials a name that another task of this thread is looking up shares its lookup.
     ///
-    /// Cancel-safe: dropping the future closes all its sockets. A lookup on a thread of the pool
-    /// goes on and its answer is thrown away: see [`lookup_host`].
+    /// Cancel-safe: dropping the future closes all its sockets, and disturbs no other dial. A lookup
+    /// on a thread of the pool goes on: see [`lookup_host`].
     ///
     /// # Errors
-    /// `InvalidInput` for what is no address. For a name, a [`DialError`], with the kind of the first
-    /// failure; for an address, what [`TcpStream::connect`] gives. `TimedOut` when the time is over.
+    /// `InvalidInput` for what is no address. For a name, of a host or a service, a [`DialError`],
+    /// with the kind of the first failure; for an address in numbers, what [`TcpStream::connect`]
+    /// gives. `TimedOut` when the time is over.
     ///
     /// # Panics
     /// Outside a runtime.
@@ -175,9 +180,9 @@ impl Dialer {
             address::parse(address).map_err(|err| OpError::tcp("dial", None, None, err))?;
         let (host, port) = match target {
             Target::Literal(addr) => return self.connect_by(addr, deadline).await,
-            Target::Name(host, port) => (host, port),
+            Target::Named(host, port) => (host, port),
         };
-        let found = self.lookup(host, port, deadline).await;
+        let found = within(deadline, self.find(host, port)).await;
         let addrs = found
             .and_then(|found| self.usable(found))
             .map_err(|err| DialError::lookup(address, err))?;
@@ -228,20 +233,17 @@ impl Dialer {
         [self.deadline, timeout].into_iter().flatten().min()
     }
 
-    async fn lookup(
-        &self,
-        host: &str,
-        port: u16,
-        deadline: Option<Instant>,
-    ) -> io::Result<Vec<SocketAddr>> {
-        let lookup = resolve::by(self.resolver.as_ref(), host, port);
-        let Some(deadline) = deadline else { return lookup.await };
-        match deadline.checked_duration_since(now()) {
-            Some(left) if !left.is_zero() => {
-                let in_time = timeout(left, lookup).await;
-                in_time.unwrap_or_else(|_elapsed| Err(out_of_time()))
+    async fn find(&self, host: Host<'_>, port: Port<'_>) -> io::Result<Vec<SocketAddr>> {
+        let port = match port {
+            Port::Number(port) => port,
+            Port::Service(name) => service::port(name).await?,
+        };
+        match host {
+            Host::Literal(mut addr) => {
+                addr.set_port(port);
+                Ok(vec![addr])
             }
-            _ => Err(out_of_time()),
+            Host::Name(name) => resolve::by(self.resolver.as_ref(), name, port).await,
         }
     }
 
@@ -259,6 +261,21 @@ impl Dialer {
         }
         addrs.truncate(DIAL_ADDRS_MAX);
         Ok(addrs)
+    }
+}
+
+/// Runs a lookup for as long as there is time. When there is none, it is not begun.
+async fn within<T>(
+    deadline: Option<Instant>,
+    lookup: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let Some(deadline) = deadline else { return lookup.await };
+    match deadline.checked_duration_since(now()) {
+        Some(left) if !left.is_zero() => {
+            let in_time = timeout(left, lookup).await;
+            in_time.unwrap_or_else(|_elapsed| Err(out_of_time()))
+        }
+        _ => Err(out_of_time()),
     }
 }
 

@@ -75,6 +75,7 @@
 //! | buffers in one vectored read or write | [`IOVECS_MAX`] |
 //! | aborted connections that one accept passes over | [`ACCEPT_ABORTED_MAX`] |
 //! | attempts of one connect, when the local port is at fault | 3 |
+//! | bytes that have to come at a time for a [`copy`] to splice | [`SPLICE_BYTES_MIN`] |
 //! | bytes in one splice(2) of a [`copy`], and in its pipe | [`SPLICE_BYTES_MAX`] |
 //! | pipes that a thread keeps for copies to come | [`PIPES_POOLED_MAX`] |
 //! | bytes in one sendfile(2) | [`SENDFILE_BYTES_MAX`] |
@@ -127,7 +128,7 @@ mod udp;
 mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
-pub use copy::{CopyError, copy, copy_bidirectional};
+pub use copy::{CopyError, SPLICE_BYTES_MIN, copy, copy_bidirectional};
 pub use datagram::{DatagramSocket, Received};
 pub use dial::{DIAL_ADDRS_MAX, DIAL_SHARE_MIN, DialError, Dialer, FALLBACK_DELAY, lookup_host};
 pub use error::OpError;

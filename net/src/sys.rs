@@ -21,6 +21,7 @@ mod datagram;
 #[path = "../../reactor/src/sys/fault.rs"]
 pub(crate) mod fault;
 mod message;
+mod service;
 pub(crate) mod splice;
 mod stream;
 mod tcp;
@@ -34,6 +35,7 @@ mod unix;
 pub(crate) use adopt::{inherited, set_nonblocking_and_cloexec};
 pub(crate) use datagram::{recv_from, send_to};
 pub(crate) use message::{Message, recv_message, send_message};
+pub(crate) use service::tcp_port;
 pub(crate) use stream::Taken;
 pub(crate) use stream::{
     accept, recv, recv_marked, recv_vectored, recv_vectored_marked, send, send_vectored, shutdown,

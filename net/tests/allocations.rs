@@ -1,10 +1,10 @@
 //! Reads, writes and datagrams allocate nothing, one by one or in batches, once everything has found
 //! its size (Go: `TestAllocs`).
 //! Counted for each thread, so that tests do not disturb each other.
-#![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../reactor/tests/counting/mod.rs"]
+mod counting;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,36 +15,6 @@ use net::{
 };
 use reactor::spawn;
 use reactor::time::timeout;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every request goes on to `System`; counting touches a thread-local that needs neither
-// allocation nor destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above; `memory` came from `System`.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as above.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Enough to use up the budget of operations of one poll, too, for which the runtime keeps a list.
 const WARM_UP: usize = 500;
@@ -60,11 +30,11 @@ fn assert_allocates_nothing(round: impl AsyncFn(&mut State) -> io::Result<()>) {
         for _ in 0..WARM_UP {
             round(&mut state).await?;
         }
-        let before = ALLOCATIONS.get();
+        let before = counting::allocations();
         for _ in 0..COUNTED {
             round(&mut state).await?;
         }
-        Ok::<_, io::Error>(ALLOCATIONS.get() - before)
+        Ok::<_, io::Error>(counting::allocations() - before)
     });
     assert_eq!(allocated.unwrap().unwrap(), 0);
 }
@@ -88,13 +58,6 @@ impl State {
     }
 }
 
-#[test]
-fn the_counter_counts() {
-    let before = ALLOCATIONS.get();
-    drop(std::hint::black_box(Box::new(1)));
-    assert_eq!(ALLOCATIONS.get() - before, 1);
-}
-
 async fn echo(stream: TcpStream) -> io::Result<()> {
     let mut buf = [0; 64];
     loop {
@@ -115,12 +78,12 @@ fn reads_and_writes_allocate_nothing() {
         let mut before = 0;
         for round in 0..WARM_UP + COUNTED {
             if round == WARM_UP {
-                before = ALLOCATIONS.get();
+                before = counting::allocations();
             }
             near.write_all(b"ping").await?;
             assert_eq!(near.read(&mut [0; 64]).await?, 4);
         }
-        Ok::<_, io::Error>(ALLOCATIONS.get() - before)
+        Ok::<_, io::Error>(counting::allocations() - before)
     });
     assert_eq!(allocated.unwrap().unwrap(), 0);
 }
@@ -173,7 +136,7 @@ fn unix_sockets_allocate_nothing() {
         let mut buf = [0; 64];
         for round in 0..WARM_UP + COUNTED {
             if round == WARM_UP {
-                before = ALLOCATIONS.get();
+                before = counting::allocations();
             }
             near.send_to(b"datagram", far.local_addr()?).await?;
             let received = far.recv_from(&mut buf).await?;
@@ -182,7 +145,7 @@ fn unix_sockets_allocate_nothing() {
             near_stream.write_all(b"bytes").await?;
             far_stream.read(&mut buf).await?;
         }
-        Ok::<_, io::Error>(ALLOCATIONS.get() - before)
+        Ok::<_, io::Error>(counting::allocations() - before)
     });
     assert_eq!(allocated.unwrap().unwrap(), 0);
 }

@@ -1,5 +1,8 @@
 //! hyper on the reactor: its HTTP/1 server before curl and wrk, its client, its timers.
 
+#[path = "support/leaks.rs"]
+mod leaks;
+
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -15,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::rt::{Executor as _, Read as _, ReadBuf, Timer as _, Write as _};
 use hyper::service::service_fn;
 use hyper::{Request, Response, client, server};
+use leaks::leaving_no_socket;
 use net::hyper::{Executor, Timer};
 use net::{TcpListener, TcpStream};
 use reactor::time::{now, timeout};
@@ -23,7 +27,16 @@ use reactor::{spawn, spawn_blocking};
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 
 fn run<T>(test: impl Future<Output = T>) -> T {
-    reactor::block_on(timeout(HUNG_AFTER, test)).unwrap().expect("the test hangs")
+    leaving_no_socket(|| {
+        reactor::block_on(timeout(HUNG_AFTER, test)).unwrap().expect("the test hangs")
+    })
+}
+
+fn run_virtual(test: impl Future<Output = ()>) {
+    leaving_no_socket(|| {
+        let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
+        runtime.block_on(test);
+    });
 }
 
 /// What is sent comes back, and its path in a header.
@@ -139,8 +152,7 @@ fn a_request_that_never_comes_is_given_up_in_virtual_time() {
     async fn never(_: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
         unreachable!("no request was sent")
     }
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_virtual(async {
         let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
@@ -155,8 +167,7 @@ fn a_request_that_never_comes_is_given_up_in_virtual_time() {
 
 #[test]
 fn a_sleep_can_be_reset_and_ends_at_its_new_time() {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_virtual(async {
         let start = Timer.now();
         let mut sleep = Timer.sleep(Duration::from_secs(10));
         Timer.reset(&mut sleep, start + Duration::from_secs(70));

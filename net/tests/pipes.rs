@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use net::{PIPES_POOLED_MAX, TcpListener, TcpStream, copy_bidirectional};
+use net::{PIPES_POOLED_MAX, SPLICE_BYTES_MIN, TcpListener, TcpStream, copy_bidirectional};
 use reactor::time::timeout;
 use reactor::{JoinHandle, spawn, yield_now};
 
@@ -24,12 +24,14 @@ fn pipe_ends() -> usize {
     targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
 }
 
+/// Two ends with room for less than what is said, and for more than what has to come at a time.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let narrow = TcpListener::builder().recv_buffer_bytes(16 << 10).send_buffer_bytes(16 << 10);
+    let room = 4 * SPLICE_BYTES_MIN as u32;
+    let narrow = TcpListener::builder().recv_buffer_bytes(room).send_buffer_bytes(room);
     let listener = narrow.bind("127.0.0.1:0".parse().unwrap())?;
     let near = TcpStream::connect(listener.local_addr()?).await?;
-    near.set_send_buffer_bytes(16 << 10)?;
-    near.set_recv_buffer_bytes(16 << 10)?;
+    near.set_send_buffer_bytes(room)?;
+    near.set_recv_buffer_bytes(room)?;
     Ok((near, listener.accept().await?.0))
 }
 
@@ -75,9 +77,25 @@ async fn all_with_full_pipes(before: usize) -> io::Result<Vec<(Forwarded, JoinHa
     Ok(connections)
 }
 
-/// Connections that wait to be told something hold no pipe.
+/// Says much on a connection, to its end and back.
+async fn say_much(connection: &Forwarded) -> io::Result<()> {
+    let Forwarded { client, server, .. } = connection;
+    let client = Rc::clone(client);
+    let write = spawn(async move { client.write_all(&[7; SAID_BYTES]).await });
+    let (mut left, mut buf) = (SAID_BYTES, vec![0; 64 << 10]);
+    while left > 0 {
+        left -= server.read(&mut buf).await?;
+    }
+    write.await.unwrap()
+}
+
+/// Connections that wait to be told something hold no pipe, and for small talk none is made.
 async fn idle_copies_share_what_is_pooled(before: usize) -> io::Result<()> {
-    let _connections = several().await?;
+    let connections = several().await?;
+    assert_eq!(pipe_ends(), before, "a few bytes need none");
+    for connection in &connections {
+        say_much(connection).await?;
+    }
     assert_eq!(pipe_ends() - before, 2, "one pipe served them all, one after another");
     Ok(())
 }

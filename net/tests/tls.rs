@@ -1,5 +1,8 @@
 //! TLS over the traits of futures-io: rustls, with a certificate made for the test.
 
+#[path = "support/leaks.rs"]
+mod leaks;
+
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -9,6 +12,7 @@ use futures_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
+use leaks::leaving_no_socket;
 use net::{TcpListener, TcpStream};
 use reactor::spawn;
 use reactor::time::timeout;
@@ -18,8 +22,10 @@ const HOST: &str = "localhost";
 const SENT_BYTES: usize = 2 << 20;
 
 fn run(test: impl Future<Output = io::Result<()>>) {
-    let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
-    outcome.expect("the test hangs").unwrap();
+    leaving_no_socket(|| {
+        let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
+        outcome.expect("the test hangs").unwrap();
+    });
 }
 
 /// A server that has a certificate, and a client that trusts it.

@@ -1,5 +1,8 @@
 //! The h2 crate over tokio's traits on our streams: client and server, many streams, large bodies.
 
+#[path = "support/leaks.rs"]
+mod leaks;
+
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -9,6 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream, client, server};
 use http::{Request, Response};
+use leaks::leaving_no_socket;
 use net::{TcpListener, TcpStream};
 use reactor::spawn;
 use reactor::time::timeout;
@@ -22,8 +26,10 @@ const PIECE_BYTES: usize = 64 << 10;
 type Failure = Box<dyn std::error::Error>;
 
 fn run(test: impl Future<Output = Result<(), Failure>>) {
-    let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
-    outcome.expect("the test hangs").unwrap();
+    leaving_no_socket(|| {
+        let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
+        outcome.expect("the test hangs").unwrap();
+    });
 }
 
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {

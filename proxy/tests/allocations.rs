@@ -1,44 +1,12 @@
 //! A request allocates nothing on its way, once tables and buffers have found their size.
-#![allow(unsafe_code)]
 
 mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../reactor/tests/counting/mod.rs"]
+mod counting;
 
 use common::{Bed, Peer, Setup, request_with, response, run};
 use net::TcpStream;
 use proxy::codec::bolt;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every request goes on to `System`; counting touches a thread-local that needs neither
-// allocation nor destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above; `memory` came from `System`.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as above.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const WARM_UP: u32 = 2_000;
 const COUNTED: u32 = 2_000;
@@ -66,7 +34,7 @@ async fn round_trips(
 ) -> u64 {
     let mut asked = vec![0; request.len()];
     let mut answered = vec![0; answer.len()];
-    let before = ALLOCATIONS.get();
+    let before = counting::allocations();
     for _ in 0..count {
         client.stream.write_all(request).await.unwrap();
         read_exact(&host.stream, &mut asked).await;
@@ -75,7 +43,7 @@ async fn round_trips(
         host.stream.write_all(answer).await.unwrap();
         read_exact(&client.stream, &mut answered).await;
     }
-    ALLOCATIONS.get() - before
+    counting::allocations() - before
 }
 
 #[test]

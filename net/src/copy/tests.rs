@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use reactor::{spawn, yield_now};
 
-use super::{both, copy};
+use super::{SPLICE_BYTES_MIN, both, copy};
 use crate::pipe::empty_pool;
 use crate::sys::fault::{PASS, script};
 use crate::{CopyError, TcpListener, TcpStream};
@@ -60,6 +60,46 @@ fn sent() -> Vec<u8> {
 fn all_arrived((received, counted): (Vec<u8>, Result<u64, CopyError>)) {
     assert_eq!(counted.unwrap(), SENT_BYTES as u64);
     assert!(received == sent());
+}
+
+/// What a copy takes of a source that says these messages one after another: how many of them it
+/// took a pipe for is how many of these scripted failures are gone.
+fn pipes_asked_for(messages: &[usize]) -> usize {
+    const FAILURES: usize = 1000;
+    let no_pipes = script("pipe2", &[libc::EMFILE; FAILURES]);
+    run(async {
+        empty_pool();
+        let (client, from) = pair().await?;
+        let (to, server) = pair().await?;
+        let copied = spawn(async move { copy(&from, &to).await });
+        let mut buf = vec![0; 64 << 10];
+        for &bytes in messages {
+            client.write_all(&vec![7; bytes]).await?;
+            let mut left = bytes;
+            while left > 0 {
+                left -= server.read(&mut buf).await?;
+            }
+        }
+        client.shutdown(Shutdown::Write)?;
+        assert_eq!(copied.await.unwrap()?, messages.iter().sum::<usize>() as u64);
+        Ok(())
+    });
+    FAILURES - no_pipes.left()
+}
+
+#[test]
+fn small_messages_are_never_spliced() {
+    assert_eq!(pipes_asked_for(&[1, 100, SPLICE_BYTES_MIN / 2, 1, 5000]), 0);
+}
+
+#[test]
+fn what_follows_a_large_message_is_spliced_until_two_small_ones_have_come() {
+    // The first read of a connection is followed by one that finds nothing, and registers it.
+    let large = SPLICE_BYTES_MIN;
+    assert_eq!(pipes_asked_for(&[1, large]), 1, "at the end of the stream");
+    assert_eq!(pipes_asked_for(&[1, large, 1, 1, 1, 1]), 2);
+    assert_eq!(pipes_asked_for(&[1, large, 1, large, 1, 1, 1]), 4);
+    assert_eq!(pipes_asked_for(&[large]), 2, "nothing found does not count");
 }
 
 #[test]

@@ -11,8 +11,22 @@ use crate::sys;
 pub(super) enum Target<'a> {
     /// An address that stands there in numbers: nobody need be asked.
     Literal(SocketAddr),
-    /// A name to be looked up.
-    Name(&'a str, u16),
+    /// One with a name in it, to be looked up.
+    Named(Host<'a>, Port<'a>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host<'a> {
+    /// An address whose port is still 0.
+    Literal(SocketAddr),
+    Name(&'a str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port<'a> {
+    Number(u16),
+    /// The name of a service.
+    Service(&'a str),
 }
 
 /// Why a text is no address.
@@ -30,7 +44,7 @@ impl fmt::Display for Odd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoPort => "no port, as in host:port",
-            Self::Port => "the port is not a number from 0 to 65535",
+            Self::Port => "the port is neither a number from 0 to 65535 nor a service's name",
             Self::TooManyColons => "too many colons; an IPv6 address stands in brackets",
             Self::Bracket => "brackets that do not enclose the host",
             Self::NotV6 => "brackets around what is not an IPv6 address",
@@ -42,7 +56,8 @@ impl fmt::Display for Odd {
 impl std::error::Error for Odd {}
 
 /// Reads `name:port`, `1.2.3.4:port`, `[::1]:port` or `[fe80::1%eth0]:port`. An empty host is this
-/// machine, as in Go. A zone is an interface's name or number.
+/// machine, as in Go. A zone is an interface's name or number; a port is a number or the name of a
+/// service.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`]: the text says why.
@@ -57,11 +72,20 @@ fn read(address: &str) -> Result<Target<'_>, Odd> {
     if host.starts_with('[') && port.ends_with(']') {
         return Err(Odd::NoPort);
     }
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    let number = || port.parse::<u16>().ok().filter(|_| digits).ok_or(Odd::Port);
+    let (host, port) = (read_host(host)?, read_port(port)?);
+    Ok(match (host, port) {
+        (Host::Literal(mut addr), Port::Number(port)) => {
+            addr.set_port(port);
+            Target::Literal(addr)
+        }
+        named => Target::Named(named.0, named.1),
+    })
+}
+
+fn read_host(host: &str) -> Result<Host<'_>, Odd> {
     if let Some(inside) = host.strip_prefix('[') {
         let inside = inside.strip_suffix(']').ok_or(Odd::Bracket)?;
-        return Ok(Target::Literal(v6(inside, number()?)?.into()));
+        return Ok(Host::Literal(v6(inside)?.into()));
     }
     if host.contains(':') {
         return Err(Odd::TooManyColons);
@@ -69,23 +93,30 @@ fn read(address: &str) -> Result<Target<'_>, Odd> {
     if host.contains(['[', ']']) {
         return Err(Odd::Bracket);
     }
-    let port = number()?;
     if host.is_empty() {
-        return Ok(Target::Literal((Ipv4Addr::LOCALHOST, port).into()));
+        return Ok(Host::Literal((Ipv4Addr::LOCALHOST, 0).into()));
     }
-    match host.parse::<IpAddr>() {
-        Ok(ip) => Ok(Target::Literal((ip, port).into())),
-        Err(_) => Ok(Target::Name(host, port)),
-    }
+    let ip = host.parse::<IpAddr>();
+    Ok(ip.map_or(Host::Name(host), |ip| Host::Literal((ip, 0).into())))
 }
 
-fn v6(text: &str, port: u16) -> Result<SocketAddrV6, Odd> {
+/// What has a letter in it is the name of a service, and all else has to be a number.
+fn read_port(port: &str) -> Result<Port<'_>, Odd> {
+    if port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return port.parse().map(Port::Number).map_err(|_| Odd::Port);
+    }
+    let is_name = port.bytes().all(|byte| byte.is_ascii_graphic())
+        && port.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if is_name { Ok(Port::Service(port)) } else { Err(Odd::Port) }
+}
+
+fn v6(text: &str) -> Result<SocketAddrV6, Odd> {
     let (ip, scope_id) = match text.split_once('%') {
         Some((ip, zone)) => (ip, interface(zone)?),
         None => (text, 0),
     };
     let ip: Ipv6Addr = ip.parse().map_err(|_| Odd::NotV6)?;
-    Ok(SocketAddrV6::new(ip, port, 0, scope_id))
+    Ok(SocketAddrV6::new(ip, 0, 0, scope_id))
 }
 
 fn interface(zone: &str) -> Result<u32, Odd> {
@@ -108,7 +139,23 @@ mod tests {
         }
         assert_eq!(read(":7"), literal("127.0.0.1:7"));
         for name in ["localhost", "example.com.", "1.2.3", "a b", "%lo"] {
-            assert_eq!(read(&format!("{name}:7")), Ok(Target::Name(name, 7)));
+            let named = Target::Named(Host::Name(name), Port::Number(7));
+            assert_eq!(read(&format!("{name}:7")), Ok(named));
+        }
+    }
+
+    #[test]
+    fn a_port_with_a_letter_in_it_is_a_service() {
+        for name in ["http", "HTTP", "whois++", "z39.50", "iso-tsap", "9pfs"] {
+            let service = Port::Service(name);
+            for (host, of) in [
+                ("localhost", Host::Name("localhost")),
+                ("1.2.3.4", Host::Literal(([1, 2, 3, 4], 0).into())),
+                ("[::1]", Host::Literal((Ipv6Addr::LOCALHOST, 0).into())),
+                ("", Host::Literal((Ipv4Addr::LOCALHOST, 0).into())),
+            ] {
+                assert_eq!(read(&format!("{host}:{name}")), Ok(Target::Named(of, service)));
+            }
         }
     }
 
@@ -128,7 +175,9 @@ mod tests {
             ("localhost", Odd::NoPort),
             ("[::1]", Odd::NoPort),
             ("localhost:", Odd::Port),
-            ("localhost:http", Odd::Port),
+            ("localhost:ht tp", Odd::Port),
+            ("localhost:h\u{e9}", Odd::Port),
+            ("localhost:-", Odd::Port),
             ("localhost:65536", Odd::Port),
             ("localhost:+7", Odd::Port),
             ("::1:80", Odd::TooManyColons),
@@ -160,10 +209,21 @@ mod tests {
 
         #[test]
         fn any_text_is_an_address_a_name_or_an_error(text in r"[\[\]:%.0-9a-f]{0,24}|\PC{0,24}") {
-            if let Ok(Target::Name(host, port)) = read(&text) {
-                prop_assert!(!host.is_empty() && !host.contains([':', '[', ']']));
-                let digits = text.strip_prefix(host).unwrap().strip_prefix(':').unwrap();
-                prop_assert_eq!(digits.parse::<u16>(), Ok(port));
+            if let Ok(Target::Named(host, port)) = read(&text) {
+                if let Host::Name(host) = host {
+                    prop_assert!(!host.is_empty() && !host.contains([':', '[', ']']));
+                    prop_assert!(text.starts_with(host));
+                }
+                match port {
+                    Port::Number(port) => {
+                        let digits = text.rsplit(':').next().unwrap();
+                        prop_assert_eq!(digits.parse::<u16>(), Ok(port));
+                    }
+                    Port::Service(name) => {
+                        prop_assert!(text.ends_with(name));
+                        prop_assert!(name.parse::<u64>().is_err());
+                    }
+                }
             }
         }
     }

@@ -6,17 +6,22 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::rc::Rc;
 
-use reactor::spawn_blocking;
+use reactor::JoinError;
+
+use super::shared;
 
 /// The addresses of `host`, each with `port`, in the system's order of preference (RFC 6724).
 ///
 /// getaddrinfo(3) blocks, so it runs on a thread of the runtime's pool
-/// ([`reactor::spawn_blocking`]), and no task waits for it but this one.
+/// ([`reactor::spawn_blocking`]), and no task waits for it but those that asked: who asks for a host
+/// while a lookup of it is under way shares that one's answer, if both are of one thread. Nothing is
+/// remembered beyond that.
 ///
-/// A call that has begun cannot be stopped. Dropping the future throws its answer away, when it
-/// comes; its thread is taken until then. Dropping the runtime does not wait for it, and neither does
-/// the end of the process. So when a name server is silent, as many lookups as the pool has threads
-/// hold up all other blocking work for as long as `resolv.conf` allows (10 s by default).
+/// A call that has begun cannot be stopped. Dropping the future leaves it to those who share it, or
+/// who ask next; its thread is taken until it is over. Dropping the runtime does not wait for it, and
+/// neither does the end of the process. So when a name server is silent, lookups of as many hosts as
+/// the pool has threads hold up all other blocking work for as long as `resolv.conf` allows (10 s by
+/// default).
 ///
 /// ```
 /// # reactor::block_on(async {
@@ -34,15 +39,17 @@ use reactor::spawn_blocking;
 /// # Panics
 /// Outside a runtime.
 pub async fn lookup_host(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let host = host.to_owned();
-    let lookup = spawn_blocking(move || {
-        (host.as_str(), port).to_socket_addrs().map(|addrs| addrs.collect::<Vec<_>>())
-    });
-    lookup.await.unwrap_or_else(|err| {
-        let kind =
-            if err.is_rejected() { io::ErrorKind::ResourceBusy } else { io::ErrorKind::Other };
-        Err(io::Error::new(kind, err))
-    })
+    let look_up = |host: &str| Ok((host, 0).to_socket_addrs()?.collect());
+    let mut addrs = shared::addresses(host, look_up).await?;
+    addrs.iter_mut().for_each(|addr| addr.set_port(port));
+    Ok(addrs)
+}
+
+/// Why a lookup was not run to its end.
+#[cold]
+pub(super) fn not_run(err: JoinError) -> io::Error {
+    let kind = if err.is_rejected() { io::ErrorKind::ResourceBusy } else { io::ErrorKind::Other };
+    io::Error::new(kind, err)
 }
 
 /// Who is asked.

@@ -164,28 +164,19 @@ impl UdpBuilder {
 
     fn set_options(&self, fd: BorrowedFd<'_>, addr: SocketAddr) -> io::Result<()> {
         let v6 = addr.is_ipv6();
-        if v6 {
-            sys::set_option(fd, options::V6ONLY, self.v6only.into())?;
-        }
-        for (wanted, option) in [
-            (self.reuse_addr, REUSE_ADDR),
-            (self.reuse_port, REUSE_PORT),
-            (self.broadcast, BROADCAST),
-            (self.gro, GRO),
-            (self.packet_info, if v6 { PACKET_INFO_V6 } else { PACKET_INFO }),
-        ] {
-            if wanted {
-                sys::set_option(fd, option, 1)?;
-            }
-        }
+        let numbers = [
+            (options::V6ONLY, v6.then_some(self.v6only.into())),
+            (REUSE_ADDR, self.reuse_addr.then_some(1)),
+            (REUSE_PORT, self.reuse_port.then_some(1)),
+            (BROADCAST, self.broadcast.then_some(1)),
+            (GRO, self.gro.then_some(1)),
+            (if v6 { PACKET_INFO_V6 } else { PACKET_INFO }, self.packet_info.then_some(1)),
+            (options::RECV_BUFFER, self.recv_buffer_bytes.map(options::int)),
+            (options::SEND_BUFFER, self.send_buffer_bytes.map(options::int)),
+        ];
+        options::set_all(fd, numbers)?;
         if self.recv_tos {
             both_families(fd, v6, RECV_TOS, RECV_TCLASS, 1)?;
-        }
-        if let Some(bytes) = self.recv_buffer_bytes {
-            sys::set_option(fd, options::RECV_BUFFER, options::int(bytes))?;
-        }
-        if let Some(bytes) = self.send_buffer_bytes {
-            sys::set_option(fd, options::SEND_BUFFER, options::int(bytes))?;
         }
         Ok(())
     }

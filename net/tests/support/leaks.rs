@@ -19,12 +19,13 @@ pub(crate) fn sockets() -> BTreeSet<String> {
 
 /// Runs a test alone, and fails it when it leaves a socket open.
 #[track_caller]
-pub(crate) fn leaving_no_socket(test: impl FnOnce()) {
+pub(crate) fn leaving_no_socket<T>(test: impl FnOnce() -> T) -> T {
     let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let before = sockets();
     let outcome = catch_unwind(AssertUnwindSafe(test));
     let after = sockets();
     drop(turn);
-    outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    let result = outcome.unwrap_or_else(|panic| resume_unwind(panic));
     assert_eq!(after, before, "sockets that were left open");
+    result
 }

@@ -37,6 +37,18 @@ pub(crate) fn run_virtual(test: impl Future<Output = io::Result<()>>) {
     });
 }
 
+/// Runs a test over IPv4, and over IPv6.
+#[track_caller]
+pub(crate) fn run_on_both(test: impl AsyncFn(SocketAddr) -> io::Result<()>) {
+    [v4(), v6()].into_iter().for_each(|addr| run(test(addr)));
+}
+
+/// The same under virtual time.
+#[track_caller]
+pub(crate) fn run_virtual_on_both(test: impl AsyncFn(SocketAddr) -> io::Result<()>) {
+    [v4(), v6()].into_iter().for_each(|addr| run_virtual(test(addr)));
+}
+
 /// A free port of the IPv4 loopback.
 pub(crate) fn v4() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()

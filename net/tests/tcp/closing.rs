@@ -8,12 +8,12 @@ use std::rc::Rc;
 use net::{TcpListener, TcpStream};
 use reactor::{is_closed, spawn};
 
-use crate::{fill, narrow_pair, pair, run, settle, v4};
+use crate::{fill, narrow_pair_on, pair_on, run, run_on_both, settle};
 
 #[test]
 fn close_wakes_a_parked_read() {
-    run(async {
-        let (near, far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
         let near = Rc::new(near);
         let reader = Rc::clone(&near);
         let read = spawn(async move { reader.read(&mut [0; 8]).await });
@@ -28,8 +28,8 @@ fn close_wakes_a_parked_read() {
 
 #[test]
 fn close_wakes_a_parked_write() {
-    run(async {
-        let (near, _far) = narrow_pair().await?;
+    run_on_both(async |addr| {
+        let (near, _far) = narrow_pair_on(addr).await?;
         let near = Rc::new(near);
         fill(&near)?;
         let writer = Rc::clone(&near);
@@ -43,8 +43,8 @@ fn close_wakes_a_parked_write() {
 
 #[test]
 fn close_wakes_a_parked_accept() {
-    run(async {
-        let listener = Rc::new(TcpListener::bind(v4())?);
+    run_on_both(async |addr| {
+        let listener = Rc::new(TcpListener::bind(addr)?);
         let acceptor = Rc::clone(&listener);
         let accept = spawn(async move { acceptor.accept().await.map(drop) });
         settle().await;
@@ -57,8 +57,8 @@ fn close_wakes_a_parked_accept() {
 
 #[test]
 fn ten_concurrent_acceptors_are_freed_by_one_close() {
-    run(async {
-        let listener = Rc::new(TcpListener::bind(v4())?);
+    run_on_both(async |addr| {
+        let listener = Rc::new(TcpListener::bind(addr)?);
         let acceptors: Vec<_> = (0..10)
             .map(|_| {
                 let listener = Rc::clone(&listener);
@@ -76,8 +76,8 @@ fn ten_concurrent_acceptors_are_freed_by_one_close() {
 
 #[test]
 fn a_stream_is_of_no_use_after_close() {
-    run(async {
-        let (near, _far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, _far) = pair_on(addr).await?;
         let (local, peer) = (near.local_addr()?, near.peer_addr()?);
         near.close();
         near.close();
@@ -98,8 +98,8 @@ fn a_stream_is_of_no_use_after_close() {
 
 #[test]
 fn a_listener_is_of_no_use_after_close() {
-    run(async {
-        let listener = TcpListener::bind(v4())?;
+    run_on_both(async |addr| {
+        let listener = TcpListener::bind(addr)?;
         let addr = listener.local_addr()?;
         let queued = TcpStream::connect(addr).await?;
         listener.close();
@@ -133,8 +133,8 @@ fn listen_close_listen_at_once() {
 
 #[test]
 fn dropping_a_stream_closes_it() {
-    run(async {
-        let (near, far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
         drop(near);
         assert_eq!(far.read(&mut [0; 8]).await?, 0);
         Ok(())
@@ -143,8 +143,8 @@ fn dropping_a_stream_closes_it() {
 
 #[test]
 fn a_cancelled_read_leaves_no_waker_and_loses_no_byte() {
-    run(async {
-        let (near, far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
         let near = Rc::new(near);
         let reader = Rc::clone(&near);
         let read = spawn(async move { reader.read(&mut [0; 8]).await });

@@ -8,15 +8,15 @@ use net::{TcpListener, TcpStream};
 use reactor::spawn;
 use reactor::time::{now, sleep};
 
-use crate::{fill, is_timeout, narrow_pair, pair, run, run_virtual, settle, v4};
+use crate::{fill, is_timeout, narrow_pair_on, pair_on, run_on_both, run_virtual_on_both, settle};
 
 const SHORT: Duration = Duration::from_millis(10);
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn an_expired_deadline_beats_ready_data_again_and_again() {
-    run(async {
-        let (near, far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
         far.write_all(b"ready").await?;
         near.readable().await?;
         near.set_read_deadline(Some(now()));
@@ -32,8 +32,8 @@ fn an_expired_deadline_beats_ready_data_again_and_again() {
 
 #[test]
 fn an_expired_deadline_beats_buffer_space() {
-    run(async {
-        let (near, far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
         near.set_write_deadline(Some(now()));
         for _ in 0..10 {
             assert!(is_timeout(&near.write(b"never sent").await.unwrap_err()));
@@ -47,8 +47,8 @@ fn an_expired_deadline_beats_buffer_space() {
 
 #[test]
 fn an_expired_deadline_beats_a_queued_connection() {
-    run(async {
-        let listener = TcpListener::bind(v4())?;
+    run_on_both(async |addr| {
+        let listener = TcpListener::bind(addr)?;
         let _queued = TcpStream::connect(listener.local_addr()?).await?;
         listener.set_deadline(Some(now()));
         for _ in 0..10 {
@@ -62,8 +62,8 @@ fn an_expired_deadline_beats_a_queued_connection() {
 
 #[test]
 fn a_deadline_wakes_a_parked_accept() {
-    run_virtual(async {
-        let listener = TcpListener::bind(v4())?;
+    run_virtual_on_both(async |addr| {
+        let listener = TcpListener::bind(addr)?;
         let start = now();
         listener.set_deadline(Some(start + SHORT));
         assert!(is_timeout(&listener.accept().await.unwrap_err()));
@@ -74,8 +74,8 @@ fn a_deadline_wakes_a_parked_accept() {
 
 #[test]
 fn a_deadline_wakes_a_parked_read_and_is_never_early() {
-    run_virtual(async {
-        let (near, _far) = pair().await?;
+    run_virtual_on_both(async |addr| {
+        let (near, _far) = pair_on(addr).await?;
         for nanos in [1, 1_000, 1_000_000, 25_000_000, 500_000_000, 1_000_000_000] {
             let deadline = now() + Duration::from_nanos(nanos);
             near.set_read_deadline(Some(deadline));
@@ -88,11 +88,16 @@ fn a_deadline_wakes_a_parked_read_and_is_never_early() {
 
 #[test]
 fn a_deadline_of_real_time_is_not_early() {
-    run(async {
-        let (near, _far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, _far) = narrow_pair_on(addr).await?;
+        fill(&near)?;
         let deadline = now() + SHORT;
         near.set_read_deadline(Some(deadline));
         assert!(is_timeout(&near.read(&mut [0; 8]).await.unwrap_err()));
+        assert!(now() >= deadline);
+        let deadline = now() + SHORT;
+        near.set_write_deadline(Some(deadline));
+        assert!(is_timeout(&near.write_all(&[7; 1 << 20]).await.unwrap_err()));
         assert!(now() >= deadline);
         Ok(())
     });
@@ -100,8 +105,8 @@ fn a_deadline_of_real_time_is_not_early() {
 
 #[test]
 fn a_deadline_wakes_a_parked_write() {
-    run_virtual(async {
-        let (near, _far) = narrow_pair().await?;
+    run_virtual_on_both(async |addr| {
+        let (near, _far) = narrow_pair_on(addr).await?;
         fill(&near)?;
         let deadline = now() + SHORT;
         near.set_write_deadline(Some(deadline));
@@ -113,8 +118,8 @@ fn a_deadline_wakes_a_parked_write() {
 
 #[test]
 fn clearing_an_expired_deadline_un_poisons() {
-    run(async {
-        let (near, far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
         far.write_all(b"data").await?;
         near.set_deadline(Some(now()));
         assert!(is_timeout(&near.read(&mut [0; 8]).await.unwrap_err()));
@@ -128,8 +133,8 @@ fn clearing_an_expired_deadline_un_poisons() {
 
 #[test]
 fn clearing_the_read_deadline_leaves_the_write_deadline() {
-    run_virtual(async {
-        let (near, _far) = pair().await?;
+    run_virtual_on_both(async |addr| {
+        let (near, _far) = pair_on(addr).await?;
         let near = Rc::new(near);
         near.set_deadline(Some(now()));
         near.set_read_deadline(None);
@@ -148,8 +153,8 @@ fn clearing_the_read_deadline_leaves_the_write_deadline() {
 
 #[test]
 fn clearing_the_write_deadline_leaves_the_read_deadline() {
-    run_virtual(async {
-        let (near, _far) = narrow_pair().await?;
+    run_virtual_on_both(async |addr| {
+        let (near, _far) = narrow_pair_on(addr).await?;
         let near = Rc::new(near);
         fill(&near)?;
         near.set_deadline(Some(now()));
@@ -169,8 +174,8 @@ fn clearing_the_write_deadline_leaves_the_read_deadline() {
 
 #[test]
 fn a_deadline_set_in_the_past_wakes_a_parked_read() {
-    run(async {
-        let (near, _far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, _far) = pair_on(addr).await?;
         let near = Rc::new(near);
         let reader = Rc::clone(&near);
         let read = spawn(async move { reader.read(&mut [0; 8]).await });
@@ -183,8 +188,8 @@ fn a_deadline_set_in_the_past_wakes_a_parked_read() {
 
 #[test]
 fn a_deadline_set_while_another_task_waits_holds_for_it() {
-    run_virtual(async {
-        let (near, _far) = pair().await?;
+    run_virtual_on_both(async |addr| {
+        let (near, _far) = pair_on(addr).await?;
         let near = Rc::new(near);
         let reader = Rc::clone(&near);
         let read = spawn(async move { (reader.read(&mut [0; 8]).await, now()) });
@@ -201,8 +206,8 @@ fn a_deadline_set_while_another_task_waits_holds_for_it() {
 
 #[test]
 fn a_deadline_pushed_before_every_operation_never_expires() {
-    run_virtual(async {
-        let (near, far) = pair().await?;
+    run_virtual_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
         let echo = spawn(async move {
             let mut buf = [0; 8];
             loop {
@@ -226,20 +231,26 @@ fn a_deadline_pushed_before_every_operation_never_expires() {
 
 #[test]
 fn deadlines_that_race_with_io_lose_no_byte() {
-    run(async {
-        let (near, far) = pair().await?;
-        let sent = crate::pattern(256 << 10);
+    const SOON: Duration = Duration::from_micros(2);
+    run_on_both(async |addr| {
+        let (near, far) = narrow_pair_on(addr).await?;
+        let sent = crate::pattern(1 << 20);
         let expected = sent.clone();
         let writer = spawn(async move {
-            for part in sent.chunks(512) {
-                near.write_all(part).await?;
-                reactor::yield_now().await;
+            let mut rest = &sent[..];
+            while !rest.is_empty() {
+                near.set_write_deadline(Some(now() + SOON));
+                match near.write(rest).await {
+                    Ok(n) => rest = &rest[n..],
+                    Err(err) if is_timeout(&err) => reactor::yield_now().await,
+                    Err(err) => return Err(err),
+                }
             }
             Ok::<_, io::Error>(())
         });
         let (mut received, mut buf) = (Vec::new(), [0; 700]);
         loop {
-            far.set_read_deadline(Some(now() + Duration::from_micros(2)));
+            far.set_read_deadline(Some(now() + SOON));
             match far.read(&mut buf).await {
                 Ok(0) => break,
                 Ok(n) => received.extend_from_slice(&buf[..n]),
@@ -255,8 +266,8 @@ fn deadlines_that_race_with_io_lose_no_byte() {
 
 #[test]
 fn deadlines_of_every_length_fire() {
-    run_virtual(async {
-        let (near, _far) = narrow_pair().await?;
+    run_virtual_on_both(async |addr| {
+        let (near, _far) = narrow_pair_on(addr).await?;
         fill(&near)?;
         for length_ns in (0..=9).map(|power| 10_u64.pow(power)) {
             let deadline = now() + Duration::from_nanos(length_ns);
@@ -271,8 +282,8 @@ fn deadlines_of_every_length_fire() {
 
 #[test]
 fn the_longest_deadline_does_not_overflow() {
-    run(async {
-        let (near, far) = pair().await?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
         let century = Duration::from_secs(100 * 366 * 24 * 3600);
         let longest = (1..=40).map_while(|n| now().checked_add(century * n)).last();
         near.set_deadline(longest);

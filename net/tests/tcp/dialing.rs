@@ -94,10 +94,73 @@ fn the_resolver_is_told_host_and_port() {
 #[test]
 fn what_is_no_address_says_so_and_is_not_looked_up() {
     run(async {
-        for odd in ["", "localhost", "localhost:http", "::1:80", "[::1]", "[localhost]:80"] {
+        for odd in ["", "localhost", "localhost:-1", "::1:80", "[::1]", "[localhost]:80"] {
             let err = dialer_without_names().dial(odd).await.unwrap_err();
             assert_eq!(err.kind(), io::ErrorKind::InvalidInput, "{odd:?}");
             assert!(err.to_string().starts_with(&format!("dial tcp: address {odd:?}: ")), "{err}");
+        }
+        Ok(())
+    });
+}
+
+/// Nothing listens at the ports that have names, so it is the errors that tell.
+#[test]
+fn a_service_is_dialed_by_its_name() {
+    run(async {
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let noted = Rc::clone(&asked);
+        let dialer = Dialer::new().resolver(async move |host, port| {
+            noted.borrow_mut().push((host.to_owned(), port));
+            Err(io::Error::other("no such name"))
+        });
+        let err = dialer.dial("backend.example:https").await.unwrap_err();
+        assert_eq!(err.to_string(), "dial tcp backend.example:https: lookup: no such name");
+        assert_eq!(*asked.borrow(), [("backend.example".to_owned(), 443)]);
+
+        // An address that is bound to no interface: the kernel says so, whatever listens elsewhere.
+        let foreign = Dialer::new().local_addr("192.0.2.1:0".parse().unwrap());
+        for (dialed, tried) in [("127.0.0.1:http", "127.0.0.1:80"), (":ssh", "127.0.0.1:22")] {
+            let err = foreign.dial(dialed).await.unwrap_err();
+            let text =
+                format!("dial tcp {dialed}: bind tcp {tried}: cannot assign requested address");
+            assert_eq!(err.to_string(), text);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn an_unknown_service_is_an_error_that_names_it() {
+    run(async {
+        for host in ["host.example", "127.0.0.1", "[::1]", ""] {
+            let dialed = format!("{host}:no-such-service");
+            let err = dialer_without_names().dial(&dialed).await.unwrap_err();
+            let why = r#"no TCP service is called "no-such-service""#;
+            assert_eq!(err.to_string(), format!("dial tcp {dialed}: lookup: {why}"));
+            assert_eq!(err.kind(), io::ErrorKind::NotFound);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn many_who_dial_a_name_at_once_all_get_there() {
+    run(async {
+        let listener = TcpListener::bind(v4())?;
+        let address = format!("localhost:{}", listener.local_addr()?.port());
+        let dials: Vec<_> = (0..50)
+            .map(|_| {
+                let address = address.clone();
+                spawn(async move { TcpStream::dial(&address).await })
+            })
+            .collect();
+        reactor::yield_now().await;
+        for (number, dial) in dials.into_iter().enumerate() {
+            if number % 2 == 0 {
+                dial.abort(); // while it looks up, or connects, or has
+            } else {
+                assert_eq!(dial.await.unwrap()?.peer_addr()?, listener.local_addr()?);
+            }
         }
         Ok(())
     });

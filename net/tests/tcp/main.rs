@@ -41,8 +41,12 @@ async fn pair_on(addr: SocketAddr) -> io::Result<(TcpStream, TcpStream)> {
 
 /// A connection with buffers so small that a few hundred kilobytes fill it.
 async fn narrow_pair() -> io::Result<(TcpStream, TcpStream)> {
+    narrow_pair_on(v4()).await
+}
+
+async fn narrow_pair_on(addr: SocketAddr) -> io::Result<(TcpStream, TcpStream)> {
     let narrow = TcpListener::builder().recv_buffer_bytes(16 << 10).send_buffer_bytes(16 << 10);
-    let listener = narrow.bind(v4())?;
+    let listener = narrow.bind(addr)?;
     let near = TcpStream::connect(listener.local_addr()?).await?;
     near.set_send_buffer_bytes(16 << 10)?;
     near.set_recv_buffer_bytes(16 << 10)?;

@@ -8,25 +8,23 @@ fn words(batch: &RecvBatch) -> Vec<String> {
 
 #[test]
 fn a_batch_takes_what_is_there_and_no_more_than_it_has_room_for() {
-    for addr in [v4(), v6()] {
-        run(async {
-            let (near, far) = pair_on(addr)?;
-            let mut batch = RecvBatch::new(3, 64);
-            assert!(batch.is_empty());
-            for word in ["a", "bb", "", "dddd", "eeeee"] {
-                near.send(word.as_bytes()).await?;
-            }
-            assert_eq!(far.recv_batch(&mut batch).await?, 3);
-            assert_eq!(words(&batch), ["a", "bb", ""]);
-            assert_eq!(far.recv_batch(&mut batch).await?, 2, "without a further edge");
-            assert_eq!(words(&batch), ["dddd", "eeeee"]);
-            assert!(batch.iter().all(|datagram| datagram.info.from == near.local_addr().unwrap()));
-            let err = far.try_recv_batch(&mut batch).unwrap_err();
-            assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
-            assert!(batch.is_empty(), "nothing old is left in it");
-            Ok(())
-        });
-    }
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
+        let mut batch = RecvBatch::new(3, 64);
+        assert!(batch.is_empty());
+        for word in ["a", "bb", "", "dddd", "eeeee"] {
+            near.send(word.as_bytes()).await?;
+        }
+        assert_eq!(far.recv_batch(&mut batch).await?, 3);
+        assert_eq!(words(&batch), ["a", "bb", ""]);
+        assert_eq!(far.recv_batch(&mut batch).await?, 2, "without a further edge");
+        assert_eq!(words(&batch), ["dddd", "eeeee"]);
+        assert!(batch.iter().all(|datagram| datagram.info.from == near.local_addr().unwrap()));
+        let err = far.try_recv_batch(&mut batch).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
+        assert!(batch.is_empty(), "nothing old is left in it");
+        Ok(())
+    });
 }
 
 #[test]
@@ -74,30 +72,28 @@ fn each_datagram_of_a_batch_tells_its_own_story() {
 
 #[test]
 fn a_batch_is_sent_in_order_each_to_its_address() {
-    for addr in [v4(), v6()] {
-        run(async {
-            let servers = [UdpSocket::bind(addr)?, UdpSocket::bind(addr)?];
-            let client = UdpSocket::bind(addr)?;
-            let mut batch = SendBatch::new(16, 1024);
-            for round in 0..2_u8 {
-                for i in 0..10_u8 {
-                    let to = servers[usize::from(i % 2)].local_addr()?;
-                    batch.push(&[round, i], &Outgoing::to(to)).unwrap();
-                }
-                assert_eq!(batch.len(), 10);
-                client.send_batch(&mut batch).await?;
-                assert!(batch.is_empty());
-                for i in 0..10_u8 {
-                    let mut buf = [0; 8];
-                    let received = servers[usize::from(i % 2)].recv(&mut buf).await?;
-                    assert_eq!(buf[..received.len], [round, i]);
-                }
+    run_on_both(async |addr| {
+        let servers = [UdpSocket::bind(addr)?, UdpSocket::bind(addr)?];
+        let client = UdpSocket::bind(addr)?;
+        let mut batch = SendBatch::new(16, 1024);
+        for round in 0..2_u8 {
+            for i in 0..10_u8 {
+                let to = servers[usize::from(i % 2)].local_addr()?;
+                batch.push(&[round, i], &Outgoing::to(to)).unwrap();
             }
+            assert_eq!(batch.len(), 10);
             client.send_batch(&mut batch).await?;
-            assert_eq!(client.try_send_batch(&mut batch)?, 0, "nothing is nothing");
-            Ok(())
-        });
-    }
+            assert!(batch.is_empty());
+            for i in 0..10_u8 {
+                let mut buf = [0; 8];
+                let received = servers[usize::from(i % 2)].recv(&mut buf).await?;
+                assert_eq!(buf[..received.len], [round, i]);
+            }
+        }
+        client.send_batch(&mut batch).await?;
+        assert_eq!(client.try_send_batch(&mut batch)?, 0, "nothing is nothing");
+        Ok(())
+    });
 }
 
 #[test]

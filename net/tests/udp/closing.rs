@@ -6,8 +6,8 @@ use super::*;
 
 #[test]
 fn close_wakes_all_who_wait() {
-    run(async {
-        let (_near, far) = pair()?;
+    run_on_both(async |addr| {
+        let (_near, far) = pair_on(addr)?;
         let far = Rc::new(far);
         let tasks: Vec<_> = (0..10)
             .map(|_| {
@@ -27,8 +27,8 @@ fn close_wakes_all_who_wait() {
 
 #[test]
 fn every_use_after_close_says_that_it_is_closed() {
-    run(async {
-        let (near, far) = pair()?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
         let (local, peer) = (near.local_addr()?, near.peer_addr()?);
         near.close();
         near.close();
@@ -60,14 +60,12 @@ fn every_use_after_close_says_that_it_is_closed() {
 
 #[test]
 fn an_address_is_free_again_at_once() {
-    for addr in [v4(), v6()] {
-        run(async {
-            let first = UdpSocket::bind(addr)?;
-            let addr = first.local_addr()?;
-            first.close();
-            let second = UdpSocket::bind(addr)?;
-            assert_eq!(second.local_addr()?, addr);
-            Ok(())
-        });
-    }
+    run_on_both(async |addr| {
+        let first = UdpSocket::bind(addr)?;
+        let addr = first.local_addr()?;
+        first.close();
+        let second = UdpSocket::bind(addr)?;
+        assert_eq!(second.local_addr()?, addr);
+        Ok(())
+    });
 }

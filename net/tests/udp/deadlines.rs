@@ -6,27 +6,25 @@ use super::*;
 
 #[test]
 fn a_receive_deadline_ends_the_wait_and_stays() {
-    for addr in [v4(), v6()] {
-        run_virtual(async {
-            let socket = UdpSocket::bind(addr)?;
-            let begun = now();
-            socket.set_read_deadline(Some(begun + Duration::from_millis(10)));
-            for _ in 0..3 {
-                let err = socket.recv(&mut [0; 8]).await.unwrap_err();
-                assert!(is_timeout(&err) && !reactor::is_closed(&err), "{err}");
-                let err = socket.recv_from(&mut [0; 8]).await.unwrap_err();
-                assert!(is_timeout(&err), "{err}");
-            }
-            assert!(now() - begun >= Duration::from_millis(10), "never early");
-            Ok(())
-        });
-    }
+    run_virtual_on_both(async |addr| {
+        let socket = UdpSocket::bind(addr)?;
+        let begun = now();
+        socket.set_read_deadline(Some(begun + Duration::from_millis(10)));
+        for _ in 0..3 {
+            let err = socket.recv(&mut [0; 8]).await.unwrap_err();
+            assert!(is_timeout(&err) && !reactor::is_closed(&err), "{err}");
+            let err = socket.recv_from(&mut [0; 8]).await.unwrap_err();
+            assert!(is_timeout(&err), "{err}");
+        }
+        assert!(now() - begun >= Duration::from_millis(10), "never early");
+        Ok(())
+    });
 }
 
 #[test]
 fn an_expired_deadline_beats_a_datagram_that_is_there() {
-    run(async {
-        let (near, far) = pair()?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
         near.send(b"there").await?;
         far.set_read_deadline(Some(now() - Duration::from_secs(1)));
         for _ in 0..3 {
@@ -45,8 +43,8 @@ fn an_expired_deadline_beats_a_datagram_that_is_there() {
 
 #[test]
 fn an_expired_deadline_beats_room_to_send() {
-    run(async {
-        let (near, far) = pair()?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
         near.set_write_deadline(Some(now() - Duration::from_secs(1)));
         let to = far.local_addr()?;
         for _ in 0..3 {
@@ -65,8 +63,8 @@ fn an_expired_deadline_beats_room_to_send() {
 /// The socket of a sender is hardly ever full: what it sends leaves at once, or is lost.
 #[test]
 fn a_send_deadline_ends_a_loop_of_sends() {
-    run(async {
-        let (near, _far) = pair()?;
+    run_on_both(async |addr| {
+        let (near, _far) = pair_on(addr)?;
         near.set_write_deadline(Some(now() + Duration::from_millis(20)));
         let err = loop {
             match near.send(&[7; 1400]).await {
@@ -82,8 +80,8 @@ fn a_send_deadline_ends_a_loop_of_sends() {
 
 #[test]
 fn a_deadline_set_while_a_task_waits_ends_its_wait() {
-    run(async {
-        let (_near, far) = pair()?;
+    run_on_both(async |addr| {
+        let (_near, far) = pair_on(addr)?;
         let far = std::rc::Rc::new(far);
         let reader = std::rc::Rc::clone(&far);
         let task = reactor::spawn(async move { reader.recv(&mut [0; 8]).await });
@@ -96,8 +94,8 @@ fn a_deadline_set_while_a_task_waits_ends_its_wait() {
 
 #[test]
 fn a_timeout_around_a_receive_takes_no_datagram() {
-    run(async {
-        let (near, far) = pair()?;
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
         assert!(timeout(Duration::from_millis(1), far.recv(&mut [0; 8])).await.is_err());
         near.send(b"whole").await?;
         assert_eq!(far.recv(&mut [0; 8]).await?.len, 5);

@@ -2,28 +2,26 @@ use super::*;
 
 #[test]
 fn options_are_read_back_as_they_were_set() {
-    for addr in [v4(), v6()] {
-        run(async {
-            let socket = UdpSocket::bind(addr)?;
-            socket.set_ttl(7)?;
-            assert_eq!(socket.ttl()?, 7);
-            socket.set_tos(0x2e << 2)?;
-            assert_eq!(socket.tos()?, 0x2e << 2);
-            socket.set_multicast_ttl(9)?;
-            assert_eq!(socket.multicast_ttl()?, 9);
-            socket.set_multicast_loop(false)?;
-            assert!(!socket.multicast_loop()?);
-            assert!(socket.broadcast()?, "on unless told otherwise");
-            socket.set_broadcast(false)?;
-            assert!(!socket.broadcast()?);
-            socket.set_recv_buffer_bytes(50_000)?;
-            socket.set_send_buffer_bytes(60_000)?;
-            assert_eq!(socket.recv_buffer_bytes()?, 100_000);
-            assert_eq!(socket.send_buffer_bytes()?, 120_000);
-            assert!(socket.take_error()?.is_none());
-            Ok(())
-        });
-    }
+    run_on_both(async |addr| {
+        let socket = UdpSocket::bind(addr)?;
+        socket.set_ttl(7)?;
+        assert_eq!(socket.ttl()?, 7);
+        socket.set_tos(0x2e << 2)?;
+        assert_eq!(socket.tos()?, 0x2e << 2);
+        socket.set_multicast_ttl(9)?;
+        assert_eq!(socket.multicast_ttl()?, 9);
+        socket.set_multicast_loop(false)?;
+        assert!(!socket.multicast_loop()?);
+        assert!(socket.broadcast()?, "on unless told otherwise");
+        socket.set_broadcast(false)?;
+        assert!(!socket.broadcast()?);
+        socket.set_recv_buffer_bytes(50_000)?;
+        socket.set_send_buffer_bytes(60_000)?;
+        assert_eq!(socket.recv_buffer_bytes()?, 100_000);
+        assert_eq!(socket.send_buffer_bytes()?, 120_000);
+        assert!(socket.take_error()?.is_none());
+        Ok(())
+    });
 }
 
 #[test]

@@ -5,40 +5,36 @@ use super::*;
 
 #[test]
 fn datagrams_go_both_ways_and_say_where_they_came_from() {
-    for addr in [v4(), v6()] {
-        run(async {
-            let server = UdpSocket::bind(addr)?;
-            let client = UdpSocket::bind(addr)?;
-            assert_eq!(client.send_to(b"question", server.local_addr()?).await?, 8);
-            let mut buf = [0; 64];
-            let question = server.recv_from(&mut buf).await?;
-            assert_eq!(&buf[..question.len], b"question");
-            assert_eq!(question.from, client.local_addr()?);
-            server.send_to(b"answer", question.from).await?;
-            let answer = client.recv_from(&mut buf).await?;
-            assert_eq!(&buf[..answer.len], b"answer");
-            assert_eq!(answer.from, server.local_addr()?);
-            Ok(())
-        });
-    }
+    run_on_both(async |addr| {
+        let server = UdpSocket::bind(addr)?;
+        let client = UdpSocket::bind(addr)?;
+        assert_eq!(client.send_to(b"question", server.local_addr()?).await?, 8);
+        let mut buf = [0; 64];
+        let question = server.recv_from(&mut buf).await?;
+        assert_eq!(&buf[..question.len], b"question");
+        assert_eq!(question.from, client.local_addr()?);
+        server.send_to(b"answer", question.from).await?;
+        let answer = client.recv_from(&mut buf).await?;
+        assert_eq!(&buf[..answer.len], b"answer");
+        assert_eq!(answer.from, server.local_addr()?);
+        Ok(())
+    });
 }
 
 #[test]
 fn a_connected_socket_hears_its_peer_and_nobody_else() {
-    for addr in [v4(), v6()] {
-        run(async {
-            let (near, far) = pair_on(addr)?;
-            let stranger = UdpSocket::bind(addr)?;
-            stranger.send_to(b"not for you", near.local_addr()?).await?;
-            assert_eq!(far.send(b"hello").await?, 5);
-            let mut buf = [0; 64];
-            assert_eq!(near.recv(&mut buf).await?.len, 5);
-            assert_eq!(near.peer_addr()?, far.local_addr()?);
-            let err = near.try_recv(&mut buf).unwrap_err();
-            assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
-            Ok(())
-        });
-    }
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
+        let stranger = UdpSocket::bind(addr)?;
+        stranger.send_to(b"not for you", near.local_addr()?).await?;
+        assert_eq!(far.send(b"hello").await?, 5);
+        let mut buf = [0; 64];
+        assert_eq!(near.recv(&mut buf).await?.len, 5);
+        assert_eq!(near.peer_addr()?, far.local_addr()?);
+        let err = near.try_recv(&mut buf).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
+        Ok(())
+    });
 }
 
 #[test]
@@ -71,39 +67,35 @@ fn connecting_a_socket_of_every_address_tells_which_one_it_sends_from() {
 
 #[test]
 fn a_truncated_datagram_says_so_and_leaves_the_next_one_whole() {
-    for addr in [v4(), v6()] {
-        run(async {
-            let (near, far) = pair_on(addr)?;
-            near.send(b"too long").await?;
-            near.send(b"next").await?;
-            let mut buf = [0; 4];
-            let first = far.recv(&mut buf).await?;
-            assert_eq!((first.len, first.datagram_len, first.is_truncated()), (4, 8, true));
-            assert_eq!(&buf, b"too ");
-            let second = far.recv_from(&mut buf).await?;
-            assert_eq!((second.len, second.datagram_len, second.is_truncated()), (4, 4, false));
-            assert_eq!(&buf, b"next");
-            Ok(())
-        });
-    }
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
+        near.send(b"too long").await?;
+        near.send(b"next").await?;
+        let mut buf = [0; 4];
+        let first = far.recv(&mut buf).await?;
+        assert_eq!((first.len, first.datagram_len, first.is_truncated()), (4, 8, true));
+        assert_eq!(&buf, b"too ");
+        let second = far.recv_from(&mut buf).await?;
+        assert_eq!((second.len, second.datagram_len, second.is_truncated()), (4, 4, false));
+        assert_eq!(&buf, b"next");
+        Ok(())
+    });
 }
 
 #[test]
 fn an_empty_datagram_is_not_the_end() {
-    for addr in [v4(), v6()] {
-        run(async {
-            let (near, far) = pair_on(addr)?;
-            for _ in 0..3 {
-                assert_eq!(near.send(b"").await?, 0);
-                near.send(b"next").await?;
-                let mut buf = [0; 8];
-                let empty = far.recv_from(&mut buf).await?;
-                assert_eq!((empty.len, empty.from), (0, near.local_addr()?));
-                assert_eq!(far.recv(&mut buf).await?.len, 4);
-            }
-            Ok(())
-        });
-    }
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
+        for _ in 0..3 {
+            assert_eq!(near.send(b"").await?, 0);
+            near.send(b"next").await?;
+            let mut buf = [0; 8];
+            let empty = far.recv_from(&mut buf).await?;
+            assert_eq!((empty.len, empty.from), (0, near.local_addr()?));
+            assert_eq!(far.recv(&mut buf).await?.len, 4);
+        }
+        Ok(())
+    });
 }
 
 #[test]
