@@ -13,6 +13,7 @@
 //! answer comes for it and more than `output_bytes_max` wait already: that, plus one frame, is what
 //! it can cost.
 
+mod calls;
 mod journeys;
 mod parked;
 mod requests;
@@ -39,9 +40,12 @@ use crate::tcp;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
+pub(crate) use calls::Handover;
 pub(crate) use parked::Flight;
 pub(crate) use requests::Found;
 pub(crate) use task::run;
+
+use calls::Calls;
 
 /// The requests of one client that wait.
 type Flights = Slab<Flight>;
@@ -60,6 +64,8 @@ pub(crate) struct Downstream {
     /// The upstream connections that are its own.
     pub(crate) bindings: Bindings,
     flights: RefCell<Flights>,
+    /// What hosts ask of the client; most clients are never asked.
+    calls: RefCell<Option<Box<Calls>>>,
     /// Bytes of the frames of its requests that wait for filters or for another try.
     parked_bytes: Cell<usize>,
     /// The request that the first frame of the input belongs to, when it was held back after it had
@@ -99,6 +105,7 @@ impl Downstream {
             key: tcp::key(peer),
             bindings: Bindings::default(),
             flights: RefCell::default(),
+            calls: RefCell::default(),
             parked_bytes: Cell::new(0),
             held: RefCell::default(),
             output_high: Cell::new(false),
@@ -203,11 +210,15 @@ impl Downstream {
                 self.conn.queue_ack(frame.origin);
             }
             Kind::Notice => stats.notices.up(),
-            Kind::Response | Kind::HeartbeatAck | Kind::GoAway => {
-                stats.unexpected_frames.up();
-                self.complain(Complaint::Misplaced(frame.kind));
-            }
+            Kind::Response => return self.on_response(frame, payload),
+            Kind::HeartbeatAck | Kind::GoAway => return self.unexpected(frame.kind),
         }
+        Verdict::Taken
+    }
+
+    fn unexpected(&self, kind: Kind) -> Verdict {
+        self.worker.stats.unexpected_frames.up();
+        self.complain(Complaint::Misplaced(kind));
         Verdict::Taken
     }
 
@@ -232,6 +243,7 @@ impl Downstream {
         if let Some(journey) = self.held.take() {
             self.abandon_journey(journey);
         }
+        self.end_calls();
         self.bindings.end();
         self.log_close(reason, in_flight);
     }

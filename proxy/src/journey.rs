@@ -295,7 +295,10 @@ pub(crate) fn flag_reply(record: &mut Record, why: LocalReply) {
         LocalReply::UpstreamLost => Flag::UpstreamLost,
         LocalReply::Timeout => Flag::Timeout,
         LocalReply::Overflow => Flag::Overflow,
-        LocalReply::BadHeader | LocalReply::NoProcessor | LocalReply::Denied => return,
+        LocalReply::BadHeader
+        | LocalReply::NoProcessor
+        | LocalReply::ClientLost
+        | LocalReply::Denied => return,
     };
     record.flags.add(flag);
 }

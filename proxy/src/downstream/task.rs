@@ -16,7 +16,10 @@ pub(crate) async fn run(downstream: Rc<Downstream>, mut inbox: Inbox, mut patien
     // Closes it also when the task is aborted or panics.
     let guard = Guard(downstream);
     let reason = poll_fn(|cx| match guard.0.poll(cx, &mut inbox) {
-        Poll::Pending => patience.poll(cx, guard.0.look(&inbox)),
+        Poll::Pending => {
+            guard.0.look_after_calls(cx);
+            patience.poll(cx, guard.0.look(&inbox))
+        }
         ended => ended,
     })
     .await;
@@ -86,7 +89,10 @@ impl Downstream {
             frames: self.frames.get(),
             last_frame: self.last_frame.get(),
             answers: self.answers.get(),
-            busy: stalled || self.conn.output_bytes() > 0 || !self.flights.borrow().is_empty(),
+            busy: stalled
+                || self.conn.output_bytes() > 0
+                || !self.flights.borrow().is_empty()
+                || self.is_called(),
             partial: is_partial.then(|| (held_bytes, inbox.need_bytes())),
         }
     }
