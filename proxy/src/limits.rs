@@ -78,7 +78,8 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Longest class name and longest header map, in bytes.
     pub header_bytes_max: usize,
-    /// Requests that one client connection may have in flight; reading stops there.
+    /// Requests that one client connection may have in flight; reading stops there. As many calls of
+    /// hosts may wait for the client; a further one is refused.
     pub in_flight_max: usize,
     /// Bytes waiting to be written to one connection above which nothing that would add to them is
     /// read.

@@ -229,6 +229,19 @@ mod tests {
     }
 
     #[test]
+    fn a_call_without_outcome_counts_as_lost_unless_it_waits() {
+        let stats = Stats::default();
+        stats.host_calls.add(5);
+        stats.host_calls_in_flight.up();
+        stats.host_calls_answered.up();
+        stats.host_calls_timed_out.up();
+        assert_eq!(stats.snapshot().lost(), 2);
+        stats.host_calls_lost.add(2);
+        assert_eq!(stats.snapshot().lost(), 0);
+        assert!(!stats.snapshot().is_idle());
+    }
+
+    #[test]
     fn a_request_without_outcome_counts_as_lost_unless_it_waits() {
         let stats = Stats::default();
         stats.sent.add(5);
