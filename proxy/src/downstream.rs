@@ -59,7 +59,8 @@ pub(crate) struct Downstream {
     chain: Option<Rc<Chain>>,
     peer: SocketAddr,
     conn: Conn,
-    /// What a consistent hash goes by: the client's address, without its port.
+    /// What a consistent hash goes by where its route names nothing else: the client's address, without
+    /// its port.
     key: u64,
     /// The upstream connections that are its own.
     pub(crate) bindings: Bindings,

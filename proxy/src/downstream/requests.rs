@@ -20,6 +20,8 @@ pub(crate) struct Found<'a> {
     pub(crate) cluster: &'a Rc<Cluster>,
     /// The labels that its host must have.
     pub(crate) labels: &'a Rc<Labels>,
+    /// What a consistent hash goes by.
+    pub(crate) key: u64,
     pub(crate) timeout: Duration,
     pub(crate) retry: Option<&'a Rc<Retry>>,
 }
@@ -55,7 +57,8 @@ impl Downstream {
                 call.deadline += found.timeout;
                 call.stream.on(Event::Passed);
                 let event;
-                (event, upstream) = self.choose_host(found.cluster, found.labels, now, None);
+                (event, upstream) =
+                    self.choose_host(found.cluster, (found.labels, found.key), now, None);
                 match call.stream.on(event) {
                     // Nobody looks at it in between.
                     Action::Filter => call.stream.on(Event::Passed),
@@ -92,25 +95,32 @@ impl Downstream {
         frame: &Frame,
         payload: &Payload<'_>,
     ) -> Result<Found<'_>, LocalReply> {
-        let found = self.router.find(&self.protocol, frame, payload.bytes()).map_err(|error| {
+        let unreadable = |error| {
             self.complain(Complaint::BadHeader(error));
             LocalReply::BadHeader
-        })?;
+        };
+        let bytes = payload.bytes();
+        let found = self.router.find(&self.protocol, frame, bytes).map_err(unreadable)?;
         let route = found.ok_or(LocalReply::NoRoute)?;
         let cluster = self.router.pick(route).ok_or(LocalReply::NoRoute)?;
+        let key = if cluster.goes_by_key() {
+            route.hash_key(&self.protocol, frame, bytes, self.key).map_err(unreadable)?
+        } else {
+            self.key
+        };
         let timeout = route.timeout(frame.timeout_ms);
-        Ok(Found { cluster, labels: &route.labels, timeout, retry: route.retry.as_ref() })
+        Ok(Found { cluster, labels: &route.labels, key, timeout, retry: route.retry.as_ref() })
     }
 
     /// `avoid` is a host that is chosen only when no other takes the request.
     pub(super) fn choose_host(
         self: &Rc<Self>,
         cluster: &Cluster,
-        labels: &Labels,
+        (labels, key): (&Labels, u64),
         now: Instant,
         avoid: Option<SocketAddr>,
     ) -> (Event, Option<Rc<Upstream>>) {
-        let ask = Ask { protocol: self.protocol, now, key: self.key, labels, avoid, client: self };
+        let ask = Ask { protocol: self.protocol, now, key, labels, avoid, client: self };
         match cluster.pick(&ask) {
             Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
                 (Event::HostChosen, Some(upstream))
