@@ -11,6 +11,8 @@
 //! it: [`FrameLimits::frame_bytes_max`] + [`READ_BYTES`](crate::buffers::READ_BYTES). It grows with
 //! what arrived (by doubling), never with what was announced.
 
+use std::cmp::Ordering;
+
 use bytes::{Buf, BytesMut};
 
 use crate::buffers::{HEADROOM_BYTES, Scratch};
@@ -90,6 +92,36 @@ impl Inbox {
         self.need_bytes
     }
 
+    /// What to read to the end of, in place of the read area, when a long frame is under way: it has
+    /// room. [`receive_rest`](Self::receive_rest) is to follow the read.
+    pub fn long_rest(&mut self) -> Option<&mut BytesMut> {
+        let held_bytes = self.held.len();
+        if self.stalled || held_bytes <= HEADROOM_BYTES {
+            return None;
+        }
+        if held_bytes == self.held.capacity() {
+            self.held.reserve((self.need_bytes - held_bytes).min(held_bytes));
+        }
+        Some(&mut self.held)
+    }
+
+    /// Hands on what is whole after a read to the end of [`long_rest`](Self::long_rest).
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_rest(
+        &mut self,
+        codec: &impl Codec,
+        limits: &FrameLimits,
+        mut on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
+    ) -> Result<(), CodecError> {
+        match self.held.len().cmp(&self.need_bytes) {
+            Ordering::Less => Ok(()),
+            Ordering::Equal => self.hand_on_held(codec, limits, &mut on_frame).map(drop),
+            Ordering::Greater => self.resume(codec, limits, on_frame),
+        }
+    }
+
     /// Hands on every frame that is whole after `fresh_bytes` were read into the read area.
     ///
     /// # Errors
@@ -123,7 +155,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Hands on what is held, after a stall.
+    /// Hands on what is held, after a stall or with more behind it.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
@@ -174,6 +206,12 @@ impl Inbox {
     }
 
     fn keep(&mut self, rest: &[u8], walked: Walked) {
+        if rest.len() > HEADROOM_BYTES {
+            // The frame goes on in this buffer: with room for its rest, if that is not longer than what
+            // has come.
+            self.held =
+                BytesMut::with_capacity(walked.need_bytes.min(2 * rest.len()).max(rest.len()));
+        }
         self.held.clear();
         self.held.extend_from_slice(rest);
         self.settle(walked);
