@@ -454,6 +454,28 @@ fn a_client_that_is_called_is_not_idle() {
 }
 
 #[test]
+fn a_host_that_is_held_back_is_not_asked_whether_it_lives() {
+    run_paused(async {
+        let bed = binding(LOW_WATER);
+        let (mut client, host) = pair(&bed).await;
+        let calling = reactor::spawn(async move {
+            for id in 0..600 {
+                host.send(&oneway(id, &[7; 16 << 10])).await;
+            }
+            host
+        });
+        until(|| bed.server.stats().stalls > 0).await;
+        // More than it takes to give up a connection on which nothing is heard.
+        reactor::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!(bed.server.stats().heartbeats_sent, 0);
+        for _ in 0..600 {
+            assert_eq!(client.frame().await.content(), &[7; 16 << 10]);
+        }
+        end(&bed, client, calling.await.unwrap()).await;
+    });
+}
+
+#[test]
 fn a_client_of_this_library_says_that_it_serves_nothing() {
     run(async {
         let bed = binding("");
