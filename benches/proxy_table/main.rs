@@ -44,7 +44,7 @@ impl Shape {
     fn parse(text: &str) -> Option<Shape> {
         let numbers: Vec<usize> = text.split('x').map(str::parse).collect::<Result<_, _>>().ok()?;
         match numbers[..] {
-            [connections @ 1.., depth @ 1.., body_bytes] => {
+            [connections @ 1..=usize::MAX, depth @ 1..=usize::MAX, body_bytes] => {
                 Some(Shape(connections, depth, body_bytes))
             }
             _ => None,

@@ -186,10 +186,8 @@ impl Conn {
         let mut outbox = self.outbox.borrow_mut();
         let mut slices = [IoSlice::new(&[]); WRITE_PIECES_MAX];
         let (count, bytes) = outbox.slices(&mut slices);
-        if count == WRITE_PIECES_MAX {
-            return 0;
-        }
-        slices[count] = IoSlice::new(frame);
+        let Some(slot) = slices.get_mut(count) else { return 0 };
+        *slot = IoSlice::new(frame);
         // An error is for the task to find.
         let written_bytes = stream.try_write_vectored(&slices[..=count]).unwrap_or(0);
         let waited_bytes = written_bytes.min(bytes);

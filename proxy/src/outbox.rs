@@ -195,6 +195,24 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_not_written_yet_waits() {
+        let (mut outbox, buffers) = (Outbox::new(), Buffers::new());
+        let mut frame: Vec<u8> = (0..20_000).map(|n| n as u8).collect();
+        let mut out = Vec::new();
+        for sent_bytes in [0, 1, 15_999, 16_001, 20_000] {
+            let owned = BytesMut::from(&frame[..]);
+            outbox.push(&mut Payload::Owned(owned), sent_bytes, &buffers);
+            outbox.push(&mut Payload::Borrowed(&mut frame), sent_bytes, &buffers);
+            assert_eq!(outbox.bytes(), 2 * (20_000 - sent_bytes));
+            while !outbox.is_empty() {
+                write(&mut outbox, 100_000, &buffers, &mut out);
+            }
+            assert_eq!(out, [&frame[sent_bytes..], &frame[sent_bytes..]].concat());
+            out.clear();
+        }
+    }
+
+    #[test]
     fn an_empty_outbox_has_given_its_buffers_back() {
         let (mut outbox, buffers) = (Outbox::new(), Buffers::new());
         outbox.extend(&[7; 3 * OUTPUT_BUFFER_BYTES], &buffers);
