@@ -448,8 +448,27 @@ fn a_client_that_is_called_is_not_idle() {
         // Nor is the host, which has sent nothing for so long, asked whether it lives.
         assert_eq!(bed.server.stats().heartbeats_sent, 0);
         client.answer(&call).await;
-        assert_eq!(host.frame().await.id(), 5);
+        let back = host.frame().await;
+        assert_eq!((back.id(), back.frame.status), (5, status::SUCCESS));
         end(&bed, client, host).await;
+    });
+}
+
+#[test]
+fn a_client_that_is_told_something_now_and_then_is_not_idle() {
+    run_paused(async {
+        let bed = binding(r#""client_idle_timeout": "5s""#);
+        let (mut client, host) = pair(&bed).await;
+        for id in 0..10 {
+            reactor::time::sleep(Duration::from_secs(4)).await;
+            host.send(&oneway(id, b"news")).await;
+            assert_eq!(client.frame().await.content(), b"news");
+        }
+        // Then nothing more is said.
+        client.closed().await;
+        let mut host = host;
+        while host.next().await.is_some() {}
+        all_empty(&bed.server).await;
     });
 }
 
