@@ -73,6 +73,10 @@ stats! {
     undetected,
     /// Client connections that were plain TCP.
     tcp_accepted,
+    /// Bytes that came from clients of plain TCP connections that have ended.
+    tcp_received_bytes,
+    /// Bytes that came from the hosts of plain TCP connections that have ended.
+    tcp_sent_bytes,
     /// Plain TCP connections closed because no host could be dialed.
     tcp_no_upstream,
     /// Dials of upstream hosts that succeeded.
