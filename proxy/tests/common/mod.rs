@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod bytes;
+pub mod numbered;
 pub mod scene;
 pub mod wire;
 
