@@ -1,7 +1,8 @@
 //! What does a request cost on its way through the proxy, beside nginx and HAProxy?
 //!
 //! `README.md` beside this file tells how it is measured. Parts are named as arguments: `ratios`, `syscalls`;
-//! without one, both. `--quick` is one short pair of slices for each shape, to see that all works.
+//! without one, both. `--quick` is one short pair of slices for each shape, to see that all works; `--shapes`
+//! names the shapes, `--beside` another build of our proxy.
 #![allow(clippy::print_stdout)] // it prints tables
 
 mod lab;
@@ -9,6 +10,7 @@ mod programs;
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lab::{Load, Server};
@@ -38,39 +40,95 @@ const SHAPES: [Shape; 9] = [
 ];
 
 impl Shape {
+    /// `64x1x128`: connections, requests in flight on each, bytes of content.
+    fn parse(text: &str) -> Option<Shape> {
+        let numbers: Vec<usize> = text.split('x').map(str::parse).collect::<Result<_, _>>().ok()?;
+        match numbers[..] {
+            [connections @ 1..=usize::MAX, depth @ 1..=usize::MAX, body_bytes] => {
+                Some(Shape(connections, depth, body_bytes))
+            }
+            _ => None,
+        }
+    }
+
     fn name(self) -> String {
         format!("{} x {}, {} B", self.0, self.1, self.2)
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut words: Vec<String> = std::env::args().skip(1).collect();
-    let quick = words.iter().any(|word| word == "--quick");
-    words.retain(|word| word != "--quick");
-    if let Some(word) = words.iter().find(|word| *word != "ratios" && *word != "syscalls") {
-        return Err(format!("unknown part {word:?}; there are \"ratios\" and \"syscalls\"").into());
+/// What the command line asks for.
+#[derive(Default)]
+struct Asked {
+    parts: Vec<String>,
+    quick: bool,
+    /// Empty: those of each part.
+    shapes: Vec<Shape>,
+    /// Another build of our proxy.
+    beside: Option<PathBuf>,
+}
+
+impl Asked {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
+        let mut asked = Asked::default();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} wants a value"));
+            match word.as_str() {
+                "--quick" => asked.quick = true,
+                "--beside" => asked.beside = Some(value()?.into()),
+                "--shapes" => {
+                    for text in value()?.split(',') {
+                        let wanted = "connections x in flight x bytes, such as 64x1x128";
+                        let shape = Shape::parse(text);
+                        asked.shapes.push(shape.ok_or(format!("shape {text:?} is not {wanted}"))?);
+                    }
+                }
+                "ratios" | "syscalls" => asked.parts.push(word),
+                _ => {
+                    return Err(format!(
+                        "unknown word {word:?}; there are \"ratios\", \"syscalls\", --quick, \
+                         --shapes LIST and --beside PROXY"
+                    ));
+                }
+            }
+        }
+        Ok(asked)
     }
-    let wants = |part: &str| words.is_empty() || words.iter().any(|word| word == part);
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|asked| asked == part)
+    }
+
+    fn shapes(&self, default: impl Fn(&Shape) -> bool) -> Vec<Shape> {
+        match &self.shapes[..] {
+            [] => SHAPES.into_iter().filter(default).collect(),
+            shapes => shapes.to_vec(),
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let asked = Asked::parse(std::env::args().skip(1))?;
     lab::raise_open_files()?;
     let bin = programs::build()?;
     let mut load = Load::start(&bin)?;
-    let programs = programs::all(&bin, load.upstream())?;
-    if wants("ratios") {
-        ratios(&mut load, &programs, if quick { 1 } else { PAIRS })?;
+    let programs = programs::all(&bin, asked.beside.as_deref(), load.upstream())?;
+    if asked.wants("ratios") {
+        let pairs = if asked.quick { 1 } else { PAIRS };
+        ratios(&mut load, &programs, &asked.shapes(|_| true), pairs)?;
     }
-    if wants("syscalls") {
-        syscalls(&mut load, &programs)?;
+    if asked.wants("syscalls") {
+        syscalls(&mut load, &programs, &asked.shapes(|shape| shape.2 == 128))?;
     }
     Ok(())
 }
 
-fn ratios(load: &mut Load, programs: &[Program], pairs: usize) -> io::Result<()> {
+fn ratios(load: &mut Load, programs: &[Program], shapes: &[Shape], pairs: usize) -> io::Result<()> {
     let names: Vec<&str> = programs.iter().map(|program| program.name).collect();
     println!("CPU time per request: microseconds of nginx, and the others as ratios to it;");
     println!("requests per CPU-second, latency p50 / p99 / p99.9 in ms, resident memory in MiB.\n");
     println!("| connections x in flight, body | {} |", names.join(" | "));
     println!("|---|{}", "---|".repeat(names.len()));
-    for shape in SHAPES {
+    for &shape in shapes {
         let cells = ratio_row(load, programs, shape, pairs)?;
         println!("| {} | {} |", shape.name(), cells.join(" | "));
     }
@@ -145,12 +203,12 @@ fn cell(load: &mut Load, contender: &Contender) -> io::Result<String> {
     Ok(format!("{cost}; {rate:.0}/s; {p50:.2} / {p99:.2} / {p999:.2}; {memory:.1}"))
 }
 
-fn syscalls(load: &mut Load, programs: &[Program]) -> io::Result<()> {
+fn syscalls(load: &mut Load, programs: &[Program], shapes: &[Shape]) -> io::Result<()> {
     let names: Vec<&str> = programs.iter().map(|program| program.name).collect();
     println!("System calls per request, under strace.\n");
     println!("| connections x in flight, body | {} |", names.join(" | "));
     println!("|---|{}", "---|".repeat(names.len()));
-    for shape in SHAPES.into_iter().filter(|shape| shape.2 == 128) {
+    for &shape in shapes {
         let mut cells = Vec::new();
         for program in programs {
             let server = program.start()?;
@@ -175,6 +233,32 @@ fn median(values: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::{Asked, Shape};
+
+    fn parse(line: &str) -> Result<Asked, String> {
+        Asked::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn shapes_and_parts_are_read_from_the_command_line() {
+        let asked = parse("ratios --shapes 64x1x65536,1000x2x0 --beside old/proxy").unwrap();
+        assert!(asked.wants("ratios") && !asked.wants("syscalls") && !asked.quick);
+        let shapes: Vec<String> = asked.shapes(|_| true).into_iter().map(Shape::name).collect();
+        assert_eq!(shapes, ["64 x 1, 65536 B", "1000 x 2, 0 B"]);
+        let all = parse("--quick").unwrap();
+        assert!(all.wants("syscalls") && all.quick && all.shapes(|_| true).len() == 9);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (line, word) in
+            [("rations", "rations"), ("--shapes 64x0x1", "64x0x1"), ("--beside", "--beside")]
+        {
+            let error = parse(line).err().unwrap();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
     #[test]
     fn the_median_is_the_middle() {
         assert_eq!(super::median(&[3.0, 1.0, 2.0]), 2.0);

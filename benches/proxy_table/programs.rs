@@ -51,8 +51,12 @@ pub(crate) fn build() -> io::Result<PathBuf> {
     Ok(bin.to_path_buf())
 }
 
-/// All of them; the first is the reference.
-pub(crate) fn all(bin: &Path, upstream: SocketAddr) -> io::Result<Vec<Program>> {
+/// All of them; the first is the reference. `beside` is another build of ours.
+pub(crate) fn all(
+    bin: &Path,
+    beside: Option<&Path>,
+    upstream: SocketAddr,
+) -> io::Result<Vec<Program>> {
     let nginx = installed("nginx", "nginx libnginx-mod-stream")?;
     let haproxy = installed("haproxy", "haproxy")?;
     let program = |name, path: &Path, words, config| Program {
@@ -62,12 +66,14 @@ pub(crate) fn all(bin: &Path, upstream: SocketAddr) -> io::Result<Vec<Program>> 
         words,
         config,
     };
-    Ok(vec![
+    let mut all = vec![
         program("nginx", &nginx, nginx_words, nginx_config),
         program("nginx-again", &nginx, nginx_words, nginx_config),
         program("HAProxy", &haproxy, haproxy_words, haproxy_config),
         program("ours", &bin.join("proxy"), our_words, our_config),
-    ])
+    ];
+    all.extend(beside.map(|path| program("beside", path, our_words, our_config)));
+    Ok(all)
 }
 
 fn installed(name: &str, packages: &str) -> io::Result<PathBuf> {

@@ -9,7 +9,7 @@ pub const OUTPUT_BUFFER_BYTES: usize = 8 * 1024;
 /// Spare output buffers kept for the next use (4 MiB); what is returned above this is freed.
 pub const SPARE_BUFFERS_MAX: usize = 512;
 /// Most bytes taken from a socket in one read.
-pub const READ_BYTES: usize = 64 * 1024;
+pub const READ_BYTES: usize = 128 * 1024;
 /// Room in front of the read area for the unfinished frame of the read before, so that the frame
 /// lies in one piece without a buffer of its own.
 pub const HEADROOM_BYTES: usize = 16 * 1024;

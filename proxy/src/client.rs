@@ -12,7 +12,7 @@ use bytes::Bytes;
 use net::TcpStream;
 
 use crate::codec::bolt::{self, TooLong};
-use crate::codec::{Frame, Kind, Protocol};
+use crate::codec::{Frame, Kind, LocalReply, Protocol};
 use crate::conn::{CloseReason, Conn};
 use crate::ids::{Ended, IdTable, IdWidth};
 use crate::inbox::{Inbox, Payload, Verdict};
@@ -275,6 +275,10 @@ impl Shared {
         match frame.kind {
             Kind::Response => self.answered(frame, payload.bytes()),
             Kind::Heartbeat => self.conn.queue_ack(frame.origin),
+            // It serves nothing, and says so rather than have the server wait.
+            Kind::Request if self.conn.output_bytes() <= ONEWAY_BYTES_MAX => {
+                self.conn.queue_reply(frame.origin, &[], LocalReply::NoProcessor);
+            }
             _ => {}
         }
         Verdict::Taken

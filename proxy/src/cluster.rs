@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use reactor::{JoinHandle, time};
 
-use crate::balance::{Balancer, Group, Labels, Member, Rng, Subsets};
+use crate::balance::{Balancer, Group, Labels, Member, Policy, Rng, Subsets};
 use crate::breakers::Breakers;
 use crate::codec::Protocol;
 use crate::config;
@@ -109,6 +109,11 @@ impl Cluster {
 
     pub(crate) fn name(&self) -> &str {
         &self.shared.config.name
+    }
+
+    /// Whether it goes by the key of a request.
+    pub(crate) fn goes_by_key(&self) -> bool {
+        self.shared.config.policy == Policy::Maglev
     }
 
     /// The host and connection for a request, or what hinders it.

@@ -8,17 +8,20 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use net::TcpStream;
 
-use crate::codec::{Codec, CodecError, Frame, LocalReply, Origin, Protocol};
+use crate::codec::{Codec, CodecError, Frame, FrameLimits, LocalReply, Origin, Protocol};
 use crate::filter::{NetworkFilter, NetworkFilters, NetworkFlow};
 use crate::inbox::{Inbox, Payload, Verdict};
 use crate::limits::{KEEPALIVE_FAILURES_MAX, READS_PER_TURN_MAX};
 use crate::outbox::{Outbox, WRITE_PIECES_MAX};
 use crate::worker::Worker;
+
+/// A frame at least so long is written at once, if the socket takes it; shorter ones are gathered.
+const WRITE_THROUGH_BYTES_MIN: usize = 16 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -166,8 +169,38 @@ impl Conn {
         if self.closed.get() || !self.may_pass(|filter| filter.on_write(payload.bytes())) {
             return;
         }
-        self.worker.stats.output_bytes.add(payload.bytes().len());
-        self.outbox.borrow_mut().push(payload, &self.worker.buffers);
+        let sent_bytes = self.write_through(payload.bytes());
+        self.worker.stats.output_bytes.add(payload.bytes().len() - sent_bytes);
+        self.outbox.borrow_mut().push(payload, sent_bytes, &self.worker.buffers);
+    }
+
+    /// Writes a long frame behind what waits, from where it lies; how much of it the socket took.
+    ///
+    /// It gains nothing from others in the same system call, and costs a copy, and the memory for it,
+    /// when it waits for them.
+    fn write_through(&self, frame: &[u8]) -> usize {
+        let Some(stream) = self.stream.get().filter(|_| frame.len() >= WRITE_THROUGH_BYTES_MIN)
+        else {
+            return 0;
+        };
+        let mut outbox = self.outbox.borrow_mut();
+        let mut slices = [IoSlice::new(&[]); WRITE_PIECES_MAX];
+        let (count, bytes) = outbox.slices(&mut slices);
+        let Some(slot) = slices.get_mut(count) else { return 0 };
+        *slot = IoSlice::new(frame);
+        // An error is for the task to find.
+        let written_bytes = stream.try_write_vectored(&slices[..=count]).unwrap_or(0);
+        let waited_bytes = written_bytes.min(bytes);
+        self.sent(&mut outbox, waited_bytes);
+        self.written_bytes.set(self.written_bytes.get() + (written_bytes - waited_bytes) as u64);
+        written_bytes - waited_bytes
+    }
+
+    /// Takes note that so much of what waits was written.
+    fn sent(&self, outbox: &mut Outbox, bytes: usize) {
+        outbox.sent(bytes, &self.worker.buffers);
+        self.worker.stats.output_bytes.sub(bytes);
+        self.written_bytes.set(self.written_bytes.get() + bytes as u64);
     }
 
     /// Queues a copy of bytes.
@@ -218,11 +251,7 @@ impl Conn {
             match poll_write(stream, cx, &outbox) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(bytes)) => {
-                    outbox.sent(bytes, &self.worker.buffers);
-                    self.worker.stats.output_bytes.sub(bytes);
-                    self.written_bytes.set(self.written_bytes.get() + bytes as u64);
-                }
+                Poll::Ready(Ok(bytes)) => self.sent(&mut outbox, bytes),
             }
         }
         Poll::Ready(Ok(()))
@@ -239,7 +268,6 @@ impl Conn {
         inbox: &mut Inbox,
         mut on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
     ) -> Poll<CloseReason> {
-        let Some(stream) = self.stream.get() else { return Poll::Pending };
         let limits = self.worker.limits.frame();
         if inbox.is_stalled() {
             if let Err(error) = inbox.resume(&self.protocol, &limits, &mut on_frame) {
@@ -250,20 +278,9 @@ impl Conn {
             }
         }
         for _ in 0..READS_PER_TURN_MAX {
-            let mut scratch = self.worker.buffers.take_scratch();
-            let step = stream.poll_read(cx, scratch.read_area()).map(|read| match read {
-                Ok(0) => Err(end_of_stream(inbox)),
-                Ok(n) if !self.may_pass(|filter| filter.on_data(&scratch.read_area()[..n])) => {
-                    Err(CloseReason::Stopped)
-                }
-                Ok(n) => inbox
-                    .receive(&self.protocol, &limits, &mut scratch, n, &mut on_frame)
-                    .map_err(CloseReason::Undecodable),
-                Err(error) => Err(CloseReason::Io(error)),
-            });
-            self.worker.buffers.put_scratch(scratch);
-            match step {
+            match self.poll_read(cx, inbox, &limits, &mut on_frame) {
                 Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(CloseReason::Eof)) => return Poll::Ready(end_of_stream(inbox)),
                 Poll::Ready(Err(reason)) => return Poll::Ready(reason),
                 Poll::Ready(Ok(())) if inbox.is_stalled() => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
@@ -271,6 +288,45 @@ impl Conn {
         }
         self.wake();
         Poll::Pending
+    }
+
+    /// One read, and the frames that it made whole.
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        inbox: &mut Inbox,
+        limits: &FrameLimits,
+        on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
+    ) -> Poll<Result<(), CloseReason>> {
+        let Some(stream) = self.stream.get() else { return Poll::Pending };
+        let received = if let Some(rest) = inbox.long_rest() {
+            let before = rest.len();
+            let read = ready!(stream.poll_read_into(cx, rest));
+            self.checked(read, &rest[before..])?;
+            inbox.receive_rest(&self.protocol, limits, on_frame)
+        } else {
+            let mut scratch = self.worker.buffers.take_scratch();
+            let read = stream.poll_read(cx, scratch.read_area());
+            let received = read.map(|read| {
+                let fresh_bytes = self.checked(read, scratch.read_area())?;
+                Ok(inbox.receive(&self.protocol, limits, &mut scratch, fresh_bytes, on_frame))
+            });
+            self.worker.buffers.put_scratch(scratch);
+            ready!(received)?
+        };
+        Poll::Ready(received.map_err(CloseReason::Undecodable))
+    }
+
+    /// How much was read to the start of `fresh`, if the connection goes on.
+    fn checked(&self, read: io::Result<usize>, fresh: &[u8]) -> Result<usize, CloseReason> {
+        match read {
+            Ok(0) => Err(CloseReason::Eof),
+            Ok(n) if !self.may_pass(|filter| filter.on_data(&fresh[..n])) => {
+                Err(CloseReason::Stopped)
+            }
+            Ok(n) => Ok(n),
+            Err(error) => Err(CloseReason::Io(error)),
+        }
     }
 
     /// Forgets what waits and closes the socket.

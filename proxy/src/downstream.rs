@@ -13,39 +13,39 @@
 //! answer comes for it and more than `output_bytes_max` wait already: that, plus one frame, is what
 //! it can cost.
 
+mod calls;
 mod journeys;
 mod parked;
+mod requests;
+mod task;
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use net::TcpStream;
-use reactor::time;
 use slab::Slab;
 
-use crate::balance::Labels;
-use crate::cluster::{Ask, Cluster};
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::filter::NetworkFilters;
-use crate::inbox::{Inbox, Payload, Verdict};
+use crate::inbox::{Payload, Verdict};
 use crate::journey::{Chain, Journey};
-use crate::patience::{Patience, View};
-use crate::pool::{Bindings, Candidate};
-use crate::retry::Retry;
+use crate::pool::Bindings;
 use crate::router::Router;
 use crate::service::Paths;
-use crate::stream::{Action, Event, Stream};
 use crate::tcp;
-use crate::upstream::{Call, Upstream};
+use crate::upstream::Upstream;
 use crate::worker::Worker;
 
+pub(crate) use calls::Handover;
 pub(crate) use parked::Flight;
+pub(crate) use requests::Found;
+pub(crate) use task::run;
+
+use calls::Calls;
 
 /// The requests of one client that wait.
 type Flights = Slab<Flight>;
@@ -59,11 +59,14 @@ pub(crate) struct Downstream {
     chain: Option<Rc<Chain>>,
     peer: SocketAddr,
     conn: Conn,
-    /// What a consistent hash goes by: the client's address, without its port.
+    /// What a consistent hash goes by where its route names nothing else: the client's address, without
+    /// its port.
     key: u64,
     /// The upstream connections that are its own.
     pub(crate) bindings: Bindings,
     flights: RefCell<Flights>,
+    /// What hosts ask of the client; most clients are never asked.
+    calls: RefCell<Option<Box<Calls>>>,
     /// Bytes of the frames of its requests that wait for filters or for another try.
     parked_bytes: Cell<usize>,
     /// The request that the first frame of the input belongs to, when it was held back after it had
@@ -103,6 +106,7 @@ impl Downstream {
             key: tcp::key(peer),
             bindings: Bindings::default(),
             flights: RefCell::default(),
+            calls: RefCell::default(),
             parked_bytes: Cell::new(0),
             held: RefCell::default(),
             output_high: Cell::new(false),
@@ -207,185 +211,20 @@ impl Downstream {
                 self.conn.queue_ack(frame.origin);
             }
             Kind::Notice => stats.notices.up(),
-            Kind::Response | Kind::HeartbeatAck | Kind::GoAway => {
-                stats.unexpected_frames.up();
-                self.complain(Complaint::Misplaced(frame.kind));
-            }
+            Kind::Response => return self.on_response(frame, payload),
+            Kind::HeartbeatAck | Kind::GoAway => return self.unexpected(frame.kind),
         }
         Verdict::Taken
     }
 
-    fn on_request(
-        self: &Rc<Self>,
-        frame: &Frame,
-        payload: &mut Payload<'_>,
-        now: Instant,
-    ) -> Verdict {
-        if let Some(journey) = self.held.take() {
-            return self.go_on(journey, payload, now);
-        }
-        let oneway = frame.kind == Kind::Oneway;
-        let mut stream = Stream::new(oneway);
-        if self.chain.is_some() {
-            return self.begin(stream, frame, payload, now);
-        }
-        stream.on(Event::Received);
-        stream.on(Event::Passed);
-        let repeated = self.protocol.repeated(frame);
-        let mut call =
-            Call { stream, origin: frame.origin, repeated, deadline: now, journey: None };
-        let mut upstream = None;
-        let action = match self.match_route(frame, payload) {
-            Err(why) => call.stream.on(Event::Refused(why)),
-            Ok(found) => {
-                call.stream.on(Event::RouteFound);
-                if found.retry.is_some() && !oneway {
-                    return self.begin_routed(call.stream, frame, payload, found, now);
-                }
-                call.deadline += found.timeout;
-                call.stream.on(Event::Passed);
-                let event;
-                (event, upstream) = self.choose_host(found.cluster, found.labels, now, None);
-                match call.stream.on(event) {
-                    // Nobody looks at it in between.
-                    Action::Filter => call.stream.on(Event::Passed),
-                    action => action,
-                }
-            }
-        };
-        match (action, upstream) {
-            (Action::Hold, Some(upstream)) => {
-                self.worker.stats.stalls.up();
-                self.park(upstream);
-                return Verdict::Stall;
-            }
-            (Action::SendAndWait, Some(upstream)) => upstream.send(call, self, payload),
-            (Action::SendAndForget, Some(upstream)) => {
-                upstream.send_oneway(payload);
-            }
-            (Action::Reply(why), _) => {
-                self.refuse(call.origin, &payload.bytes()[repeated.range()], why);
-            }
-            _ => self.worker.stats.oneways_dropped.up(),
-        }
-        let stats = &self.worker.stats;
-        if oneway {
-            stats.oneways.up()
-        } else {
-            stats.requests.up()
-        }
+    fn unexpected(&self, kind: Kind) -> Verdict {
+        self.worker.stats.unexpected_frames.up();
+        self.complain(Complaint::Misplaced(kind));
         Verdict::Taken
-    }
-
-    fn match_route(&self, frame: &Frame, payload: &Payload<'_>) -> Result<Found<'_>, LocalReply> {
-        let found = self.router.find(&self.protocol, frame, payload.bytes()).map_err(|error| {
-            self.complain(Complaint::BadHeader(error));
-            LocalReply::BadHeader
-        })?;
-        let route = found.ok_or(LocalReply::NoRoute)?;
-        let cluster = self.router.pick(route).ok_or(LocalReply::NoRoute)?;
-        let timeout = route.timeout(frame.timeout_ms);
-        Ok(Found { cluster, labels: &route.labels, timeout, retry: route.retry.as_ref() })
-    }
-
-    /// `avoid` is a host that is chosen only when no other takes the request.
-    fn choose_host(
-        self: &Rc<Self>,
-        cluster: &Cluster,
-        labels: &Labels,
-        now: Instant,
-        avoid: Option<SocketAddr>,
-    ) -> (Event, Option<Rc<Upstream>>) {
-        let ask = Ask { protocol: self.protocol, now, key: self.key, labels, avoid, client: self };
-        match cluster.pick(&ask) {
-            Candidate::Ready(upstream) | Candidate::Doubtful(upstream) => {
-                (Event::HostChosen, Some(upstream))
-            }
-            Candidate::Congested(upstream) => (Event::Congested, Some(upstream)),
-            Candidate::Full => (Event::Refused(LocalReply::Overflow), None),
-            Candidate::Down => (Event::Refused(LocalReply::NoUpstream), None),
-        }
     }
 
     fn complain(&self, complaint: Complaint) {
         self.complaints.say(format_args!("client {}", self.peer), complaint);
-    }
-
-    fn refuse(&self, origin: Origin, repeated: &[u8], why: LocalReply) {
-        self.count_refusal(why);
-        self.conn.queue_reply(origin, repeated, why);
-    }
-
-    /// Counts a request that is answered by the proxy and was never sent.
-    fn count_refusal(&self, why: LocalReply) {
-        let stats = &self.worker.stats;
-        match why {
-            LocalReply::NoRoute => stats.no_route.up(),
-            LocalReply::Overflow => stats.overflow.up(),
-            LocalReply::BadHeader => stats.bad_header.up(),
-            LocalReply::Timeout => stats.timed_out_unsent.up(),
-            LocalReply::Denied => stats.denied.up(),
-            _ => stats.no_upstream.up(),
-        }
-    }
-
-    fn poll(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
-        self.conn.enter(cx);
-        if let Some(reason) = self.doomed.take() {
-            let _ = self.conn.poll_flush(cx);
-            return Poll::Ready(reason);
-        }
-        if self.conn.is_stopped() {
-            return Poll::Ready(CloseReason::Stopped);
-        }
-        // First what came back: it may be what reading waits for.
-        if let Poll::Ready(Err(error)) = self.conn.poll_flush(cx) {
-            return Poll::Ready(CloseReason::Io(error));
-        }
-        if let Poll::Ready(reason) = self.poll_read(cx, inbox) {
-            // Answers made while reading are owed all the same.
-            let _ = self.conn.poll_flush(cx);
-            return Poll::Ready(reason);
-        }
-        if self.conn.is_stopped() {
-            return Poll::Ready(CloseReason::Stopped);
-        }
-        match self.conn.poll_flush(cx) {
-            Poll::Ready(Err(error)) => return Poll::Ready(CloseReason::Io(error)),
-            // It stalled over answers made meanwhile, and they have left: nobody else will say so.
-            Poll::Ready(Ok(())) if inbox.is_stalled() && !self.must_hold() => self.conn.wake(),
-            _ => {}
-        }
-        Poll::Pending
-    }
-
-    fn poll_read(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
-        if self.must_hold() {
-            return Poll::Pending;
-        }
-        // One look at the clock for all requests of this poll, and none when there are none.
-        let mut now = None;
-        let received = self.conn.poll_receive(cx, inbox, |frame, payload| {
-            self.frames.set(self.frames.get() + 1);
-            self.on_frame(frame, payload, *now.get_or_insert_with(time::now))
-        });
-        if now.is_some() {
-            self.last_frame.set(now);
-        }
-        received
-    }
-
-    fn look(&self, inbox: &Inbox) -> View {
-        let stalled = inbox.is_stalled();
-        let held_bytes = inbox.held_bytes();
-        let is_partial = held_bytes > 0 && !stalled;
-        View {
-            frames: self.frames.get(),
-            last_frame: self.last_frame.get(),
-            answers: self.answers.get(),
-            busy: stalled || self.conn.output_bytes() > 0 || !self.flights.borrow().is_empty(),
-            partial: is_partial.then(|| (held_bytes, inbox.need_bytes())),
-        }
     }
 
     /// Ends the connection; the upstream connections stay, and forget its requests.
@@ -405,6 +244,7 @@ impl Downstream {
         if let Some(journey) = self.held.take() {
             self.abandon_journey(journey);
         }
+        self.end_calls();
         self.bindings.end();
         self.log_close(reason, in_flight);
     }
@@ -429,34 +269,5 @@ impl Downstream {
             CloseReason::Io(_) => log::info!("client {peer}: connection closed: {reason}"),
             _ => log::debug!("client {peer}: connection closed: {reason}"),
         }
-    }
-}
-
-/// What a route says about a request.
-pub(crate) struct Found<'a> {
-    pub(crate) cluster: &'a Rc<Cluster>,
-    /// The labels that its host must have.
-    pub(crate) labels: &'a Rc<Labels>,
-    pub(crate) timeout: Duration,
-    pub(crate) retry: Option<&'a Rc<Retry>>,
-}
-
-/// The task of one client's connection, of which `inbox` may have something already.
-pub(crate) async fn run(downstream: Rc<Downstream>, mut inbox: Inbox, mut patience: Patience) {
-    // Closes it also when the task is aborted or panics.
-    let guard = Guard(downstream);
-    let reason = poll_fn(|cx| match guard.0.poll(cx, &mut inbox) {
-        Poll::Pending => patience.poll(cx, guard.0.look(&inbox)),
-        ended => ended,
-    })
-    .await;
-    guard.0.close(&reason);
-}
-
-struct Guard(Rc<Downstream>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.close(&CloseReason::Retired);
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct Journey {
     pub(crate) upstream: Option<Rc<Upstream>>,
     /// The labels that its host must have.
     pub(crate) labels: Rc<Labels>,
+    /// What a consistent hash goes by.
+    pub(crate) key: u64,
     pub(crate) retry: Option<Rc<Retry>>,
     /// One of the retries that its cluster may have at once, from its second try to its end.
     retrying: Option<Seat>,
@@ -118,6 +120,7 @@ impl Journey {
             cluster: None,
             upstream: None,
             labels: Rc::default(),
+            key: 0,
             retry: None,
             retrying: None,
             avoid: None,
@@ -165,6 +168,7 @@ impl Journey {
         self.record.cluster = Some(found.cluster.name().into());
         self.cluster = Some(Rc::clone(found.cluster));
         self.labels = Rc::clone(found.labels);
+        self.key = found.key;
         self.retry = found.retry.cloned();
         if let Some(retry) = &self.retry {
             retry.paid();
@@ -295,7 +299,10 @@ pub(crate) fn flag_reply(record: &mut Record, why: LocalReply) {
         LocalReply::UpstreamLost => Flag::UpstreamLost,
         LocalReply::Timeout => Flag::Timeout,
         LocalReply::Overflow => Flag::Overflow,
-        LocalReply::BadHeader | LocalReply::NoProcessor | LocalReply::Denied => return,
+        LocalReply::BadHeader
+        | LocalReply::NoProcessor
+        | LocalReply::ClientLost
+        | LocalReply::Denied => return,
     };
     record.flags.add(flag);
 }

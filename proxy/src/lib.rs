@@ -15,6 +15,7 @@
 
 mod accept;
 mod access_log;
+mod alarm;
 pub mod balance;
 pub mod breakers;
 pub mod buffers;

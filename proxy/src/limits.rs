@@ -58,6 +58,9 @@ pub const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 pub const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest such interval.
 pub const MEMBERSHIP_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Looks at a plain TCP connection, in its idle time-out, at what it has moved: it is closed after so many
+/// in a row without a byte, at most one look too late.
+pub const IDLE_LOOKS: u32 = 4;
 /// Most hosts of one cluster; what a file or a name gives beyond them is refused.
 pub const HOSTS_MAX: usize = 10_000;
 /// Longest list of hosts in a file of its own.
@@ -78,7 +81,8 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Longest class name and longest header map, in bytes.
     pub header_bytes_max: usize,
-    /// Requests that one client connection may have in flight; reading stops there.
+    /// Requests that one client connection may have in flight; reading stops there. As many calls of
+    /// hosts may wait for the client; a further one is refused.
     pub in_flight_max: usize,
     /// Bytes waiting to be written to one connection above which nothing that would add to them is
     /// read.

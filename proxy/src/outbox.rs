@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::buffers::{Buffers, OUTPUT_BUFFER_BYTES};
 use crate::inbox::Payload;
@@ -57,15 +57,17 @@ impl Outbox {
         self.bytes == 0
     }
 
-    /// Appends a frame; takes its buffer when it has one of its own.
-    pub fn push(&mut self, payload: &mut Payload<'_>, buffers: &Buffers) {
+    /// Appends a frame, of which the first `sent_bytes` are written already; takes its buffer when it
+    /// has one of its own.
+    pub fn push(&mut self, payload: &mut Payload<'_>, sent_bytes: usize, buffers: &Buffers) {
         match payload {
-            Payload::Owned(bytes) if bytes.len() >= OWN_PIECE_BYTES_MIN => {
-                let bytes = std::mem::take(bytes).freeze();
+            Payload::Owned(bytes) if bytes.len() - sent_bytes >= OWN_PIECE_BYTES_MIN => {
+                let mut bytes = std::mem::take(bytes).freeze();
+                bytes.advance(sent_bytes);
                 self.bytes += bytes.len();
                 self.pieces.push_back(Piece::Whole(bytes));
             }
-            other => self.extend(other.bytes(), buffers),
+            other => self.extend(&other.bytes()[sent_bytes..], buffers),
         }
     }
 
@@ -186,10 +188,28 @@ mod tests {
         let (mut outbox, buffers) = (Outbox::new(), Buffers::new());
         let frame = BytesMut::from(&[7; 100_000][..]);
         let address = frame.as_ptr();
-        outbox.push(&mut Payload::Owned(frame), &buffers);
+        outbox.push(&mut Payload::Owned(frame), 0, &buffers);
         let mut slices = [IoSlice::new(&[]); WRITE_PIECES_MAX];
         outbox.slices(&mut slices);
         assert_eq!(slices[0].as_ptr(), address);
+    }
+
+    #[test]
+    fn only_what_is_not_written_yet_waits() {
+        let (mut outbox, buffers) = (Outbox::new(), Buffers::new());
+        let mut frame: Vec<u8> = (0..20_000).map(|n| n as u8).collect();
+        let mut out = Vec::new();
+        for sent_bytes in [0, 1, 15_999, 16_001, 20_000] {
+            let owned = BytesMut::from(&frame[..]);
+            outbox.push(&mut Payload::Owned(owned), sent_bytes, &buffers);
+            outbox.push(&mut Payload::Borrowed(&mut frame), sent_bytes, &buffers);
+            assert_eq!(outbox.bytes(), 2 * (20_000 - sent_bytes));
+            while !outbox.is_empty() {
+                write(&mut outbox, 100_000, &buffers, &mut out);
+            }
+            assert_eq!(out, [&frame[sent_bytes..], &frame[sent_bytes..]].concat());
+            out.clear();
+        }
     }
 
     #[test]
@@ -226,7 +246,7 @@ mod tests {
                 } else {
                     Payload::Borrowed(&mut frame)
                 };
-                outbox.push(&mut payload, &buffers);
+                outbox.push(&mut payload, 0, &buffers);
                 if n % 3 == 0 {
                     write(&mut outbox, *writes.next().unwrap(), &buffers, &mut out);
                 }

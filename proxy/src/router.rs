@@ -5,6 +5,7 @@
 //! expression needs when it is used first.
 
 mod domains;
+mod hash_key;
 mod matcher;
 mod table;
 mod targets;
@@ -21,6 +22,7 @@ use crate::random::Random;
 use crate::retry::Retry;
 
 use domains::Domains;
+use hash_key::HashKey;
 use matcher::Condition;
 use table::Table;
 use targets::Targets;
@@ -43,6 +45,7 @@ pub(crate) struct Route {
     /// What the host must have.
     pub(crate) labels: Rc<Labels>,
     pub(crate) retry: Option<Rc<Retry>>,
+    hash_key: HashKey,
 }
 
 impl Router {
@@ -97,6 +100,7 @@ impl Route {
             timeout: config.timeout.unwrap_or(REQUEST_TIMEOUT).min(TIMEOUT_MAX),
             labels: Rc::new(config.labels.clone()),
             retry: config.retry_policy.clone().map(|policy| Rc::new(Retry::new(policy))),
+            hash_key: HashKey::new(&config.hash_policy),
         }
     }
 
@@ -107,6 +111,17 @@ impl Route {
             Ok(ms) if ms > 0 => Duration::from_millis(ms),
             _ => self.timeout,
         }
+    }
+
+    /// What a consistent hash finds the request's host by. `client` is the key of the client's address.
+    pub(crate) fn hash_key(
+        &self,
+        codec: &impl Codec,
+        frame: &Frame,
+        bytes: &[u8],
+        client: u64,
+    ) -> Result<u64, CodecError> {
+        self.hash_key.of(codec, frame, bytes, client)
     }
 
     fn matches(&self, codec: &impl Codec, frame: &Frame, bytes: &[u8]) -> Result<bool, CodecError> {

@@ -178,13 +178,13 @@ impl Client {
     }
 
     async fn serve_bytes(self, tcp: &Tcp, first: Vec<u8>) {
-        let Client { worker, stream, peer, .. } = self;
+        let Client { worker, stream, peer, idle_timeout, .. } = self;
         let Some(cluster) = &tcp.cluster else {
             worker.stats.tcp_no_upstream.up();
             log::warn!("client {peer}: connection closed: there is no cluster `{}`", tcp.name);
             return;
         };
-        if let Err(error) = tcp::run(&worker, cluster, stream, first).await {
+        if let Err(error) = tcp::run(&worker, cluster, stream, first, idle_timeout).await {
             log::info!("client {peer}: connection closed: {error}");
         }
     }

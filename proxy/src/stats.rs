@@ -58,6 +58,8 @@ stats! {
     parked,
     /// Gauge: bytes of frames kept for requests that wait so, or that may be tried again.
     kept_bytes,
+    /// Gauge: calls of hosts that wait for their client's answer.
+    host_calls_in_flight,
     /// Client connections accepted.
     downstream_accepted,
     /// Client connections refused because the listener had as many as it may.
@@ -71,6 +73,10 @@ stats! {
     undetected,
     /// Client connections that were plain TCP.
     tcp_accepted,
+    /// Bytes that came from clients of plain TCP connections that have ended.
+    tcp_received_bytes,
+    /// Bytes that came from the hosts of plain TCP connections that have ended.
+    tcp_sent_bytes,
     /// Plain TCP connections closed because no host could be dialed.
     tcp_no_upstream,
     /// Dials of upstream hosts that succeeded.
@@ -115,6 +121,18 @@ stats! {
     overflow,
     /// Requests answered by the proxy because their header map could not be read.
     bad_header,
+    /// Two-way calls of hosts passed on to the client that they are for.
+    host_calls,
+    /// Oneway calls of hosts passed on.
+    host_oneways,
+    /// Calls of hosts whose answer was passed back.
+    host_calls_answered,
+    /// Calls of hosts that their client did not answer in time.
+    host_calls_timed_out,
+    /// Calls of hosts whose client left before its answer.
+    host_calls_lost,
+    /// Calls of hosts not passed on: the client had left, or had as many as it may.
+    host_calls_refused,
     /// Answers dropped: they came after their request was given up.
     late_answers,
     /// Answers dropped: their request had been answered before.
@@ -170,19 +188,23 @@ impl Snapshot {
             self.output_bytes,
             self.parked,
             self.kept_bytes,
+            self.host_calls_in_flight,
         ];
-        gauges == [0; 5]
+        gauges == [0; 6]
     }
 
-    /// Requests sent upstream that had no outcome and do not wait for one; below 0 when some had
-    /// two. Always 0.
+    /// Requests sent upstream, and calls passed down, that had no outcome and do not wait for one;
+    /// below 0 when some had two. Always 0.
     pub fn lost(&self) -> i64 {
         let ended = self.answered
             + self.answers_retried
             + self.timed_out
             + self.lost_upstream
             + self.abandoned;
-        self.sent as i64 - (ended + self.in_flight) as i64
+        let calls_ended =
+            self.host_calls_answered + self.host_calls_timed_out + self.host_calls_lost;
+        self.sent as i64 - (ended + self.in_flight) as i64 + self.host_calls as i64
+            - (calls_ended + self.host_calls_in_flight) as i64
     }
 }
 
@@ -208,6 +230,19 @@ mod tests {
         let mut sum = one.snapshot();
         sum += other.snapshot();
         assert_eq!((sum.requests, sum.in_flight, sum.answered), (7, 1, 0));
+    }
+
+    #[test]
+    fn a_call_without_outcome_counts_as_lost_unless_it_waits() {
+        let stats = Stats::default();
+        stats.host_calls.add(5);
+        stats.host_calls_in_flight.up();
+        stats.host_calls_answered.up();
+        stats.host_calls_timed_out.up();
+        assert_eq!(stats.snapshot().lost(), 2);
+        stats.host_calls_lost.add(2);
+        assert_eq!(stats.snapshot().lost(), 0);
+        assert!(!stats.snapshot().is_idle());
     }
 
     #[test]

@@ -2,37 +2,84 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
-use std::task::{Context, Poll, ready};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
 
-use net::TcpStream;
+use net::{CopyError, TcpStream, copy_bidirectional};
 use reactor::time;
 
 use crate::balance;
-use crate::buffers::Buffers;
 use crate::cluster::Cluster;
-use crate::limits::READS_PER_TURN_MAX;
+use crate::limits::IDLE_LOOKS;
 use crate::worker::Worker;
 
-/// Connects a client to a host of the cluster and copies until both have closed their sides. `first`
-/// was read from the client before.
+/// Connects a client to a host of the cluster and passes bytes on, inside the kernel, until both have
+/// closed their sides. A side that is closed is passed on as such, while the other goes on. `first` was
+/// read from the client before.
 ///
 /// # Errors
-/// No host can be reached, or one of the two connections failed.
+/// No host can be reached, one of the two connections failed, or nothing moved for `idle_timeout`: then the
+/// kind is `TimedOut`.
 pub(crate) async fn run(
     worker: &Worker,
     cluster: &Cluster,
     client: TcpStream,
     first: Vec<u8>,
+    idle_timeout: Duration,
 ) -> io::Result<()> {
-    worker.stats.tcp_accepted.up();
-    let no_upstream = |_: &io::Error| worker.stats.tcp_no_upstream.up();
+    let stats = &worker.stats;
+    stats.tcp_accepted.up();
+    let no_upstream = |_: &io::Error| stats.tcp_no_upstream.up();
     let full = || io::Error::other(format!("cluster `{}` has too many", cluster.name()));
     let connections = &cluster.breakers().connections;
     let _seat = connections.seat().ok_or_else(full).inspect_err(no_upstream)?;
     let key = client.peer_addr().map_or(0, key);
     let host = dial(cluster, key).await.inspect_err(no_upstream)?;
-    copy_both_ways(&client, &host, first, &worker.buffers).await
+    let passing = pin!(pass(&client, &host, first));
+    let ((received, sent), ended) =
+        match select(passing, pin!(idle(&client, &host, idle_timeout))).await {
+            Some(passed) => passed,
+            None => {
+                stats.downstream_idle.up();
+                let error = format!("idle for {idle_timeout:?}");
+                let came = (came_bytes(&client), came_bytes(&host));
+                (came, Err(io::Error::new(io::ErrorKind::TimedOut, error)))
+            }
+        };
+    stats.tcp_received_bytes.add(received as usize);
+    stats.tcp_sent_bytes.add(sent as usize);
+    ended
+}
+
+/// How many bytes were passed on from the client, and from the host, and how it ended.
+type Passed = ((u64, u64), io::Result<()>);
+
+async fn pass(client: &TcpStream, host: &TcpStream, first: Vec<u8>) -> Passed {
+    if let Err(error) = host.write_all(&first).await {
+        return ((0, 0), Err(error));
+    }
+    let first_bytes = first.len() as u64;
+    // The rest may go on for days.
+    drop(first);
+    let (copied, ended) = match copy_bidirectional(client, host).await {
+        Ok(copied) => (copied, Ok(())),
+        Err(CopyError { copied, source }) => (copied, Err(source)),
+    };
+    ((first_bytes + copied.0, copied.1), ended)
+}
+
+/// The first to its end; `None` when that is the second.
+async fn select<T>(
+    mut first: Pin<&mut impl Future<Output = T>>,
+    mut second: Pin<&mut impl Future<Output = ()>>,
+) -> Option<T> {
+    poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending => second.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// Tries every host once, the next in turn first; those that failed lately only if there is no
@@ -69,100 +116,28 @@ pub(crate) fn key(peer: SocketAddr) -> u64 {
     balance::hash(peer.ip().to_canonical().to_string().as_bytes())
 }
 
-/// Copies until both have closed their sides; `first` goes to `host` before anything else. A side
-/// that is closed is passed on as such, while the other goes on.
-///
-/// # Errors
-/// One of them failed: both are to be closed.
-async fn copy_both_ways(
-    client: &TcpStream,
-    host: &TcpStream,
-    first: Vec<u8>,
-    buffers: &Buffers,
-) -> io::Result<()> {
-    let mut out = Pipe { held: first, ..Pipe::default() };
-    let mut back = Pipe::default();
-    poll_fn(|cx| {
-        let out = out.poll(cx, client, host, buffers)?;
-        let back = back.poll(cx, host, client, buffers)?;
-        if out.is_ready() && back.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
-    })
-    .await
+/// Resolves when no byte has come from, or has been taken by, either of the two for so long; zero is for
+/// ever. The kernel counts the bytes: what copies them is not asked.
+async fn idle(client: &TcpStream, host: &TcpStream, timeout: Duration) {
+    if timeout.is_zero() {
+        return std::future::pending().await;
+    }
+    let moved = || moved_bytes(client) + moved_bytes(host);
+    let (mut before, mut looks) = (moved(), 0);
+    while looks < IDLE_LOOKS {
+        time::sleep(timeout / IDLE_LOOKS).await;
+        let now = moved();
+        looks = if now == before { looks + 1 } else { 0 };
+        before = now;
+    }
 }
 
-/// One direction. It reads only when all that it read before is written: what it holds is at most
-/// one read, and a reader that is slow stops the sender.
-#[derive(Default)]
-struct Pipe {
-    held: Vec<u8>,
-    written_bytes: usize,
-    read_all: bool,
-    done: bool,
+/// Bytes that came from the peer or reached it. A connection that is gone moves none.
+fn moved_bytes(stream: &TcpStream) -> u64 {
+    stream.info().map_or(0, |info| info.received_bytes + info.acked_bytes)
 }
 
-impl Pipe {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &TcpStream,
-        to: &TcpStream,
-        buffers: &Buffers,
-    ) -> Poll<io::Result<()>> {
-        for _ in 0..READS_PER_TURN_MAX {
-            if self.done {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(self.poll_write_held(cx, to))?;
-            if self.read_all {
-                // The peer may have gone altogether: then the other direction says so.
-                let _ = to.shutdown(Shutdown::Write);
-                self.done = true;
-            } else {
-                ready!(self.poll_pass_on(cx, from, to, buffers))?;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn poll_write_held(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<()>> {
-        while self.written_bytes < self.held.len() {
-            self.written_bytes += ready!(to.poll_write(cx, &self.held[self.written_bytes..]))?;
-        }
-        self.held = Vec::new();
-        self.written_bytes = 0;
-        Poll::Ready(Ok(()))
-    }
-
-    /// One read, and as much of it written as the socket takes; the rest is held.
-    fn poll_pass_on(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &TcpStream,
-        to: &TcpStream,
-        buffers: &Buffers,
-    ) -> Poll<io::Result<()>> {
-        let mut scratch = buffers.take_scratch();
-        let step = match from.poll_read(cx, scratch.read_area()) {
-            Poll::Ready(Ok(bytes)) => {
-                Poll::Ready(self.offer(cx, to, &scratch.read_area()[..bytes]))
-            }
-            other => other.map_ok(drop),
-        };
-        buffers.put_scratch(scratch);
-        step
-    }
-
-    fn offer(&mut self, cx: &mut Context<'_>, to: &TcpStream, bytes: &[u8]) -> io::Result<()> {
-        if bytes.is_empty() {
-            self.read_all = true;
-            return Ok(());
-        }
-        let written_bytes = match to.poll_write(cx, bytes) {
-            Poll::Ready(written) => written?,
-            Poll::Pending => 0,
-        };
-        self.held = bytes[written_bytes..].to_vec();
-        Ok(())
-    }
+/// Bytes that came from the peer; a half that it has closed counts as one.
+fn came_bytes(stream: &TcpStream) -> u64 {
+    stream.info().map_or(0, |info| info.received_bytes)
 }

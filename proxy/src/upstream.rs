@@ -4,6 +4,7 @@
 //! it. The connection is one task; it exists from the first moment of the dial, so requests that
 //! come meanwhile queue their frames and get their time-outs like all others.
 
+mod calls;
 mod idle;
 mod place;
 mod task;
@@ -16,7 +17,7 @@ use std::time::Instant;
 use reactor::time;
 
 use crate::cluster::Host;
-use crate::codec::{Codec, Frame, Kind, LocalReply, Origin, Protocol, Span};
+use crate::codec::{Codec, Frame, Kind, Origin, Protocol, Span};
 use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::deadlines::Deadlines;
@@ -28,6 +29,8 @@ use crate::repeats::Repeats;
 use crate::stream::{Action, Event, Stream};
 
 pub(crate) use task::run;
+
+use calls::Calls;
 
 /// See the module's page.
 pub(crate) struct Upstream {
@@ -47,6 +50,7 @@ pub(crate) struct Upstream {
     listed: Cell<bool>,
     /// The client that it belongs to, in a pool of such connections.
     bound: RefCell<Option<Rc<Downstream>>>,
+    calls: Calls,
     /// Whether a frame came since the task looked.
     heard: Cell<bool>,
     /// Whether something was sent since the task looked.
@@ -106,6 +110,7 @@ impl Upstream {
             retired: Cell::new(false),
             listed: Cell::new(false),
             bound: RefCell::default(),
+            calls: Calls::default(),
             heard: Cell::new(false),
             used: Cell::new(false),
             heartbeats: Cell::new(0),
@@ -226,22 +231,18 @@ impl Upstream {
         }
     }
 
-    fn on_frame(&self, frame: &Frame, payload: &mut Payload<'_>) -> Verdict {
+    fn on_frame(self: &Rc<Self>, frame: &Frame, payload: &mut Payload<'_>) -> Verdict {
         let stats = &self.host.worker.stats;
         self.heard.set(true);
         match frame.kind {
             Kind::Response => self.on_response(frame, payload),
-            // A peer that asks and does not read gets no answers: they would pile up here.
-            Kind::Heartbeat | Kind::Request if self.is_congested() => stats.unexpected_frames.up(),
+            // A host that asks and does not read gets no answers: they would pile up here.
+            Kind::Heartbeat if self.is_congested() => stats.unexpected_frames.up(),
             Kind::Heartbeat => {
                 stats.heartbeats.up();
                 self.conn.queue_ack(frame.origin);
             }
-            Kind::Request => {
-                self.unexpected(frame.kind);
-                let repeated = &payload.bytes()[self.protocol.repeated(frame).range()];
-                self.conn.queue_reply(frame.origin, repeated, LocalReply::NoProcessor);
-            }
+            Kind::Request | Kind::Oneway => return self.on_call(frame, payload),
             Kind::GoAway => {
                 log::debug!("upstream {}: asks for no further requests", self.host.address);
                 self.retire();
@@ -250,14 +251,12 @@ impl Upstream {
                 self.heartbeats.set(self.heartbeats.get() - 1);
             }
             Kind::Notice => stats.notices.up(),
-            Kind::Oneway | Kind::HeartbeatAck => self.unexpected(frame.kind),
+            Kind::HeartbeatAck => {
+                stats.unexpected_frames.up();
+                self.complain(Complaint::Misplaced(frame.kind));
+            }
         }
         Verdict::Taken
-    }
-
-    fn unexpected(&self, kind: Kind) {
-        self.host.worker.stats.unexpected_frames.up();
-        self.complain(Complaint::Misplaced(kind));
     }
 
     fn complain(&self, complaint: Complaint) {

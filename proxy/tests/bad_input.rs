@@ -3,7 +3,10 @@
 
 mod common;
 
+use std::rc::Rc;
+
 use common::*;
+use proxy::codec::Kind;
 use proxy::codec::bolt::status;
 
 /// Sends `bytes`, expects the proxy to close the connection and to say why once, and another client
@@ -181,7 +184,8 @@ fn a_request_from_the_upstream_side_is_refused_and_nothing_breaks() {
         host.send(&request(77, b"yours")).await;
         let refusal = host.frame().await;
         assert_eq!((refusal.id(), refusal.frame.status), (77, status::NO_PROCESSOR));
-        host.send(&oneway(78, b"told")).await;
+        host.send(&[oneway(78, b"told"), heartbeat(79)].concat()).await;
+        assert_eq!(host.frame().await.frame.kind, Kind::HeartbeatAck, "a oneway is not answered");
         host.answer(&got).await;
         assert_eq!(client.frame().await.content(), b"mine");
         assert_eq!(bed.server.stats().unexpected_frames, 2);
@@ -189,6 +193,29 @@ fn a_request_from_the_upstream_side_is_refused_and_nothing_breaks() {
         assert_eq!(lines.len(), 1, "{lines:?}");
         let address = bed.host.address().to_string();
         assert!(lines[0].contains(&address) && lines[0].contains("of kind Request"), "{lines:?}");
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn a_host_that_asks_and_does_not_read_gets_no_answers_until_it_does() {
+    run(async {
+        let limits = r#""output_high_bytes": 65536, "output_low_bytes": 1024"#;
+        let bed = Bed::new(Setup { limits, ..Setup::default() });
+        let client = Rc::new(bed.client().await);
+        let flooding = flood(&client, 600, 16 << 10);
+        let mut host = bed.host.accept().await;
+        until(|| bed.server.stats().stalls > 0).await;
+        host.send(&[request(77, b""), oneway(78, b""), heartbeat(79)].concat()).await;
+        until(|| bed.server.stats().unexpected_frames == 3).await;
+        for _ in 0..600 {
+            assert_eq!(host.frame().await.frame.kind, Kind::Request);
+        }
+        flooding.await.unwrap();
+        host.send(&request(80, b"")).await;
+        let refusal = host.frame().await;
+        assert_eq!((refusal.id(), refusal.frame.status), (80, status::NO_PROCESSOR));
         drop(client);
         all_empty(&bed.server).await;
     });

@@ -46,7 +46,8 @@ fn above_max_requests_requests_get_status_4_until_one_is_answered() {
 fn above_max_pending_requests_a_dial_has_no_more_waiters() {
     run(async {
         let mute = Mute::new().await;
-        let keys = limited(r#""max_pending_requests": 2"#) + r#", "connect_timeout": "200ms""#;
+        let keys = limited(r#""max_pending_requests": 2"#)
+            + r#", "connect_timeout": "200ms", "connections_per_host": 3"#;
         let server = Setup { hosts: &[mute.address], cluster: &keys, ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         for id in 1..=3 {
@@ -54,7 +55,8 @@ fn above_max_pending_requests_a_dial_has_no_more_waiters() {
         }
         let back = client.frame().await;
         assert_eq!((back.id(), back.frame.status), (3, status::SERVER_THREADPOOL_BUSY));
-        assert_eq!(cluster(&server).pending, 2);
+        let status = cluster(&server);
+        assert_eq!((status.pending, status.connections), (2, 2), "nobody dials for the third");
         for id in [1, 2] {
             let back = client.frame().await;
             assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));

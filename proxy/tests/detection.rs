@@ -1,10 +1,11 @@
-//! Listeners that find out what a connection speaks, and plain TCP.
+//! Listeners that find out what a connection speaks.
 
 mod common;
 
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
+use common::bytes::{read, read_end};
 use common::wire;
 use common::*;
 use proxy::Server;
@@ -45,22 +46,6 @@ fn start(hosts: &[SocketAddr], tcp_hosts: &[SocketAddr]) -> Server {
         ..Setup::default()
     }
     .start()
-}
-
-/// Reads so many bytes.
-async fn read(peer: &Peer, count: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    while out.len() < count {
-        let mut buffer = vec![0; (count - out.len()).min(65536)];
-        let n = peer.stream.read(&mut buffer).await.unwrap();
-        assert_ne!(n, 0, "closed after {} of {count} bytes", out.len());
-        out.extend_from_slice(&buffer[..n]);
-    }
-    out
-}
-
-async fn read_end(peer: &Peer) {
-    assert_eq!(peer.stream.read(&mut [0; 8]).await.unwrap(), 0, "the end was expected");
 }
 
 /// One call there and back.
@@ -223,149 +208,6 @@ fn a_listener_takes_only_the_protocols_it_names() {
         let mut other = bed.client().await;
         other.send(&[1, 0, 0, 9, 0x80, 1]).await;
         other.closed().await;
-    });
-}
-
-/// A listener of plain TCP in front of these hosts.
-fn tcp(hosts: &[SocketAddr]) -> Server {
-    let hosts: Vec<String> =
-        hosts.iter().map(|host| format!(r#"{{"address": "{host}"}}"#)).collect();
-    let text = format!(
-        r#"{{"servers": [{{"listeners": [{{"address": "127.0.0.1:0", "filter_chains": [{{"filters":
-             [{{"type": "tcp_proxy", "config": {{"cluster": "t", "routes": [{{"cluster": "t"}}]}}}}]
-           }}]}}]}}],
-           "cluster_manager": {{"clusters": [{{"name": "t", "hosts": [{}]}}]}}}}"#,
-        hosts.join(",")
-    );
-    let config = proxy::Config::parse("tcp.json".as_ref(), &text);
-    Server::start(&config.unwrap_or_else(|error| panic!("{error}"))).unwrap()
-}
-
-#[test]
-fn a_host_that_speaks_first_is_heard() {
-    run(async {
-        let host = Host::new();
-        let server = tcp(&[host.address()]);
-        let client = Peer::connect(server.addresses()[0]).await;
-        let host = host.accept().await;
-        host.send(b"220 ready").await;
-        assert_eq!(read(&client, 9).await, b"220 ready");
-        client.send(b"QUIT").await;
-        assert_eq!(read(&host, 4).await, b"QUIT");
-        drop(host);
-        read_end(&client).await;
-        drop(client);
-        all_empty(&server).await;
-    });
-}
-
-#[test]
-fn a_side_that_is_closed_is_passed_on_while_the_other_goes_on() {
-    run(async {
-        let host = Host::new();
-        let server = tcp(&[host.address()]);
-        let client = Peer::connect(server.addresses()[0]).await;
-        client.send(b"question").await;
-        client.stream.shutdown(Shutdown::Write).unwrap();
-        let host = host.accept().await;
-        assert_eq!(read(&host, 8).await, b"question");
-        read_end(&host).await;
-        for part in [&b"an answer"[..], b" in parts"] {
-            host.send(part).await;
-            assert_eq!(read(&client, part.len()).await, part);
-        }
-        host.stream.shutdown(Shutdown::Write).unwrap();
-        read_end(&client).await;
-        drop((client, host));
-        all_empty(&server).await;
-    });
-}
-
-#[test]
-fn a_connection_that_breaks_ends_its_other_half() {
-    run(async {
-        let host = Host::new();
-        let server = tcp(&[host.address()]);
-        let client = Peer::connect(server.addresses()[0]).await;
-        let host = host.accept().await;
-        // Closing with unread bytes resets the connection.
-        client.send(b"never read").await;
-        host.stream.readable().await.unwrap();
-        drop(host);
-        read_end_or_reset(&client).await;
-        drop(client);
-        all_empty(&server).await;
-    });
-}
-
-async fn read_end_or_reset(peer: &Peer) {
-    let read = peer.stream.read(&mut [0; 8]).await;
-    assert!(!matches!(read, Ok(1..)), "the end was expected");
-}
-
-#[test]
-fn megabytes_come_through_unchanged_both_ways_at_once() {
-    run(async {
-        let host = Host::new();
-        let server = tcp(&[host.address()]);
-        let client = Peer::connect(server.addresses()[0]).await;
-        let host = host.accept().await;
-        let bytes = |seed: usize| -> Vec<u8> {
-            (0..5_000_000).map(|n: usize| (n * 7 + n / 251 + seed) as u8).collect()
-        };
-        let (out, back) = (bytes(1), bytes(2));
-        let (heard, answer, (), ()) = futures_util::join!(
-            read(&host, out.len()),
-            read(&client, back.len()),
-            client.send(&out),
-            host.send(&back)
-        );
-        assert!(heard == out && answer == back, "the bytes came through changed");
-        drop((client, host));
-        all_empty(&server).await;
-    });
-}
-
-#[test]
-fn a_reader_that_is_slow_stops_the_sender() {
-    run(async {
-        let host = Host::new();
-        let server = tcp(&[host.address()]);
-        let client = Peer::connect(server.addresses()[0]).await;
-        let host = host.accept().await;
-        // Sends until the sockets are full and nothing has moved for a while.
-        let mut sent = 0;
-        let mut idle_turns = 0;
-        while idle_turns < 1000 {
-            match client.stream.try_write(&[7; 65536]) {
-                Ok(bytes) => (sent, idle_turns) = (sent + bytes, 0),
-                Err(_) => idle_turns += 1,
-            }
-            reactor::yield_now().await;
-            assert!(sent < 100_000_000, "nothing stops the sender");
-        }
-        assert_eq!(read(&host, sent).await.len(), sent);
-        drop((client, host));
-        all_empty(&server).await;
-    });
-}
-
-#[test]
-fn a_host_that_refuses_is_passed_over_and_with_none_left_the_client_is_closed() {
-    run(async {
-        let host = Host::new();
-        let server = tcp(&[dead_address(), host.address()]);
-        for _ in 0..3 {
-            let client = Peer::connect(server.addresses()[0]).await;
-            client.send(b"x").await;
-            assert_eq!(read(&host.accept().await, 1).await, b"x");
-        }
-        let server = tcp(&[dead_address()]);
-        let client = Peer::connect(server.addresses()[0]).await;
-        read_end(&client).await;
-        assert_eq!(server.stats().tcp_no_upstream, 1);
-        drop(client);
-        all_empty(&server).await;
     });
 }
 

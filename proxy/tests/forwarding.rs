@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::rc::Rc;
+
 use common::*;
 use proxy::codec::Kind;
 use proxy::codec::bolt::{self, status};
@@ -140,6 +142,29 @@ fn bodies_of_all_sizes_come_through_unchanged() {
             assert_eq!(back.id(), bytes);
             assert!(back.content() == content, "{bytes} bytes came back changed");
         }
+        drop(client);
+        all_empty(&bed.server).await;
+        echo.abort();
+    });
+}
+
+#[test]
+fn long_and_short_frames_keep_their_order_both_ways() {
+    run(async {
+        let bed = Bed::new(Setup::default());
+        let client = Rc::new(bed.client().await);
+        let host = bed.host;
+        let echo = reactor::spawn(async move { host.accept().await.echo().await });
+        let content = |id: u32| vec![id as u8; [0, 70_000, 100, 20_000, 200_000][id as usize % 5]];
+        let sending = reactor::spawn({
+            let client = Rc::clone(&client);
+            async move {
+                let frames: Vec<Vec<u8>> = (0..200).map(|id| request(id, &content(id))).collect();
+                client.send(&frames.concat()).await;
+            }
+        });
+        let answer = |id| response(id, &content(id));
+        let client = take_back(client, sending, 200, answer).await;
         drop(client);
         all_empty(&bed.server).await;
         echo.abort();

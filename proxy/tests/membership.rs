@@ -5,61 +5,12 @@ mod common;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
+use common::numbered::{ask, count, numbered, start};
 use common::*;
-use proxy::codec::bolt::status;
-use proxy::{Config, Server};
-
-/// A host that answers every request with the number it was made with.
-fn numbered(number: u8) -> (SocketAddr, reactor::JoinHandle<()>) {
-    let host = Host::new();
-    let address = host.address();
-    let task = reactor::spawn(async move {
-        loop {
-            let mut peer = host.accept().await;
-            reactor::spawn(async move {
-                while let Some(got) = peer.next().await {
-                    peer.send(&response(got.id(), &[number])).await;
-                }
-            })
-            .detach();
-        }
-    });
-    (address, task)
-}
-
-/// Which host answers; `None`: none does.
-async fn ask(client: &mut Peer, id: u32) -> Option<u8> {
-    client.send(&request(id, b"who?")).await;
-    let back = client.frame().await;
-    assert_eq!(back.id(), id);
-    (back.frame.status == status::SUCCESS).then(|| back.content()[0])
-}
-
-async fn count(client: &mut Peer, requests: u32) -> HashMap<u8, u32> {
-    let mut answers = HashMap::new();
-    for id in 0..requests {
-        *answers.entry(ask(client, id).await.expect("an answer")).or_default() += 1;
-    }
-    answers
-}
-
-/// A proxy of one cluster with these keys, and of one route with these.
-fn start(cluster: &str, route: &str) -> Server {
-    let text = format!(
-        r#"{{"servers": [{{
-             "routers": [{{"router_config_name": "r", "virtual_hosts": [{{"domains": ["*"],
-               "routers": [{{"match": {{}}, "route": {{"cluster_name": "c"{route}}}}}]}}]}}],
-             "listeners": [{{"address": "127.0.0.1:0", "filter_chains": [{{"filters": [{{
-               "type": "proxy",
-               "config": {{"downstream_protocol": "bolt", "router_config_name": "r"}}}}]}}]}}]}}],
-           "cluster_manager": {{"clusters": [{{"name": "c"{cluster}}}]}}}}"#
-    );
-    let config = Config::parse(Path::new("test.json"), &text).unwrap_or_else(|e| panic!("{e}"));
-    Server::start(&config).unwrap()
-}
+use proxy::Server;
 
 #[test]
 fn hosts_have_their_turns_by_weight() {
@@ -73,26 +24,6 @@ fn hosts_have_their_turns_by_weight() {
         let server = start(&keys, "");
         let mut client = Peer::connect(server.addresses()[0]).await;
         assert_eq!(count(&mut client, 40).await, HashMap::from([(0, 30), (1, 10)]));
-        hosts.iter().for_each(|host| host.1.abort());
-    });
-}
-
-#[test]
-fn a_consistent_hash_keeps_a_client_with_its_host() {
-    run(async {
-        let hosts = [numbered(0), numbered(1), numbered(2)];
-        let list: Vec<String> =
-            hosts.iter().map(|host| format!(r#"{{"address": "{}"}}"#, host.0)).collect();
-        let keys = format!(r#", "lb_type": "LB_MAGLEV", "hosts": [{}]"#, list.join(","));
-        let server = start(&keys, "");
-        let mut first = None;
-        for _ in 0..3 {
-            let mut client = Peer::connect(server.addresses()[0]).await;
-            let answers = count(&mut client, 10).await;
-            assert_eq!(answers.len(), 1, "{answers:?}");
-            let host = *answers.keys().next().unwrap();
-            assert_eq!(*first.get_or_insert(host), host);
-        }
         hosts.iter().for_each(|host| host.1.abort());
     });
 }
@@ -167,8 +98,13 @@ impl List {
     }
 
     fn start(&self) -> Server {
+        self.start_with("", "")
+    }
+
+    fn start_with(&self, cluster: &str, route: &str) -> Server {
         let path = self.0.display();
-        start(&format!(r#", "hosts_file": "{path}", "hosts_file_interval": "10ms""#), "")
+        let keys = format!(r#", "hosts_file": "{path}", "hosts_file_interval": "10ms"{cluster}"#);
+        start(&keys, route)
     }
 }
 
@@ -180,6 +116,36 @@ impl Drop for List {
 
 fn members(server: &Server) -> Vec<SocketAddr> {
     server.clusters()[0].hosts.iter().map(|host| host.address).collect()
+}
+
+#[test]
+fn a_host_of_which_only_the_weight_or_the_labels_change_is_changed() {
+    run(async {
+        let (address, host) = numbered(7);
+        let list = List::new("changed");
+        let write = |weight: u32, zone: &str| {
+            list.write_text(&format!(
+                r#"[{{"address": "{address}", "weight": {weight},
+                     "metadata": {{"filter_metadata": {{"mosn.lb": {{"zone": "{zone}"}}}}}}}}]"#
+            ));
+        };
+        write(1, "a");
+        let wanted = r#", "metadata_match": {"filter_metadata": {"mosn.lb": {"zone": "b"}}}"#;
+        let keys =
+            r#", "lb_subset_config": {"fall_back_policy": 0, "subset_selectors": [["zone"]]}"#;
+        let server = list.start_with(keys, wanted);
+        until(|| members(&server).len() == 1).await;
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        assert_eq!(ask(&mut client, 1).await, None);
+        write(5, "a");
+        until(|| server.clusters()[0].hosts[0].weight == 5).await;
+        write(5, "b");
+        let mut id = 2;
+        while ask(&mut client, id).await.is_none() {
+            id += 1;
+        }
+        host.abort();
+    });
 }
 
 #[test]

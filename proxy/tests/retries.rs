@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::*;
 use proxy::codec::bolt::{self, status};
+use proxy::limits::{KEPT_BYTES_MAX, RETRY_FRAME_BYTES_MAX};
 use reactor::time;
 
 /// An echo at `host` that lasts as long as the runtime.
@@ -264,6 +265,39 @@ fn a_client_that_leaves_between_two_tries_leaves_nothing_behind() {
         }
         until(|| bed.server.stats().answers_retried == 2).await;
         drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn above_the_limit_of_kept_bytes_frames_are_sent_and_not_kept() {
+    run(async {
+        let bed = Bed::new(Setup { route: RETRY_ONCE, ..Setup::default() });
+        let client = bed.client().await;
+        let frame = request(1, &vec![7; RETRY_FRAME_BYTES_MAX - 100]);
+        assert!(frame.len() <= RETRY_FRAME_BYTES_MAX);
+        let fit = KEPT_BYTES_MAX / frame.len();
+        let more = 10;
+        let sending = reactor::spawn(async move {
+            for _ in 0..fit + more {
+                client.send(&frame).await;
+            }
+            (client, frame.len())
+        });
+        let mut host = bed.host.accept().await;
+        for _ in 0..fit + more {
+            host.frame().await;
+        }
+        let (mut client, frame_bytes) = sending.await.unwrap();
+        let stats = bed.server.stats();
+        assert_eq!(stats.in_flight as usize, fit + more, "all are on their way");
+        assert_eq!(stats.kept_bytes as usize, fit * frame_bytes);
+        // Those that were not kept are not tried again, whatever the budget says.
+        drop(host);
+        for _ in 0..more {
+            assert_eq!(client.frame().await.frame.status, status::CONNECTION_CLOSED);
+        }
+        drop((client, bed.host));
         all_empty(&bed.server).await;
     });
 }

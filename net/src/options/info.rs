@@ -47,6 +47,12 @@ pub struct TcpInfo {
     pub delivery_bytes_per_s: u64,
     /// The size of a whole packet that the path takes, in bytes.
     pub path_mtu_bytes: u32,
+    /// Bytes that the peer has acknowledged, since the connection began; the end of this stream counts
+    /// as one. 0 before Linux 4.1.
+    pub acked_bytes: u64,
+    /// Bytes that have come from the peer, read or not; the end of its stream counts as one. 0 before
+    /// Linux 4.1.
+    pub received_bytes: u64,
 }
 
 impl TcpInfo {
@@ -68,6 +74,8 @@ impl TcpInfo {
             notsent_bytes: words[36],
             delivery_bytes_per_s: u64_of(words[40], words[41]),
             path_mtu_bytes: words[15],
+            acked_bytes: u64_of(words[30], words[31]),
+            received_bytes: u64_of(words[32], words[33]),
         }
     }
 }
@@ -105,6 +113,10 @@ mod tests {
         assert_eq!(info.retransmitted_segments, at(offset!(tcpi_total_retrans)));
         assert_eq!(info.notsent_bytes, at(offset!(tcpi_notsent_bytes)));
         assert_eq!(info.path_mtu_bytes, at(offset!(tcpi_pmtu)));
+        let acked = at(offset!(tcpi_bytes_acked));
+        assert_eq!(info.acked_bytes, u64_of(acked, acked + 1));
+        let received = at(offset!(tcpi_bytes_received));
+        assert_eq!(info.received_bytes, u64_of(received, received + 1));
         let rate = at(offset!(tcpi_delivery_rate));
         assert_eq!(info.delivery_bytes_per_s, u64_of(rate, rate + 1));
     }

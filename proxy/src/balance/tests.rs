@@ -96,6 +96,12 @@ fn load_counts_per_weight() {
 }
 
 #[test]
+fn of_two_hosts_with_nothing_to_do_the_heavy_one_is_picked() {
+    let light = count(Policy::LeastRequest, &[1, 4], 5, 40_000)[0];
+    is_likely(light, 40_000, 1.0 / 4.0, "both draws the light host");
+}
+
+#[test]
 fn requests_in_flight_stay_even_with_two_choices() {
     let mut rng = Rng::new(9);
     let mut balancer = balancer(Policy::LeastRequest, &[1; 100], &mut rng);

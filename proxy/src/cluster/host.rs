@@ -233,8 +233,8 @@ mod tests {
     use crate::cluster::Cluster;
     use crate::limits::Limits;
 
-    #[test]
-    fn dials_that_fail_together_count_as_one_failure() {
+    /// A host of a cluster of its own.
+    fn host() -> Rc<Host> {
         let text = r#"{"servers": [{"listeners": [{"address": "127.0.0.1:1", "filter_chains": [
             {"filters": [{"type": "tcp_proxy", "config": {"cluster": "c"}}]}]}]}],
             "cluster_manager": {"clusters": [
@@ -242,8 +242,24 @@ mod tests {
         let config = crate::Config::parse("test.json".as_ref(), text).unwrap();
         let worker = Rc::new(Worker::new(Limits::default()));
         let cluster = Cluster::new(&config.clusters[0], &worker);
-        let host = Rc::clone(&cluster.members.borrow().hosts[0]);
-        let now = Instant::now();
+        Rc::clone(&cluster.members.borrow().hosts[0])
+    }
+
+    #[test]
+    fn a_host_that_has_answered_begins_anew_when_it_fails_again() {
+        let (host, now) = (host(), Instant::now());
+        host.failed(now);
+        host.failed(now + BACKOFF_MIN);
+        host.connected();
+        assert!(!host.is_resting(now + BACKOFF_MIN), "a connection was made meanwhile");
+        host.proved();
+        host.failed(now + BACKOFF_MAX);
+        assert_eq!(host.retry_at.get(), Some(now + BACKOFF_MAX + BACKOFF_MIN));
+    }
+
+    #[test]
+    fn dials_that_fail_together_count_as_one_failure() {
+        let (host, now) = (host(), Instant::now());
         host.failed(now);
         host.failed(now + BACKOFF_MIN / 2);
         assert_eq!((host.failures.get(), host.retry_at.get()), (1, Some(now + BACKOFF_MIN)));

@@ -149,3 +149,42 @@ fn resolve(names: &[(String, Host)]) -> Result<Vec<Host>, String> {
     }
     Ok(hosts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: impl IntoIterator<Item = String>) -> Vec<(String, Host)> {
+        let address: std::net::SocketAddr = "0.0.0.0:0".parse().unwrap();
+        let host = Host { weight: 3, ..Host::from(address) };
+        names.into_iter().map(|name| (name, host.clone())).collect()
+    }
+
+    #[test]
+    fn an_address_that_two_names_have_is_one_host_with_what_stands_beside_the_first() {
+        let mut names = named(["127.0.0.2:80", "127.0.0.1:80", "127.0.0.2:80"].map(String::from));
+        names[2].1.weight = 9;
+        let hosts = resolve(&names).unwrap();
+        let seen: Vec<_> =
+            hosts.iter().map(|host| (host.address.to_string(), host.weight)).collect();
+        assert_eq!(seen, [("127.0.0.2:80".to_owned(), 3), ("127.0.0.1:80".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn more_addresses_than_a_cluster_may_have_are_refused() {
+        let addresses = |count: usize| named((0..count).map(|n| format!("127.0.0.1:{}", n + 1)));
+        assert_eq!(resolve(&addresses(HOSTS_MAX)).unwrap().len(), HOSTS_MAX);
+        let error = resolve(&addresses(HOSTS_MAX + 1)).unwrap_err();
+        assert_eq!(error, "10001 addresses, the limit is 10000");
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read() {
+        let path = std::env::temp_dir().join(format!("proxy-{}-long.json", std::process::id()));
+        let file = File::create(&path).unwrap();
+        file.set_len(HOSTS_FILE_BYTES_MAX + 1).unwrap();
+        let error = read(&path, &mut None).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        assert!(error.ends_with("the file has 8388609 bytes, the limit is 8388608"), "{error}");
+    }
+}

@@ -170,7 +170,9 @@ impl Codec for Bolt {
 pub fn status_of(reply: LocalReply) -> u16 {
     match reply {
         LocalReply::NoRoute | LocalReply::NoProcessor => status::NO_PROCESSOR,
-        LocalReply::NoUpstream | LocalReply::UpstreamLost => status::CONNECTION_CLOSED,
+        LocalReply::NoUpstream | LocalReply::UpstreamLost | LocalReply::ClientLost => {
+            status::CONNECTION_CLOSED
+        }
         LocalReply::Timeout => status::TIMEOUT,
         LocalReply::Overflow => status::SERVER_THREADPOOL_BUSY,
         LocalReply::BadHeader => status::CODEC_EXCEPTION,

@@ -131,7 +131,7 @@ pub fn status_of(reply: LocalReply) -> u8 {
         LocalReply::NoRoute | LocalReply::NoProcessor | LocalReply::NoUpstream => {
             status::SERVICE_NOT_FOUND
         }
-        LocalReply::UpstreamLost => status::SERVICE_ERROR,
+        LocalReply::UpstreamLost | LocalReply::ClientLost => status::SERVICE_ERROR,
         LocalReply::Timeout => status::CLIENT_TIMEOUT,
         LocalReply::Overflow | LocalReply::BadHeader => status::BAD_REQUEST,
         LocalReply::Denied => status::SERVER_ERROR,

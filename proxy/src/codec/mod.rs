@@ -147,13 +147,15 @@ pub enum LocalReply {
     NoUpstream,
     /// The upstream connection was lost while the request waited for its answer (500).
     UpstreamLost,
+    /// The client's connection was lost while a host waited for its answer.
+    ClientLost,
     /// The time-out passed (504).
     Timeout,
     /// Every upstream connection already carries as many requests as it may (503).
     Overflow,
     /// The frame's header map could not be read, and a route needed it.
     BadHeader,
-    /// A call came from the side that only answers.
+    /// A call came from a host, and which client it is for is not known.
     NoProcessor,
     /// The request is not permitted (403).
     Denied,
@@ -166,6 +168,7 @@ impl LocalReply {
             LocalReply::NoRoute => "proxy: no route",
             LocalReply::NoUpstream => "proxy: no upstream host can be reached",
             LocalReply::UpstreamLost => "proxy: the upstream connection was lost",
+            LocalReply::ClientLost => "proxy: the client's connection was lost",
             LocalReply::Timeout => "proxy: no answer in time",
             LocalReply::Overflow => "proxy: too many requests",
             LocalReply::BadHeader => "proxy: the request's header cannot be read",

@@ -28,6 +28,12 @@ impl Protocol {
         self != Protocol::Thrift
     }
 
+    /// Whether a server may call its client on the connection that the client has made: Thrift's answers
+    /// are all that its clients expect.
+    pub fn has_calls_back(self) -> bool {
+        self != Protocol::Thrift
+    }
+
     /// Appends a heartbeat under this id; nothing where there are none. Bolt's is in version 1.
     pub fn heartbeat(self, id: u64, out: &mut Vec<u8>) {
         match self {

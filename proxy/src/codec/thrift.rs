@@ -118,9 +118,10 @@ pub fn exception_of(reply: LocalReply) -> i32 {
     match reply {
         LocalReply::NoRoute | LocalReply::NoProcessor => exception::UNKNOWN_METHOD,
         LocalReply::NoUpstream | LocalReply::Overflow => exception::UNKNOWN,
-        LocalReply::UpstreamLost | LocalReply::Timeout | LocalReply::Denied => {
-            exception::INTERNAL_ERROR
-        }
+        LocalReply::UpstreamLost
+        | LocalReply::ClientLost
+        | LocalReply::Timeout
+        | LocalReply::Denied => exception::INTERNAL_ERROR,
         LocalReply::BadHeader => exception::PROTOCOL_ERROR,
     }
 }

@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::ConfigError;
 use super::cluster::{ManagerNode, MetadataNode};
+use super::hash_policy::HashNode;
 use super::scalar::{Address, Time};
 use crate::limits::Limits;
 
@@ -98,6 +99,8 @@ pub(super) struct TargetNode {
     #[serde(default)]
     pub(super) metadata_match: MetadataNode,
     pub(super) retry_policy: Option<RetryNode>,
+    #[serde(default)]
+    pub(super) hash_policy: Vec<HashNode>,
 }
 
 #[derive(Debug, Deserialize)]

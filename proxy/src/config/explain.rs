@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::{
-    Cluster, Config, Domain, HeaderMatch, Host, Listener, Membership, PoolMode, RetryPolicy, Route,
-    Target, ValueMatch, VirtualHost,
+    Cluster, Config, Domain, HashSource, HeaderMatch, Host, Listener, Membership, PoolMode,
+    RetryPolicy, Route, Target, ValueMatch, VirtualHost,
 };
 use crate::balance::{Fallback, Policy};
 use crate::codec::Codec;
@@ -128,11 +128,21 @@ fn route_text(route: &Route) -> String {
     };
     let timeout = route.timeout.unwrap_or(REQUEST_TIMEOUT);
     let tries = route.retry_policy.as_ref().map(retry_text).unwrap_or_default();
+    let hash = hash_text(&route.hash_policy);
     format!(
         "{condition} to {}, answered with \"time-out\" after {timeout:?} unless the frame \
-         says otherwise{tries}",
+         says otherwise{tries}{hash}",
         targets_text(&route.targets)
     )
+}
+
+fn hash_text(policy: &[HashSource]) -> String {
+    let source = |source: &HashSource| match source {
+        HashSource::Header(name) => format!("header `{name}`"),
+        HashSource::SourceIp => "the client's address".to_owned(),
+    };
+    let sources: Vec<String> = policy.iter().map(source).collect();
+    if sources.is_empty() { String::new() } else { format!("; hashed by {}", sources.join(" or ")) }
 }
 
 fn retry_text(policy: &RetryPolicy) -> String {

@@ -7,14 +7,15 @@
 
 mod cluster;
 mod document;
+mod error;
 mod explain;
 mod extras;
 mod filters;
+mod hash_policy;
 mod locate;
 mod routes;
 mod scalar;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,9 +28,12 @@ use crate::health::{CheckRules, OutlierRules};
 use crate::limits::Limits;
 
 use document::{Document, ListenerNode, ServerNode};
+use error::{Fault, fault};
 use filters::filters;
 
+pub use error::ConfigError;
 pub use extras::{AccessLog, Filter, RetryPolicy};
+pub use hash_policy::HashSource;
 pub use routes::{
     DOMAIN_HEADER, Domain, HeaderMatch, Pattern, REGEX_BYTES_MAX, Route, Router, Target,
     ValueMatch, VirtualHost,
@@ -162,34 +166,6 @@ pub enum PoolMode {
     Binding,
 }
 
-/// Why a configuration was refused.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// The file.
-    pub file: PathBuf,
-    /// Line and column, from 1; `None` when the file could not be read at all.
-    pub position: Option<(usize, usize)>,
-    /// Path in the document, such as `servers[0].listeners[0].address`; empty at its root.
-    pub path: String,
-    /// What is wrong and what was expected.
-    pub message: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some((line, column)) = self.position {
-            write!(f, ":{line}:{column}")?;
-        }
-        if !self.path.is_empty() {
-            write!(f, ": {}", self.path)?;
-        }
-        write!(f, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 impl Config {
     /// Reads a file.
     ///
@@ -267,24 +243,6 @@ impl Notes {
     }
 }
 
-/// Something that is well-formed and still wrong.
-struct Fault {
-    path: String,
-    message: String,
-}
-
-impl Fault {
-    fn in_text(self, file: &Path, text: &str) -> ConfigError {
-        let Fault { path, message } = self;
-        let position = locate::position(text, &path);
-        ConfigError { file: file.to_owned(), position, path, message }
-    }
-}
-
-fn fault<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault { path: path.into(), message: message.into() })
-}
-
 fn build(file: &Path, document: Document, types: &Filters) -> Result<Config, Fault> {
     let mut notes = Notes { ignored: document.ignored(), warnings: Vec::new() };
     let limits = document.limits;
@@ -301,6 +259,7 @@ fn build(file: &Path, document: Document, types: &Filters) -> Result<Config, Fau
         return fault("servers", "expected at least one listener, found none");
     }
     warn_of_missing_clusters(&listeners, &clusters, &mut notes.warnings);
+    warn_of_hashes(&listeners, &clusters, &mut notes.warnings);
     Ok(Config {
         file: file.to_owned(),
         limits,
@@ -401,6 +360,23 @@ fn warn_of_missing_clusters(
                  are closed",
                 listener.name
             ));
+        }
+    }
+}
+
+/// A key for clusters that do not look at one.
+fn warn_of_hashes(listeners: &[Listener], clusters: &[Cluster], warnings: &mut Vec<String>) {
+    for router in listeners.iter().map(|listener| &listener.router) {
+        let hashed = router.routes().filter(|route| !route.hash_policy.is_empty());
+        for target in hashed.flat_map(|route| &route.targets) {
+            let cluster = clusters.iter().find(|cluster| cluster.name == target.cluster);
+            if cluster.is_some_and(|cluster| cluster.policy != Policy::Maglev) {
+                warnings.push(format!(
+                    "router `{}` has a `hash_policy` for cluster `{}`, whose `lb_type` is not \
+                     \"LB_MAGLEV\": it has no effect there",
+                    router.name, target.cluster
+                ));
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::document::{HeaderNode, RouteNode, TargetNode, VirtualHostNode};
 use super::extras::{RetryPolicy, retry_policy};
+use super::hash_policy::{HashSource, hash_policy};
 use super::{Fault, fault};
 use crate::balance::Labels;
 
@@ -91,6 +92,9 @@ pub struct Route {
     pub labels: Labels,
     /// Whether requests are tried again, and how much time a try has.
     pub retry_policy: Option<RetryPolicy>,
+    /// What a consistent hash goes by: the first of these that a request has, otherwise the client's
+    /// address. Of no meaning for clusters that choose otherwise.
+    pub hash_policy: Vec<HashSource>,
 }
 
 /// A cluster that a route leads to.
@@ -213,6 +217,7 @@ fn route(node: &RouteNode, path: &str) -> Result<Route, Fault> {
             Some(node) => Some(retry_policy(node, &format!("{path}.route.retry_policy"))?),
             None => None,
         },
+        hash_policy: hash_policy(&node.route.hash_policy, &format!("{path}.route.hash_policy"))?,
     })
 }
 

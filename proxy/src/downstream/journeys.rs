@@ -165,7 +165,8 @@ impl Downstream {
 
     fn host(self: &Rc<Self>, journey: &mut Journey, now: Instant, from: From) -> Event {
         let Some(cluster) = &journey.cluster else { return Event::Refused(LocalReply::NoRoute) };
-        let (event, upstream) = self.choose_host(cluster, &journey.labels, now, journey.avoid);
+        let (event, upstream) =
+            self.choose_host(cluster, (&journey.labels, journey.key), now, journey.avoid);
         journey.has_waited = false;
         match (event, upstream) {
             (Event::Congested, Some(upstream)) if from == From::Input => {

@@ -1,8 +1,8 @@
 //! Connections that belong to one client each.
 //!
 //! A client of a cluster with such a pool has one connection to it, made with its first request. Either
-//! one's end is the other's: a server that keeps something about its client, and calls it back, sees
-//! one connection per client as if there were no proxy.
+//! one's end is the other's: a server that keeps something about its client, or calls it, sees one
+//! connection per client as if there were no proxy.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -24,7 +24,7 @@ impl Idle {
 
     /// To be called whenever the task runs: sends what is due; why the connection is to end, if it is.
     pub(super) fn look(&mut self, upstream: &Upstream, now: Instant) -> Option<CloseReason> {
-        let busy = !upstream.waiting.borrow().is_empty();
+        let busy = upstream.is_busy();
         if upstream.used.replace(false) || busy {
             self.used_at = now;
         }
@@ -49,9 +49,9 @@ impl Idle {
         }
     }
 
-    /// When it has something to do next; nothing while requests wait, whose time-outs wake the task.
+    /// When it has something to do next; nothing while requests or calls wait, whose ends wake the task.
     pub(super) fn next_at(&self, upstream: &Upstream) -> Option<Instant> {
-        if !upstream.waiting.borrow().is_empty() {
+        if upstream.is_busy() {
             return None;
         }
         let beat_at = self.keepalive.as_ref().map(Keepalive::next_at);

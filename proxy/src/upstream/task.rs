@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use net::TcpStream;
-use reactor::time::{self, Sleep};
+use reactor::time;
 
 use super::idle::Idle;
 use super::{Phase, Upstream};
+use crate::alarm::Alarm;
 use crate::conn::CloseReason;
 use crate::inbox::Inbox;
 use crate::limits::WRITE_STALL;
@@ -37,7 +38,7 @@ impl Drop for Guard {
 struct Task {
     dial: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>>,
     inbox: Inbox,
-    timer: Option<Sleep>,
+    alarm: Alarm,
     /// From the moment the connection is made.
     idle: Option<Idle>,
     /// Since when the socket has taken nothing although something waits, and how many bytes it had
@@ -53,27 +54,9 @@ impl Task {
         Task {
             dial: Some(Box::pin(dial)),
             inbox: Inbox::new(),
-            timer: None,
+            alarm: Alarm::default(),
             idle: None,
             stuck_since: None,
-        }
-    }
-
-    /// A connection on which nothing waits keeps no timer once the last one has rung.
-    fn drop_timer_if_over(&mut self, now: Instant) {
-        self.timer.take_if(|timer| timer.deadline().is_some_and(|at| at <= now));
-    }
-
-    /// Arms the timer for `at`, unless it is armed for an earlier time: that one costs a wake-up,
-    /// and saves arming anew for every request.
-    fn wake_at(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) {
-        let armed = self.timer.as_ref().and_then(Sleep::deadline);
-        if armed.is_some_and(|armed| armed > now && armed <= at) {
-            return;
-        }
-        let timer = self.timer.insert(time::sleep_until(at));
-        if Pin::new(timer).poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
         }
     }
 }
@@ -127,15 +110,13 @@ impl Upstream {
         if let Some(reason) = task.idle.as_mut().and_then(|idle| idle.look(self, now)) {
             return Poll::Ready(reason);
         }
-        if self.retired.get() && self.waiting.borrow().is_empty() && self.conn.output_bytes() == 0 {
+        if self.retired.get() && !self.is_busy() && self.conn.output_bytes() == 0 {
             return Poll::Ready(CloseReason::Retired);
         }
         let idle_at = task.idle.as_ref().and_then(|idle| idle.next_at(self));
         let stall_at = task.stuck_since.map(|(since, _)| since + WRITE_STALL);
-        match [self.next_deadline(), stall_at, idle_at].into_iter().flatten().min() {
-            Some(at) => task.wake_at(at, now, cx),
-            None => task.drop_timer_if_over(now),
-        }
+        let at = [self.next_deadline(), stall_at, idle_at].into_iter().flatten().min();
+        task.alarm.set(at, now, cx);
         Poll::Pending
     }
 

@@ -1,0 +1,99 @@
+//! The task of a client's connection: write, read, keep the time.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use reactor::time;
+
+use super::Downstream;
+use crate::conn::CloseReason;
+use crate::inbox::Inbox;
+use crate::patience::{Patience, View};
+
+/// The task of one client's connection, of which `inbox` may have something already.
+pub(crate) async fn run(downstream: Rc<Downstream>, mut inbox: Inbox, mut patience: Patience) {
+    // Closes it also when the task is aborted or panics.
+    let guard = Guard(downstream);
+    let reason = poll_fn(|cx| match guard.0.poll(cx, &mut inbox) {
+        Poll::Pending => {
+            guard.0.look_after_calls(cx);
+            patience.poll(cx, guard.0.look(&inbox))
+        }
+        ended => ended,
+    })
+    .await;
+    guard.0.close(&reason);
+}
+
+struct Guard(Rc<Downstream>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.close(&CloseReason::Retired);
+    }
+}
+
+impl Downstream {
+    fn poll(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
+        self.conn.enter(cx);
+        if let Some(reason) = self.doomed.take() {
+            let _ = self.conn.poll_flush(cx);
+            return Poll::Ready(reason);
+        }
+        if self.conn.is_stopped() {
+            return Poll::Ready(CloseReason::Stopped);
+        }
+        // First what came back: it may be what reading waits for.
+        if let Poll::Ready(Err(error)) = self.conn.poll_flush(cx) {
+            return Poll::Ready(CloseReason::Io(error));
+        }
+        if let Poll::Ready(reason) = self.poll_read(cx, inbox) {
+            // Answers made while reading are owed all the same.
+            let _ = self.conn.poll_flush(cx);
+            return Poll::Ready(reason);
+        }
+        if self.conn.is_stopped() {
+            return Poll::Ready(CloseReason::Stopped);
+        }
+        match self.conn.poll_flush(cx) {
+            Poll::Ready(Err(error)) => return Poll::Ready(CloseReason::Io(error)),
+            // It stalled over answers made meanwhile, and they have left: nobody else will say so.
+            Poll::Ready(Ok(())) if inbox.is_stalled() && !self.must_hold() => self.conn.wake(),
+            _ => {}
+        }
+        Poll::Pending
+    }
+
+    fn poll_read(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
+        if self.must_hold() {
+            return Poll::Pending;
+        }
+        // One look at the clock for all requests of this poll, and none when there are none.
+        let mut now = None;
+        let received = self.conn.poll_receive(cx, inbox, |frame, payload| {
+            self.frames.set(self.frames.get() + 1);
+            self.on_frame(frame, payload, *now.get_or_insert_with(time::now))
+        });
+        if now.is_some() {
+            self.last_frame.set(now);
+        }
+        received
+    }
+
+    fn look(&self, inbox: &Inbox) -> View {
+        let stalled = inbox.is_stalled();
+        let held_bytes = inbox.held_bytes();
+        let is_partial = held_bytes > 0 && !stalled;
+        View {
+            frames: self.frames.get(),
+            last_frame: self.last_frame.get(),
+            answers: self.answers.get(),
+            busy: stalled
+                || self.conn.output_bytes() > 0
+                || !self.flights.borrow().is_empty()
+                || self.is_called(),
+            partial: is_partial.then(|| (held_bytes, inbox.need_bytes())),
+        }
+    }
+}
