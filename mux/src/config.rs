@@ -84,6 +84,10 @@ pub struct Config {
     pub keepalive: Option<Duration>,
     /// Silence after that ping until the session is given up. Default: 10 s.
     pub keepalive_timeout: Duration,
+    /// How long [`Session::ping`](crate::Session::ping) waits for its answer; then it gives
+    /// [`Error::PingTimeout`](crate::Error::PingTimeout) and the session goes on. Default: 10 s, as in
+    /// hashicorp/yamux.
+    pub ping_timeout: Duration,
     /// How long the connection may take none of the bytes that wait for it. Then the session is
     /// given up. Default: 30 s.
     pub write_stall_timeout: Duration,
@@ -114,6 +118,7 @@ impl Default for Config {
             open_timeout: Some(Duration::from_secs(75)),
             keepalive: Some(Duration::from_secs(30)),
             keepalive_timeout: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(10),
             stream_close_timeout: Duration::from_secs(300),
