@@ -9,24 +9,48 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use bytes::{Bytes, BytesMut};
 use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time::{self, Sleep};
 
 use crate::Error;
-use crate::proto::{Outbox, Phase, Trash};
+use crate::proto::{LEND_BYTES_MIN, Outbox, Phase, Trash};
 use crate::shared::{Inner, Shared};
 
-/// Bytes of one read. The buffer is shared by all sessions of the thread; an idle one holds none.
+/// Bytes of one read. The buffers are shared by all sessions of the thread; an idle one holds none.
 const READ_BYTES: usize = 64 * 1024;
 
 /// Chunks in one vectored write.
 const SLICES_MAX: usize = 64;
 
+/// Buffers that wait for the next read of any session. As many sessions can read by turns without
+/// an allocation.
+const SPARES_MAX: usize = 8;
+
 /// Rounds of one read and one write in a single poll; then other tasks have their turn.
 const ROUNDS_MAX: usize = 8;
 
 thread_local! {
-    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SPARES: Cell<Vec<BytesMut>> = const { Cell::new(Vec::new()) };
+}
+
+fn with_spares<R>(act: impl FnOnce(&mut Vec<BytesMut>) -> R) -> R {
+    let mut spares = SPARES.take();
+    let result = act(&mut spares);
+    SPARES.set(spares);
+    result
+}
+
+fn take_spare() -> BytesMut {
+    with_spares(Vec::pop).unwrap_or_else(|| BytesMut::zeroed(READ_BYTES))
+}
+
+fn give_spare(buffer: BytesMut) {
+    with_spares(|spares| {
+        if spares.len() < SPARES_MAX {
+            spares.push(buffer);
+        }
+    });
 }
 
 /// The other half of a [`Session`](crate::Session): a future to be spawned, that reads, writes and
@@ -46,6 +70,8 @@ pub struct Driver<T> {
     timer: Option<Sleep>,
     unflushed: bool,
     io_closed: bool,
+    /// What was read last, while streams may hold parts of it: until the next poll.
+    lent: Option<Bytes>,
     /// Kept for their capacity.
     wakers: Vec<Waker>,
     trash: Vec<Trash>,
@@ -68,6 +94,7 @@ impl<T> Driver<T> {
             timer: None,
             unflushed: false,
             io_closed: false,
+            lent: None,
             wakers: Vec::new(),
             trash: Vec::new(),
         }
@@ -75,6 +102,15 @@ impl<T> Driver<T> {
 
     fn with<R>(&mut self, act: impl FnOnce(&mut Inner) -> R) -> R {
         self.shared.with_trash(&mut self.trash, act)
+    }
+
+    /// Takes back the buffer that was lent, unless the application keeps parts of it.
+    fn settle(&mut self) {
+        let Some(buffer) = self.lent.take() else { return };
+        self.with(|inner| inner.proto.settle());
+        if let Ok(buffer) = buffer.try_into_mut() {
+            give_spare(buffer);
+        }
     }
 
     fn end(&mut self, err: Error) {
@@ -93,6 +129,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
         let this = &mut *self;
         let now = time::now();
         this.with(|inner| inner.proto.wind(now));
+        this.settle();
         let rested = (0..ROUNDS_MAX).any(|_| this.round(cx) == Progress::None);
         // After the rounds: what the peer has said and taken counts, however late we come to see it.
         let acted = this.with(|inner| inner.proto.tick(now));
@@ -102,12 +139,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
         let outcome = this.with(|inner| inner.proto.poll_over());
         if outcome.is_ready() {
             this.shared.unpark_driver();
+            this.settle();
             this.io = None;
             this.timer = None;
             return outcome;
         }
         let due = this.shared.inner.borrow().proto.next_timeout();
-        if this.poll_timer(due, cx).is_ready() || acted || !rested {
+        let unsettled = this.lent.is_some();
+        if this.poll_timer(due, cx).is_ready() || acted || !rested || unsettled {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -120,6 +159,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         if self.phase() == Phase::Over {
             return Progress::None;
         }
+        self.settle();
         let read = self.read(cx);
         let written = self.write(cx);
         if read == Progress::None && written == Progress::None {
@@ -130,27 +170,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Progress {
         let Some(io) = &mut self.io else { return Progress::None };
-        let mut buffer = READ_BUFFER.take();
-        buffer.resize(READ_BYTES, 0);
-        let read = Pin::new(io).poll_read(cx, &mut buffer);
-        let progress = match read {
-            Poll::Pending => Progress::None,
+        let mut buffer = take_spare();
+        match Pin::new(io).poll_read(cx, &mut buffer) {
+            Poll::Pending => {
+                give_spare(buffer);
+                Progress::None
+            }
             Poll::Ready(outcome) => {
-                self.take_in(outcome, &buffer);
+                self.take_in(outcome, buffer);
                 Progress::Some
             }
-        };
-        READ_BUFFER.set(buffer);
-        progress
+        }
     }
 
-    fn take_in(&mut self, outcome: io::Result<usize>, buffer: &[u8]) {
+    fn take_in(&mut self, outcome: io::Result<usize>, buffer: BytesMut) {
         match outcome {
             Ok(0) => self.with(|inner| inner.proto.feed_end()),
+            Ok(n) if n >= LEND_BYTES_MIN => return self.lend(buffer.freeze(), n),
             Ok(n) => self.with(|inner| inner.proto.feed(&buffer[..n])),
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => self.end(Error::Io(Arc::new(err))),
         }
+        give_spare(buffer);
+    }
+
+    fn lend(&mut self, buffer: Bytes, len: usize) {
+        self.with(|inner| inner.proto.feed_lending(&buffer, len));
+        self.lent = Some(buffer);
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Progress {
@@ -229,6 +275,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
 impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
+        self.settle();
         if self.phase() != Phase::Over {
             self.end(Error::DriverGone);
             self.shared.unpark_driver();

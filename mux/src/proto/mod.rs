@@ -37,6 +37,7 @@ pub(crate) use alarms::Alarm;
 pub use code::{GoAwayCode, ResetCode};
 pub use frame::{Flags, HEADER_BYTES, Header, Kind};
 pub(crate) use outbox::Outbox;
+pub(crate) use parse::LEND_BYTES_MIN;
 pub(crate) use session::{Phase, Role, Session};
 pub use stats::{SessionStats, StreamStats};
 pub(crate) use stream::Key;

@@ -75,6 +75,8 @@ pub(crate) struct Session {
     pub(super) active: VecDeque<Key>,
     pub(super) outbox: Outbox,
     pub(super) parser: Parser,
+    /// Streams that hold parts of what was fed last.
+    pub(super) borrowers: Vec<Key>,
     pub(super) empty_frames: u32,
     /// Resets that the peer has caused.
     pub(super) resets: Rate,
@@ -116,6 +118,7 @@ impl Session {
             active: VecDeque::new(),
             outbox: Outbox::default(),
             parser: Parser::default(),
+            borrowers: Vec::new(),
             empty_frames: 0,
             resets: Rate::default(),
             changed: VecDeque::new(),
