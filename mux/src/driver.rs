@@ -14,7 +14,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time::{self, Sleep};
 
 use crate::Error;
-use crate::proto::{LEND_BYTES_MIN, Outbox, Phase, Trash};
+use crate::proto::{BATCH_BYTES, LEND_BYTES_MIN, Outbox, Phase, Trash};
 use crate::shared::{Inner, Shared};
 
 /// Bytes of one read. The buffers are shared by all sessions of the thread; an idle one holds none.
@@ -23,26 +23,35 @@ const READ_BYTES: usize = 64 * 1024;
 /// Chunks in one vectored write.
 const SLICES_MAX: usize = 64;
 
-/// Buffers that wait for the next read of any session. As many sessions can read by turns without
-/// an allocation.
-const SPARES_MAX: usize = 8;
+/// Buffers that wait for the next read of any session: as many as one session fills in a turn.
+const SPARES_MAX: usize = ROUNDS_MAX;
 
-/// Rounds of one read and one write in a single poll; then other tasks have their turn.
+/// Rounds of one read and one write in a single poll; then other tasks have their turn. What was read
+/// is in the processor's cache then.
 const ROUNDS_MAX: usize = 8;
+
+/// Once so much is written in a single poll, nothing more is: one batch that is full, or some that are
+/// not. Less than is read: what waits in the kernel's buffers, and makes everything behind it wait,
+/// grows shorter by a turn at each end.
+const WRITE_BYTES_MAX: usize = BATCH_BYTES / 2;
 
 thread_local! {
     static SPARES: Cell<Vec<BytesMut>> = const { Cell::new(Vec::new()) };
 }
 
-fn with_spares<R>(act: impl FnOnce(&mut Vec<BytesMut>) -> R) -> R {
-    let mut spares = SPARES.take();
-    let result = act(&mut spares);
-    SPARES.set(spares);
-    result
+/// `None` when the thread is about to end: a driver may be dropped as late as that.
+fn with_spares<R>(act: impl FnOnce(&mut Vec<BytesMut>) -> R) -> Option<R> {
+    let act = |place: &Cell<Vec<_>>| {
+        let mut spares = place.take();
+        let result = act(&mut spares);
+        place.set(spares);
+        result
+    };
+    SPARES.try_with(act).ok()
 }
 
 fn take_spare() -> BytesMut {
-    with_spares(Vec::pop).unwrap_or_else(|| BytesMut::zeroed(READ_BYTES))
+    with_spares(Vec::pop).flatten().unwrap_or_else(|| BytesMut::zeroed(READ_BYTES))
 }
 
 fn give_spare(buffer: BytesMut) {
@@ -70,8 +79,10 @@ pub struct Driver<T> {
     timer: Option<Sleep>,
     unflushed: bool,
     io_closed: bool,
-    /// What was read last, while streams may hold parts of it: until the next poll.
-    lent: Option<Bytes>,
+    /// What was read in the last poll and streams hold parts of: until the next poll.
+    lent: Vec<Bytes>,
+    /// Bytes written in this poll.
+    written: usize,
     /// Kept for their capacity.
     wakers: Vec<Waker>,
     trash: Vec<Trash>,
@@ -94,7 +105,8 @@ impl<T> Driver<T> {
             timer: None,
             unflushed: false,
             io_closed: false,
-            lent: None,
+            lent: Vec::new(),
+            written: 0,
             wakers: Vec::new(),
             trash: Vec::new(),
         }
@@ -104,13 +116,13 @@ impl<T> Driver<T> {
         self.shared.with_trash(&mut self.trash, act)
     }
 
-    /// Takes back the buffer that was lent, unless the application keeps parts of it.
+    /// Takes back the buffers that were lent, unless the application keeps parts of them.
     fn settle(&mut self) {
-        let Some(buffer) = self.lent.take() else { return };
-        self.with(|inner| inner.proto.settle());
-        if let Ok(buffer) = buffer.try_into_mut() {
-            give_spare(buffer);
+        if self.lent.is_empty() {
+            return;
         }
+        self.with(|inner| inner.proto.settle());
+        self.lent.drain(..).filter_map(|buffer| buffer.try_into_mut().ok()).for_each(give_spare);
     }
 
     fn end(&mut self, err: Error) {
@@ -130,9 +142,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
         let now = time::now();
         this.with(|inner| inner.proto.wind(now));
         this.settle();
-        let rested = (0..ROUNDS_MAX).any(|_| this.round(cx) == Progress::None);
+        let rested = this.rounds(cx);
         // After the rounds: what the peer has said and taken counts, however late we come to see it.
-        let acted = this.with(|inner| inner.proto.tick(now));
+        let acted = this.with(|inner| inner.proto.tick(now) | inner.proto.owes_turn());
         // Before anyone is woken: a waker may run code that asks for more.
         this.shared.park_driver(cx);
         this.shared.wake(&mut this.wakers);
@@ -145,8 +157,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
             return outcome;
         }
         let due = this.shared.inner.borrow().proto.next_timeout();
-        let unsettled = this.lent.is_some();
-        if this.poll_timer(due, cx).is_ready() || acted || !rested || unsettled {
+        if this.poll_timer(due, cx).is_ready() || acted || !rested {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -154,18 +165,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    /// True if nothing is left to do for now.
+    fn rounds(&mut self, cx: &mut Context<'_>) -> bool {
+        self.written = 0;
+        for _ in 0..ROUNDS_MAX {
+            if self.round(cx) == Progress::None {
+                // What was lent is to be settled when the readers have had their turn.
+                return self.lent.is_empty() && self.may_write();
+            }
+        }
+        false
+    }
+
     /// One read and one write.
     fn round(&mut self, cx: &mut Context<'_>) -> Progress {
         if self.phase() == Phase::Over {
             return Progress::None;
         }
-        self.settle();
         let read = self.read(cx);
-        let written = self.write(cx);
+        let written = if self.may_write() { self.write(cx) } else { Progress::None };
         if read == Progress::None && written == Progress::None {
             return Progress::None;
         }
         Progress::Some
+    }
+
+    fn may_write(&self) -> bool {
+        self.written < WRITE_BYTES_MAX
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Progress {
@@ -196,7 +222,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     fn lend(&mut self, buffer: Bytes, len: usize) {
         self.with(|inner| inner.proto.feed_lending(&buffer, len));
-        self.lent = Some(buffer);
+        match buffer.try_into_mut() {
+            Ok(buffer) => give_spare(buffer),
+            Err(buffer) => self.lent.push(buffer),
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Progress {
@@ -247,6 +276,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let written = Pin::new(io).poll_write_vectored(cx, &slices[..count]);
         let bytes = if let Poll::Ready(Ok(bytes)) = &written { *bytes } else { 0 };
         outbox.advance(bytes);
+        self.written += bytes;
         self.with(|inner| inner.proto.return_outbox(outbox, bytes > 0));
         match std::task::ready!(written)? {
             0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

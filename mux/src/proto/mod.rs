@@ -27,6 +27,7 @@ mod timing;
 mod traffic;
 mod transmit;
 mod trash;
+mod turns;
 mod violation;
 mod window;
 
@@ -41,6 +42,7 @@ pub(crate) use parse::LEND_BYTES_MIN;
 pub(crate) use session::{Phase, Role, Session};
 pub use stats::{SessionStats, StreamStats};
 pub(crate) use stream::Key;
+pub(crate) use transmit::BATCH_BYTES;
 pub(crate) use trash::Trash;
 pub use violation::{Rule, Violation};
 pub use window::WINDOW_BYTES_INITIAL;

@@ -79,10 +79,12 @@ impl Session {
     }
 
     fn on_credit(&mut self, key: Key, credit: u32) -> Result<(), Rule> {
-        if let Some(stream) = self.get(key) {
-            stream.credit.grant(credit)?;
-            self.activate(key);
-        }
+        let Some(stream) = self.get(key) else { return Ok(()) };
+        let before = stream.sendable_bytes();
+        stream.credit.grant(credit)?;
+        let more = stream.sendable_bytes() - before;
+        self.sendable += more;
+        self.activate(key);
         Ok(())
     }
 
