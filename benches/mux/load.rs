@@ -83,13 +83,21 @@ fn chunk(bytes: usize) -> Rc<[u8]> {
 
 async fn fill_all<M: Multiplexer>(mux: &M, streams: usize, write_bytes: usize, bytes: usize) {
     let chunk = chunk(write_bytes);
-    let fills = (0..streams).map(|_| fill_one(mux, Rc::clone(&chunk), bytes / streams));
-    join_all(fills).await;
+    open_all(mux, streams, |stream| fill(stream, Rc::clone(&chunk), bytes / streams)).await;
 }
 
-async fn fill_one<M: Multiplexer>(mux: &M, chunk: Rc<[u8]>, bytes: usize) {
-    let stream = mux.open().await;
-    reactor::spawn(fill(stream, chunk, bytes)).await.expect("a writer that does not panic");
+/// Opens that many streams, and waits until the task that `work` makes for each is done.
+async fn open_all<M: Multiplexer, F: Future<Output = ()> + 'static>(
+    mux: &M,
+    streams: usize,
+    work: impl Fn(M::Stream) -> F,
+) {
+    let work = &work;
+    let tasks = (0..streams).map(|_| async move {
+        let stream = mux.open().await;
+        reactor::spawn(work(stream)).await.expect("a writer that does not panic");
+    });
+    join_all(tasks).await;
 }
 
 fn serve_discard<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) {
@@ -98,9 +106,20 @@ fn serve_discard<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) {
 
 /// The CPU time of sending `bytes`, on that many streams at once, in writes of that size.
 pub(crate) fn bulk<M: Multiplexer>(streams: usize, write_bytes: usize, bytes: usize) -> Duration {
-    with(serve_discard::<M::Stream>, |mux: Rc<M>| async move {
+    let chunk = chunk(write_bytes);
+    let fill = move |stream| fill(stream, Rc::clone(&chunk), bytes / streams);
+    bulk_by::<M, _>(streams, serve_discard, fill)
+}
+
+/// The CPU time until `fill` is done on that many streams.
+pub(crate) fn bulk_by<M: Multiplexer, F: Future<Output = ()> + 'static>(
+    streams: usize,
+    serve: impl Fn(M::Stream) + 'static,
+    fill: impl Fn(M::Stream) -> F,
+) -> Duration {
+    with(serve, |mux: Rc<M>| async move {
         let before = cpu::thread_time();
-        fill_all(&*mux, streams, write_bytes, bytes).await;
+        open_all(&*mux, streams, fill).await;
         cpu::thread_time() - before
     })
 }

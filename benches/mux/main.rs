@@ -3,6 +3,8 @@
 //! ```sh
 //! cargo bench -p benches --bench mux                 # the whole table, some minutes
 //! cargo bench -p benches --bench mux -- --quick      # one round of each, to see that it works
+//! cargo bench -p benches --bench mux -- opens fair   # these parts: bulk opens beside fair memory
+//! cargo bench -p benches --bench mux -- 100x16384    # of bulk, the row of 100 streams and such writes
 //! ```
 //!
 //! Both ends of a connection over TCP loopback live in one thread, so the CPU time of the thread is that
@@ -10,6 +12,10 @@
 //! process of its own, if Go and Debian's package are there. The implementations take turns in slices,
 //! and a ratio is the median of those of neighbouring slices: a machine that changes its speed changes
 //! it for all of them.
+//!
+//! `mux chunks` is ours by `write_bytes` and `read_bytes`, which do not copy. Neither does plain TCP: the
+//! caller's buffers are the kernel's next hop. So that is what multiplexing itself costs; `mux` beside it
+//! is what the calls of `AsyncRead` and `AsyncWrite` cost, which all others are measured by.
 #![allow(clippy::print_stdout)] // a benchmark prints its results
 
 mod cpu;
@@ -41,46 +47,67 @@ fn main() {
         return println!("{}", memory());
     }
     // `cargo bench` passes options of its own.
-    let quick = std::env::args().any(|word| word == "--quick");
+    let (options, chosen): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    let quick = options.iter().any(|word| word == "--quick");
     let (rounds, scale) = if quick { (1, 8) } else { (11, 1) };
-    let table = Table { rounds, scale };
+    let table = Table { rounds, scale, chosen };
     let mut go = Hashicorp::build();
     if go.is_none() {
         println!("!!! without hashicorp/yamux: Go or its package is not installed");
     }
     table.bulk(go.as_mut());
-    table.opens(go.as_mut());
-    table.beside_load(go.as_mut());
-    table.fairness(go.as_mut());
-    table.memory(go.is_some());
+    let parts: [(&str, fn(&Table, Option<&mut Hashicorp>)); 4] = [
+        ("opens", Table::opens),
+        ("beside", Table::beside_load),
+        ("fair", Table::fairness),
+        ("memory", Table::memory),
+    ];
+    for (name, part) in parts {
+        if table.is_chosen(name) {
+            part(&table, go.as_mut());
+        }
+    }
 }
 
 struct Table {
     rounds: usize,
     /// By how much everything is smaller than in a full run.
     scale: usize,
+    /// Parts, and rows of the first; all of them if empty.
+    chosen: Vec<String>,
 }
 
 impl Table {
+    fn is_chosen(&self, name: &str) -> bool {
+        self.chosen.is_empty() || self.chosen.iter().any(|word| word == name)
+    }
+
     fn bulk(&self, mut go: Option<&mut Hashicorp>) {
-        println!("\nMB per CPU-second, both ends; beside it the ratio to ours");
-        for streams in STREAMS {
-            for write_bytes in WRITES {
-                // Every stream writes at least once.
-                let bytes = (SLICE_BYTES / self.scale).max(streams * write_bytes);
-                let mega = |cpu: Duration| bytes as f64 / 1e6 / cpu.as_secs_f64();
-                let mut columns: Vec<(&str, Vec<f64>)> = names(go.is_some());
-                for _ in 0..self.rounds {
-                    let cells = [
-                        Some(load::bulk::<Ours>(streams, write_bytes, bytes)),
-                        Some(load::bulk::<RustYamux>(streams, write_bytes, bytes)),
-                        Some(tcp::bulk(write_bytes, bytes)),
-                        go.as_mut().map(|go| go.bulk(streams, write_bytes, bytes)),
-                    ];
-                    note(&mut columns, cells.map(|cell| cell.map(mega)));
-                }
-                print_row(&format!("{streams} x {write_bytes} B"), &columns);
+        let is_chosen = |(streams, write_bytes): &(usize, usize)| {
+            self.is_chosen("bulk") || self.is_chosen(&format!("{streams}x{write_bytes}"))
+        };
+        let rows = STREAMS.into_iter().flat_map(|streams| WRITES.map(|bytes| (streams, bytes)));
+        let rows: Vec<_> = rows.filter(is_chosen).collect();
+        if !rows.is_empty() {
+            println!("\nMB per CPU-second, both ends; beside it the ratio to ours");
+        }
+        for (streams, write_bytes) in rows {
+            // Every stream writes at least once.
+            let bytes = (SLICE_BYTES / self.scale).max(streams * write_bytes);
+            let mega = |cpu: Duration| bytes as f64 / 1e6 / cpu.as_secs_f64();
+            let mut columns = names(go.is_some());
+            for _ in 0..self.rounds {
+                let cells = [
+                    Some(load::bulk::<Ours>(streams, write_bytes, bytes)),
+                    Some(ours::bulk_of_chunks(streams, write_bytes, bytes)),
+                    Some(load::bulk::<RustYamux>(streams, write_bytes, bytes)),
+                    Some(tcp::bulk(write_bytes, bytes)),
+                    go.as_mut().map(|go| go.bulk(streams, write_bytes, bytes)),
+                ];
+                note(&mut columns, cells.map(|cell| cell.map(mega)));
             }
+            print_row(&format!("{streams} x {write_bytes} B"), &columns);
         }
     }
 
@@ -92,6 +119,7 @@ impl Table {
         for _ in 0..self.rounds {
             let cells = [
                 Some(load::opens::<Ours>(count)),
+                None,
                 Some(load::opens::<RustYamux>(count)),
                 None,
                 go.as_mut().map(|go| go.opens(count)),
@@ -109,6 +137,7 @@ impl Table {
             for _ in 0..self.rounds {
                 let cells = [
                     Some(load::beside_load::<Ours>(count, quantile)),
+                    None,
                     Some(load::beside_load::<RustYamux>(count, quantile)),
                     None,
                     go.as_mut().map(|go| go.beside_load(count, quantile)),
@@ -126,6 +155,7 @@ impl Table {
         for _ in 0..self.rounds {
             let cells = [
                 Some(load::fairness::<Ours>(bytes)),
+                None,
                 Some(load::fairness::<RustYamux>(bytes)),
                 None,
                 go.as_mut().map(|go| go.fairness(bytes)),
@@ -135,11 +165,12 @@ impl Table {
         print_row("100 streams", &columns);
     }
 
-    fn memory(&self, go: bool) {
+    fn memory(&self, go: Option<&mut Hashicorp>) {
         println!("\nresident bytes of an idle stream that was used once, one end: less is better");
-        let mut columns = names(go);
+        let mut columns = names(go.is_some());
         let cells = [
             Some(memory_of(Ours::NAME)),
+            None,
             Some(memory_of(RustYamux::NAME)),
             None,
             Hashicorp::build().map(|mut go| go.memory()),
@@ -158,11 +189,11 @@ fn memory_of(name: &str) -> f64 {
 }
 
 fn names(go: bool) -> Vec<(&'static str, Vec<f64>)> {
-    let names = [Ours::NAME, RustYamux::NAME, "tcp", "hashicorp"];
-    names.into_iter().take(if go { 4 } else { 3 }).map(|name| (name, Vec::new())).collect()
+    let names = [Ours::NAME, "mux chunks", RustYamux::NAME, "tcp", "hashicorp"];
+    names.into_iter().take(if go { 5 } else { 4 }).map(|name| (name, Vec::new())).collect()
 }
 
-fn note(columns: &mut [(&str, Vec<f64>)], cells: [Option<f64>; 4]) {
+fn note(columns: &mut [(&str, Vec<f64>)], cells: [Option<f64>; 5]) {
     for ((_, column), cell) in columns.iter_mut().zip(cells) {
         column.extend(cell);
     }

@@ -8,8 +8,9 @@ use crate::proto::WINDOW_BYTES_INITIAL;
 ///
 /// What a peer can make a session hold, at worst: `receive_bytes_max` of payload that nobody reads,
 /// about 200 bytes for each of `inbound_streams_max` streams, and control frames: 12 bytes for each of
-/// the streams and of `resets_queued_max` and `pongs_queued_max`. With the defaults 64.3 MiB. What the
-/// application writes comes to it: `send_queue_bytes_max` for each stream that it writes to.
+/// the streams and of `resets_queued_max` and `pongs_queued_max`. With the defaults 64.3 MiB. For one
+/// turn of the driver the reads of that turn come to it, at most 512 KiB. And what the application
+/// writes: `send_bytes_max`, and `send_queue_bytes_max` for each stream whose peer gives no credit.
 ///
 /// ```
 /// use mux::Config;
@@ -38,6 +39,11 @@ pub struct Config {
     /// Bytes written to a stream that wait to be sent. At this limit a write waits. At least 1.
     /// Default: 64 KiB.
     pub send_queue_bytes_max: usize,
+    /// Bytes written to all streams of the session that wait to be sent, those aside whose peer has
+    /// given no credit. At this limit writes wait for their turn, in which one frame can be written;
+    /// a write of at most 1 KiB to a stream that has nothing queued does not wait. So what is written is
+    /// in the cache of the processor when it is sent, however many streams there are. Default: 256 KiB.
+    pub send_bytes_max: usize,
     /// Payload of one Data frame, and what one stream may send before the next has its turn, in
     /// bytes. At least 1. Default: 16 KiB.
     pub frame_bytes_max: u32,
@@ -84,6 +90,10 @@ pub struct Config {
     pub keepalive: Option<Duration>,
     /// Silence after that ping until the session is given up. Default: 10 s.
     pub keepalive_timeout: Duration,
+    /// How long [`Session::ping`](crate::Session::ping) waits for its answer; then it gives
+    /// [`Error::PingTimeout`](crate::Error::PingTimeout) and the session goes on. Default: 10 s, as in
+    /// hashicorp/yamux.
+    pub ping_timeout: Duration,
     /// How long the connection may take none of the bytes that wait for it. Then the session is
     /// given up. Default: 30 s.
     pub write_stall_timeout: Duration,
@@ -102,6 +112,7 @@ impl Default for Config {
             window_bytes_max: 16 * 1024 * 1024,
             receive_bytes_max: 64 * 1024 * 1024,
             send_queue_bytes_max: 64 * 1024,
+            send_bytes_max: 256 * 1024,
             frame_bytes_max: 16 * 1024,
             accept_backlog_max: 256,
             inbound_streams_max: 1024,
@@ -114,6 +125,7 @@ impl Default for Config {
             open_timeout: Some(Duration::from_secs(75)),
             keepalive: Some(Duration::from_secs(30)),
             keepalive_timeout: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(10),
             stream_close_timeout: Duration::from_secs(300),

@@ -9,24 +9,57 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use bytes::{Bytes, BytesMut};
 use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time::{self, Sleep};
 
 use crate::Error;
-use crate::proto::{Outbox, Phase, Trash};
+use crate::proto::{BATCH_BYTES, LEND_BYTES_MIN, Outbox, Phase, Trash};
 use crate::shared::{Inner, Shared};
 
-/// Bytes of one read. The buffer is shared by all sessions of the thread; an idle one holds none.
+/// Bytes of one read. The buffers are shared by all sessions of the thread; an idle one holds none.
 const READ_BYTES: usize = 64 * 1024;
 
 /// Chunks in one vectored write.
 const SLICES_MAX: usize = 64;
 
-/// Rounds of one read and one write in a single poll; then other tasks have their turn.
+/// Buffers that wait for the next read of any session: as many as one session fills in a turn.
+const SPARES_MAX: usize = ROUNDS_MAX;
+
+/// Rounds of one read and one write in a single poll; then other tasks have their turn. What was read
+/// is in the processor's cache then.
 const ROUNDS_MAX: usize = 8;
 
+/// Once so much is written in a single poll, nothing more is: one batch that is full, or some that are
+/// not. Less than is read: what waits in the kernel's buffers, and makes everything behind it wait,
+/// grows shorter by a turn at each end.
+const WRITE_BYTES_MAX: usize = BATCH_BYTES / 2;
+
 thread_local! {
-    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SPARES: Cell<Vec<BytesMut>> = const { Cell::new(Vec::new()) };
+}
+
+/// `None` when the thread is about to end: a driver may be dropped as late as that.
+fn with_spares<R>(act: impl FnOnce(&mut Vec<BytesMut>) -> R) -> Option<R> {
+    let act = |place: &Cell<Vec<_>>| {
+        let mut spares = place.take();
+        let result = act(&mut spares);
+        place.set(spares);
+        result
+    };
+    SPARES.try_with(act).ok()
+}
+
+fn take_spare() -> BytesMut {
+    with_spares(Vec::pop).flatten().unwrap_or_else(|| BytesMut::zeroed(READ_BYTES))
+}
+
+fn give_spare(buffer: BytesMut) {
+    with_spares(|spares| {
+        if spares.len() < SPARES_MAX {
+            spares.push(buffer);
+        }
+    });
 }
 
 /// The other half of a [`Session`](crate::Session): a future to be spawned, that reads, writes and
@@ -46,6 +79,10 @@ pub struct Driver<T> {
     timer: Option<Sleep>,
     unflushed: bool,
     io_closed: bool,
+    /// What was read in the last poll and streams hold parts of: until the next poll.
+    lent: Vec<Bytes>,
+    /// Bytes written in this poll.
+    written: usize,
     /// Kept for their capacity.
     wakers: Vec<Waker>,
     trash: Vec<Trash>,
@@ -68,6 +105,8 @@ impl<T> Driver<T> {
             timer: None,
             unflushed: false,
             io_closed: false,
+            lent: Vec::new(),
+            written: 0,
             wakers: Vec::new(),
             trash: Vec::new(),
         }
@@ -75,6 +114,15 @@ impl<T> Driver<T> {
 
     fn with<R>(&mut self, act: impl FnOnce(&mut Inner) -> R) -> R {
         self.shared.with_trash(&mut self.trash, act)
+    }
+
+    /// Takes back the buffers that were lent, unless the application keeps parts of them.
+    fn settle(&mut self) {
+        if self.lent.is_empty() {
+            return;
+        }
+        self.with(|inner| inner.proto.settle());
+        self.lent.drain(..).filter_map(|buffer| buffer.try_into_mut().ok()).for_each(give_spare);
     }
 
     fn end(&mut self, err: Error) {
@@ -93,15 +141,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
         let this = &mut *self;
         let now = time::now();
         this.with(|inner| inner.proto.wind(now));
-        let rested = (0..ROUNDS_MAX).any(|_| this.round(cx) == Progress::None);
+        this.settle();
+        let rested = this.rounds(cx);
         // After the rounds: what the peer has said and taken counts, however late we come to see it.
-        let acted = this.with(|inner| inner.proto.tick(now));
+        let acted = this.with(|inner| inner.proto.tick(now) | inner.proto.owes_turn());
         // Before anyone is woken: a waker may run code that asks for more.
         this.shared.park_driver(cx);
         this.shared.wake(&mut this.wakers);
         let outcome = this.with(|inner| inner.proto.poll_over());
         if outcome.is_ready() {
             this.shared.unpark_driver();
+            this.settle();
             this.io = None;
             this.timer = None;
             return outcome;
@@ -115,41 +165,66 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+    /// True if nothing is left to do for now.
+    fn rounds(&mut self, cx: &mut Context<'_>) -> bool {
+        self.written = 0;
+        for _ in 0..ROUNDS_MAX {
+            if self.round(cx) == Progress::None {
+                // What was lent is to be settled when the readers have had their turn.
+                return self.lent.is_empty() && self.may_write();
+            }
+        }
+        false
+    }
+
     /// One read and one write.
     fn round(&mut self, cx: &mut Context<'_>) -> Progress {
         if self.phase() == Phase::Over {
             return Progress::None;
         }
         let read = self.read(cx);
-        let written = self.write(cx);
+        let written = if self.may_write() { self.write(cx) } else { Progress::None };
         if read == Progress::None && written == Progress::None {
             return Progress::None;
         }
         Progress::Some
     }
 
-    fn read(&mut self, cx: &mut Context<'_>) -> Progress {
-        let Some(io) = &mut self.io else { return Progress::None };
-        let mut buffer = READ_BUFFER.take();
-        buffer.resize(READ_BYTES, 0);
-        let read = Pin::new(io).poll_read(cx, &mut buffer);
-        let progress = match read {
-            Poll::Pending => Progress::None,
-            Poll::Ready(outcome) => {
-                self.take_in(outcome, &buffer);
-                Progress::Some
-            }
-        };
-        READ_BUFFER.set(buffer);
-        progress
+    fn may_write(&self) -> bool {
+        self.written < WRITE_BYTES_MAX
     }
 
-    fn take_in(&mut self, outcome: io::Result<usize>, buffer: &[u8]) {
+    fn read(&mut self, cx: &mut Context<'_>) -> Progress {
+        let Some(io) = &mut self.io else { return Progress::None };
+        let mut buffer = take_spare();
+        match Pin::new(io).poll_read(cx, &mut buffer) {
+            Poll::Pending => {
+                give_spare(buffer);
+                Progress::None
+            }
+            Poll::Ready(outcome) => {
+                self.take_in(outcome, buffer);
+                Progress::Some
+            }
+        }
+    }
+
+    fn take_in(&mut self, outcome: io::Result<usize>, buffer: BytesMut) {
         match outcome {
             Ok(0) => self.with(|inner| inner.proto.feed_end()),
+            Ok(n) if n >= LEND_BYTES_MIN => return self.lend(buffer.freeze(), n),
             Ok(n) => self.with(|inner| inner.proto.feed(&buffer[..n])),
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => self.end(Error::Io(Arc::new(err))),
+        }
+        give_spare(buffer);
+    }
+
+    fn lend(&mut self, buffer: Bytes, len: usize) {
+        self.with(|inner| inner.proto.feed_lending(&buffer, len));
+        match buffer.try_into_mut() {
+            Ok(buffer) => give_spare(buffer),
+            Err(buffer) => self.lent.push(buffer),
         }
     }
 
@@ -201,6 +276,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let written = Pin::new(io).poll_write_vectored(cx, &slices[..count]);
         let bytes = if let Poll::Ready(Ok(bytes)) = &written { *bytes } else { 0 };
         outbox.advance(bytes);
+        self.written += bytes;
         self.with(|inner| inner.proto.return_outbox(outbox, bytes > 0));
         match std::task::ready!(written)? {
             0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -229,6 +305,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
 impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
+        self.settle();
         if self.phase() != Phase::Over {
             self.end(Error::DriverGone);
             self.shared.unpark_driver();

@@ -70,6 +70,12 @@ pub enum Error {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// The peer did not answer a ping within [`Config::ping_timeout`](crate::Config). The session
+    /// goes on.
+    PingTimeout {
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The peer took none of what was written to it in
     /// [`Config::write_stall_timeout`](crate::Config).
     WriteStall {
@@ -104,7 +110,8 @@ impl Error {
         err.get_ref()?.downcast_ref()
     }
 
-    /// What it ends: the stream, or the session as a whole.
+    /// What it ends: the stream, or the session as a whole. [`Error::PingTimeout`] ends nothing, but
+    /// is said of the session.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
@@ -130,6 +137,7 @@ impl Error {
             Self::Io(_)
             | Self::OpenTimeout { .. }
             | Self::KeepaliveTimeout { .. }
+            | Self::PingTimeout { .. }
             | Self::WriteStall { .. }
             | Self::CloseTimeout { .. } => None,
         }
@@ -149,6 +157,7 @@ impl Error {
             Self::OpenTimeout { .. }
             | Self::DeadlineExceeded
             | Self::KeepaliveTimeout { .. }
+            | Self::PingTimeout { .. }
             | Self::WriteStall { .. }
             | Self::CloseTimeout { .. }
             | Self::DrainTimeout { .. } => io::ErrorKind::TimedOut,
@@ -180,6 +189,7 @@ impl fmt::Display for Error {
             Self::Protocol(violation) => write!(f, "protocol error by the peer: {violation}"),
             Self::Io(_) => f.write_str("connection failed"),
             Self::KeepaliveTimeout { waited } => write!(f, "no sign of life for {waited:?}"),
+            Self::PingTimeout { waited } => write!(f, "no answer to a ping for {waited:?}"),
             Self::WriteStall { waited } => write!(f, "the peer read nothing for {waited:?}"),
             Self::CloseTimeout { waited } => write!(f, "closing took longer than {waited:?}"),
             Self::DrainTimeout { waited } => write!(f, "streams were left after {waited:?}"),

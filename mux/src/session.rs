@@ -106,17 +106,22 @@ impl Session {
     }
 
     /// Asks the peer for a sign of life, and says how long it took. Callers at the same time share
-    /// one ping. There is no time-out within: a ping that is not answered ends with the session.
-    /// Cancel-safe.
+    /// one ping, and each waits [`Config::ping_timeout`] for it. Cancel-safe.
     ///
     /// # Errors
-    /// What ended the session.
+    /// [`Error::PingTimeout`], after which the session goes on; and what ended the session.
+    ///
+    /// # Panics
+    /// When polled outside a runtime of the `reactor` crate: its timers are used.
     pub async fn ping(&self) -> Result<Duration, Error> {
         let now = reactor::time::now();
-        let ticket = self.shared().with(|inner| inner.proto.ping(now))?;
+        let (ticket, waited) =
+            self.shared().with(|inner| (inner.proto.ping(now), inner.proto.ping_timeout()));
+        let ticket = ticket?;
         self.shared().kick();
-        Wait::new(self.shared(), Wanted::Pong, |proto: &mut proto::Session| proto.pong(ticket))
-            .await
+        let pong = move |proto: &mut proto::Session| proto.pong(ticket);
+        let pong = Wait::new(self.shared(), Wanted::Pong, pong);
+        reactor::time::timeout(waited, pong).await.unwrap_or(Err(Error::PingTimeout { waited }))
     }
 
     /// The round trip of the connection, or `None` while nobody has measured it: the least of late.

@@ -52,7 +52,9 @@ impl Stream {
     }
 
     /// Takes the next chunk that has arrived, without copying it, or waits for it; `None` at the
-    /// end of the stream. A chunk is never empty, and at most as large as the window. Cancel-safe.
+    /// end of the stream. A chunk is never empty, and at most as large as the window. It can be part of
+    /// the buffer of 64 KiB that it was read into, and keeps at most eight times its own size in
+    /// memory: who keeps many for long copies them. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::DeadlineExceeded`] at once; after everything that arrived before, [`Error::Reset`],
@@ -69,7 +71,9 @@ impl Stream {
     /// [`Error::WriteAfterShutdown`], [`Error::DeadlineExceeded`], [`Error::Reset`],
     /// [`Error::OpenTimeout`], and what ended the session.
     pub async fn write_bytes(&self, mut data: Bytes) -> Result<(), Error> {
-        Attempt::new(self, Side::Writer, proto::Session::poll_room).await?;
+        let wanted = data.len();
+        let room = |proto: &mut proto::Session, key| proto.poll_room(key, wanted);
+        Attempt::new(self, Side::Writer, room).await?;
         self.shared.with(|inner| inner.proto.write_bytes(self.key, &mut data));
         self.shared.kick();
         Ok(())
@@ -182,7 +186,9 @@ impl Stream {
     }
 
     fn poll_write_slices(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let mut room = ready!(self.poll(cx, Side::Writer, proto::Session::poll_room))?;
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let room = |proto: &mut proto::Session, key| proto.poll_room(key, wanted);
+        let mut room = ready!(self.poll(cx, Side::Writer, room))?;
         let mut written = 0;
         self.shared.with(|inner| {
             for buf in bufs {

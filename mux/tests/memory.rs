@@ -149,6 +149,20 @@ fn fragments_of_one_byte_are_held_as_what_they_carry() {
 }
 
 #[test]
+fn a_part_of_a_read_does_not_hold_on_to_the_rest() {
+    let _alone = alone();
+    let grown = run(growth(Config::default(), false, |n| {
+        // 8 KiB that nobody reads, and 56 KiB that nobody wants.
+        let (kept, lost) = (vec![0; 8192], vec![0; 56 * KIB - 24]);
+        let syn = if n == 0 { Flags::SYN } else { Flags::NONE };
+        let kept = [&frame(Kind::Data, syn, 1, 8192)[..], &kept].concat();
+        let lost = [&frame(Kind::Data, Flags::NONE, 99, 56 * 1024 - 24)[..], &lost].concat();
+        (n < 32).then(|| [kept, lost].concat())
+    }));
+    assert!((256 * KIB..600 * KIB).contains(&grown), "{grown} bytes for 256 KiB");
+}
+
+#[test]
 fn slow_readers_hold_the_memory_of_the_session_and_no_more() {
     let _alone = alone();
     let config = Config { receive_bytes_max: 1 << 20, ..Config::default() };

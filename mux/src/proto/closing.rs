@@ -96,6 +96,7 @@ impl Session {
         let by = self.fate.as_ref().and_then(Error::initiator);
         self.control.clear();
         self.active.clear();
+        self.writers.clear();
         self.ids.clear();
         if by == Some(Initiator::Local) || self.orphaned {
             self.refuse_backlog();
@@ -107,7 +108,7 @@ impl Session {
             }
             let stream = self.stream(key);
             stream.cut |= stream.is_unsent();
-            (stream.in_control, stream.in_active) = (false, false);
+            (stream.in_control, stream.in_active, stream.in_writers) = (false, false, false);
             self.drop_unsent(key);
         }
         self.signals.all = true;

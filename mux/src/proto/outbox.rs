@@ -2,21 +2,30 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use super::frame::Header;
 
 /// Payload up to this size is copied beside its header; above it, it travels as it is.
 const COPY_BYTES_MAX: usize = 256;
 
-/// Bytes in the order of the wire. Headers and small payloads share chunks.
+/// Bytes in the order of the wire. It is filled, written until it is empty, and filled again, in the
+/// memory that it had; whoever finds nothing to fill it with drops it.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    chunks: VecDeque<Bytes>,
-    /// Comes after `chunks`.
-    head: BytesMut,
+    parts: VecDeque<Part>,
+    /// Headers and small payloads.
+    copied: Vec<u8>,
     len: usize,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// Of `copied`.
+    Copied(Range<usize>),
+    Chunk(Bytes),
 }
 
 impl Outbox {
@@ -38,25 +47,19 @@ impl Outbox {
             self.copy(&data);
             return Some(data);
         }
-        self.seal();
         self.len += data.len();
-        self.chunks.push_back(data);
+        self.parts.push_back(Part::Chunk(data));
         None
-    }
-
-    /// Makes everything visible to [`slices`](Self::slices).
-    pub(crate) fn seal(&mut self) {
-        if !self.head.is_empty() {
-            self.chunks.push_back(self.head.split().freeze());
-        }
     }
 
     /// The first chunks, for one vectored write.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        debug_assert!(self.head.is_empty(), "sealed before it is written");
         let mut count = 0;
-        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-            *slice = IoSlice::new(chunk);
+        for (slice, part) in slices.iter_mut().zip(&self.parts) {
+            *slice = IoSlice::new(match part {
+                Part::Copied(range) => &self.copied[range.clone()],
+                Part::Chunk(chunk) => chunk,
+            });
             count += 1;
         }
         count
@@ -66,21 +69,41 @@ impl Outbox {
     pub(crate) fn advance(&mut self, written: usize) {
         let mut rest = written.min(self.len);
         self.len -= rest;
-        while let Some(front) = self.chunks.front_mut() {
+        while let Some(front) = self.parts.front_mut() {
             if rest < front.len() {
                 front.advance(rest);
-                break;
+                return;
             }
             rest -= front.len();
-            self.chunks.pop_front();
+            self.parts.pop_front();
         }
-        if self.len == 0 {
-            *self = Self::default();
-        }
+        self.copied.clear();
     }
 
     fn copy(&mut self, data: &[u8]) {
-        self.head.extend_from_slice(data);
+        let start = self.copied.len();
+        self.copied.extend_from_slice(data);
         self.len += data.len();
+        match self.parts.back_mut() {
+            // The next range begins where the last one ends.
+            Some(Part::Copied(range)) => range.end += data.len(),
+            _ => self.parts.push_back(Part::Copied(start..self.copied.len())),
+        }
+    }
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Self::Copied(range) => range.len(),
+            Self::Chunk(chunk) => chunk.len(),
+        }
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        match self {
+            Self::Copied(range) => range.start += bytes,
+            Self::Chunk(chunk) => chunk.advance(bytes),
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::code::GoAwayCode;
 use super::frame::{HEADER_BYTES, Header};
 use super::session::{Phase, Session};
@@ -37,15 +39,43 @@ impl Parser {
     }
 }
 
+/// The least payload that is kept as a part of the buffer it came in; less is copied. The driver's
+/// buffer is eight times as large, and no chunk that an application takes holds on to more.
+pub(crate) const LEND_BYTES_MIN: usize = 8 * 1024;
+
 impl Session {
     /// Takes bytes that were received, in pieces of any size. Once the session is on its way out
     /// they are ignored.
-    pub(crate) fn feed(&mut self, mut data: &[u8]) {
+    pub(crate) fn feed(&mut self, data: &[u8]) {
+        self.parse(data, None);
+    }
+
+    /// The same with the first `len` bytes of `buffer`. Streams may keep parts of it until they are
+    /// told to [`settle`](Self::settle).
+    pub(crate) fn feed_lending(&mut self, buffer: &Bytes, len: usize) {
+        self.parse(&buffer[..len], Some(buffer));
+    }
+
+    /// Copies what nobody has read yet of the buffers that were lent, and lets go of them.
+    pub(crate) fn settle(&mut self) {
+        while let Some(key) = self.borrowers.pop() {
+            if let Some(stream) = self.get(key) {
+                stream.recv.settle();
+            }
+        }
+    }
+
+    fn parse(&mut self, mut data: &[u8], buffer: Option<&Bytes>) {
         self.timing.heard();
         while !data.is_empty() && matches!(self.phase, Phase::Open | Phase::Draining) {
             data = match self.parser {
                 Parser::Header { bytes, have } => self.feed_header(bytes, have, data),
-                Parser::Body { to, left, fin } => self.feed_body(to, left, fin, data),
+                Parser::Body { to, left, fin } => {
+                    // `left` only ever shortens what is there.
+                    let (body, rest) = data.split_at(data.len().min(left as usize));
+                    self.feed_body(to, left, fin, body, buffer);
+                    rest
+                }
             };
         }
     }
@@ -85,18 +115,22 @@ impl Session {
         rest
     }
 
-    fn feed_body<'d>(&mut self, to: Option<Key>, left: u32, fin: bool, data: &'d [u8]) -> &'d [u8] {
-        // `left` only ever shortens what is there.
-        let (body, rest) = data.split_at(data.len().min(left as usize));
+    fn feed_body(
+        &mut self,
+        to: Option<Key>,
+        left: u32,
+        fin: bool,
+        body: &[u8],
+        buffer: Option<&Bytes>,
+    ) {
         let left = left - body.len() as u32;
         if let Some(key) = to {
-            self.on_payload(key, body);
+            self.on_payload(key, body, buffer);
         }
         self.parser = if left > 0 { Parser::Body { to, left, fin } } else { Parser::default() };
         if let (true, 0, Some(key)) = (fin, left, to) {
             self.on_fin(key);
         }
-        rest
     }
 
     fn violated(&mut self, violation: Violation) {

@@ -92,6 +92,11 @@ impl Session {
         Ok(self.ask_ping())
     }
 
+    /// How long whoever has asked waits.
+    pub(crate) fn ping_timeout(&self) -> Duration {
+        self.config.ping_timeout
+    }
+
     pub(super) fn ask_ping(&mut self) -> Ticket {
         let (ticket, is_new) = self.pings.ask(self.timing.now);
         if is_new {

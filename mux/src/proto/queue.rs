@@ -17,6 +17,10 @@ const COPY_BYTES_MAX: usize = 256;
 /// is larger than the piece that asked for it or [`CHUNK_BYTES_MAX`]. So a peer that sends single
 /// bytes makes us hold those bytes, not a chunk for each. An empty queue is one pointer and holds no
 /// memory: an idle stream has two of them.
+///
+/// Chunks can be *lent*: parts of a buffer that is larger than they are. Who is quick takes them
+/// without a copy; [`settle`](Self::settle) copies what is left of them, so that the queue holds what
+/// it carries again.
 #[derive(Debug, Default)]
 pub(crate) struct ByteQueue {
     /// Never empty.
@@ -29,6 +33,8 @@ struct Chunks {
     /// Comes after `chunks`; its spare capacity takes the next slice.
     tail: BytesMut,
     len: usize,
+    /// Where in `chunks` the first lent one is, if there is one.
+    lent_from: Option<usize>,
 }
 
 impl ByteQueue {
@@ -59,12 +65,33 @@ impl ByteQueue {
         filled.chunks.push_back(std::mem::take(data));
     }
 
+    /// Appends a part of a buffer that others have parts of; true if it is the first that is lent.
+    pub(crate) fn lend(&mut self, part: Bytes) -> bool {
+        let filled = self.filled.get_or_insert_default();
+        filled.seal();
+        filled.len += part.len();
+        filled.chunks.push_back(part);
+        let index = filled.chunks.len() - 1;
+        filled.lent_from.replace(filled.lent_from.unwrap_or(index)).is_none()
+    }
+
+    /// Lets go of the buffers that parts are lent of.
+    pub(crate) fn settle(&mut self) {
+        let Some(filled) = &mut self.filled else { return };
+        let Some(index) = filled.lent_from.take() else { return };
+        let lent = filled.chunks.split_off(index);
+        let tail = std::mem::take(&mut filled.tail);
+        filled.len -= lent.iter().map(Bytes::len).sum::<usize>() + tail.len();
+        lent.iter().for_each(|part| filled.push_slice(part));
+        filled.push_slice(&tail);
+    }
+
     /// Takes the next chunk, or as much of it as `max` allows. `None` when empty, or `max` is 0.
     pub(crate) fn pop(&mut self, max: usize) -> Option<Bytes> {
         let filled = self.filled.as_mut().filter(|_| max > 0)?;
         let chunk = match filled.chunks.front_mut() {
             Some(front) if front.len() > max => front.split_to(max),
-            Some(_) => filled.chunks.pop_front()?,
+            Some(_) => filled.pop_front()?,
             None if filled.tail.len() <= max => std::mem::take(&mut filled.tail).freeze(),
             None => filled.tail.split_to(max).freeze(),
         };
@@ -72,8 +99,8 @@ impl ByteQueue {
         Some(chunk)
     }
 
-    /// Copies out as much as is there and fits. Only for queues that were filled by
-    /// [`push_slice`](Self::push_slice): it drops the chunks that it has emptied.
+    /// Copies out as much as is there and fits. Not for queues that were filled by
+    /// [`push_bytes`](Self::push_bytes): it drops the chunks that it has emptied.
     pub(crate) fn read(&mut self, mut buf: &mut [u8]) -> usize {
         let Some(filled) = &mut self.filled else { return 0 };
         let wanted = buf.len().min(filled.len);
@@ -85,7 +112,7 @@ impl ByteQueue {
             };
             missing -= done;
             if filled.chunks.front().is_some_and(Bytes::is_empty) {
-                filled.chunks.pop_front();
+                filled.pop_front();
             }
         }
         self.took(wanted);
@@ -113,6 +140,11 @@ impl Chunks {
             self.tail.extend_from_slice(rest);
         }
         self.len += data.len();
+    }
+
+    fn pop_front(&mut self) -> Option<Bytes> {
+        self.lent_from = self.lent_from.map(|index| index.saturating_sub(1));
+        self.chunks.pop_front()
     }
 
     fn seal(&mut self) {
@@ -177,9 +209,27 @@ mod tests {
         assert_eq!(queue.pop(usize::MAX).unwrap().as_ptr(), data[4000..].as_ptr());
     }
 
+    #[test]
+    fn a_lent_part_passes_through_without_a_copy_and_settled_holds_its_buffer_no_more() {
+        let buffer = Bytes::from(vec![1; 10_000]);
+        let mut queue = ByteQueue::default();
+        queue.push_slice(b"before");
+        assert!(queue.lend(buffer.slice(..4000)));
+        queue.push_slice(b"between");
+        assert!(!queue.lend(buffer.slice(5000..)));
+        assert_eq!(queue.pop(usize::MAX).unwrap(), "before");
+        assert_eq!(queue.pop(3000).unwrap().as_ptr(), buffer.as_ptr());
+        queue.settle();
+        assert!(buffer.is_unique());
+        assert_eq!(queue.len(), 1000 + 7 + 5000);
+        assert!(queue.memory_bytes() < 6007 + 4096 + 500, "{}", queue.memory_bytes());
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Slice(Vec<u8>),
+        Lent(Vec<u8>),
+        Settle,
         Chunk(Vec<u8>),
         Pop(usize),
         Read(usize),
@@ -189,6 +239,8 @@ mod tests {
         prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..600).prop_map(Step::Slice),
             proptest::collection::vec(any::<u8>(), 0..600).prop_map(Step::Chunk),
+            proptest::collection::vec(any::<u8>(), 1..600).prop_map(Step::Lent),
+            Just(Step::Settle),
             (0usize..700).prop_map(Step::Pop),
             (0usize..700).prop_map(Step::Read),
         ]
@@ -202,6 +254,8 @@ mod tests {
                 match step {
                     Step::Slice(data) => { queue.push_slice(&data); model.extend(data); }
                     Step::Chunk(data) => { model.extend(&data); queue.push_bytes(&mut data.into()); }
+                    Step::Lent(data) => { model.extend(&data); queue.lend(data.into()); }
+                    Step::Settle => queue.settle(),
                     Step::Pop(max) => match queue.pop(max) {
                         None => prop_assert!(max == 0 || model.is_empty()),
                         Some(chunk) => {

@@ -3,10 +3,12 @@
 //! Payload goes to the buffer of its stream as it arrives. The length of a frame is checked against
 //! the window when its header is there, and is never used to allocate.
 
+use bytes::Bytes;
+
 use super::code::{GoAwayCode, ResetCode};
 use super::control::Control;
 use super::frame::{Flags, Header, Kind};
-use super::parse::Parser;
+use super::parse::{LEND_BYTES_MIN, Parser};
 use super::session::Session;
 use super::state::Step;
 use super::stream::{Cause, Key, Owner};
@@ -77,10 +79,12 @@ impl Session {
     }
 
     fn on_credit(&mut self, key: Key, credit: u32) -> Result<(), Rule> {
-        if let Some(stream) = self.get(key) {
-            stream.credit.grant(credit)?;
-            self.activate(key);
-        }
+        let Some(stream) = self.get(key) else { return Ok(()) };
+        let before = stream.sendable_bytes();
+        stream.credit.grant(credit)?;
+        let more = stream.sendable_bytes() - before;
+        self.sendable += more;
+        self.activate(key);
         Ok(())
     }
 
@@ -117,14 +121,19 @@ impl Session {
         Ok(())
     }
 
-    /// Payload, or a piece of it.
-    pub(super) fn on_payload(&mut self, key: Key, body: &[u8]) {
+    /// Payload, or a piece of it; a part of `buffer`, if that can be kept.
+    pub(super) fn on_payload(&mut self, key: Key, body: &[u8], buffer: Option<&Bytes>) {
         // Between two pieces of a frame the application may have reset or dropped the stream.
         let Some(stream) = self.get(key).filter(|stream| stream.state.receives()) else { return };
         if stream.owner == Owner::Nobody {
             return self.reset_after_queue(key);
         }
-        stream.recv.push_slice(body);
+        match buffer.filter(|_| body.len() >= LEND_BYTES_MIN) {
+            None => stream.recv.push_slice(body),
+            Some(buffer) if stream.recv.lend(buffer.slice_ref(body)) => self.borrowers.push(key),
+            Some(_) => {}
+        }
+        let stream = self.stream(key);
         stream.received += body.len() as u64;
         self.counts.bytes_received += body.len() as u64;
         self.unread += body.len();

@@ -73,8 +73,14 @@ pub(crate) struct Session {
     pub(super) control: ControlQueue,
     /// Streams that wait for their turn, once each; gone with the stream.
     pub(super) active: VecDeque<Key>,
+    /// What streams hold that can be sent.
+    pub(super) sendable: usize,
+    /// Streams whose writers wait for their turn, once each; gone with the stream.
+    pub(super) writers: VecDeque<Key>,
     pub(super) outbox: Outbox,
     pub(super) parser: Parser,
+    /// Streams that hold parts of what was fed last.
+    pub(super) borrowers: Vec<Key>,
     pub(super) empty_frames: u32,
     /// Resets that the peer has caused.
     pub(super) resets: Rate,
@@ -114,8 +120,11 @@ impl Session {
             reserved: 0,
             control: ControlQueue::default(),
             active: VecDeque::new(),
+            sendable: 0,
+            writers: VecDeque::new(),
             outbox: Outbox::default(),
             parser: Parser::default(),
+            borrowers: Vec::new(),
             empty_frames: 0,
             resets: Rate::default(),
             changed: VecDeque::new(),
@@ -212,7 +221,9 @@ impl Session {
     /// Lets go of what waits to be sent.
     pub(super) fn drop_unsent(&mut self, key: Key) {
         let Some(stream) = self.get(key) else { return };
+        let sendable = stream.sendable_bytes();
         let queue = std::mem::take(&mut stream.send);
+        self.sendable -= sendable;
         if !queue.is_empty() {
             self.discard(Trash::Queue(queue));
         }
@@ -242,6 +253,9 @@ impl Session {
         }
         if stream.in_active {
             remove_last(&mut self.active, |active| *active == key);
+        }
+        if stream.in_writers {
+            remove_last(&mut self.writers, |writer| *writer == key);
         }
         match stream.opened_by {
             Initiator::Remote => self.inbound -= 1,

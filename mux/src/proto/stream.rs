@@ -88,6 +88,10 @@ pub(crate) struct Stream {
     pub(crate) in_control: bool,
     /// The stream waits for its turn to send.
     pub(crate) in_active: bool,
+    /// A writer of the stream waits for its turn to write.
+    pub(crate) in_writers: bool,
+    /// Bytes that may be written whatever waits to be sent: its turn has come.
+    pub(crate) allowance: u32,
     pub(crate) events: Events,
     /// The deadline of reads, or of writes, has passed.
     pub(crate) read_expired: bool,
@@ -135,6 +139,8 @@ impl Stream {
             cut: false,
             in_control: false,
             in_active: false,
+            in_writers: false,
+            allowance: 0,
             events: Events::default(),
             read_expired: false,
             write_expired: false,
@@ -162,6 +168,11 @@ impl Stream {
         let has_turn =
             if self.send.is_empty() { self.end != End::Open } else { self.credit.available() > 0 };
         has_turn && self.state.sends()
+    }
+
+    /// Bytes that wait to be sent and can be, now or after the SYN.
+    pub(crate) fn sendable_bytes(&self) -> usize {
+        if self.credit.available() > 0 { self.send.len() } else { 0 }
     }
 
     /// Whether something is left to be sent, with credit or without.

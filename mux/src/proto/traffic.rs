@@ -82,8 +82,8 @@ impl Session {
         self.update_later(key);
     }
 
-    /// Bytes that can be written now, at least 1.
-    pub(crate) fn poll_room(&mut self, key: Key) -> Poll<Result<usize, Error>> {
+    /// How many of `wanted` bytes can be written now, at least 1.
+    pub(crate) fn poll_room(&mut self, key: Key, wanted: usize) -> Poll<Result<usize, Error>> {
         if let Some(err) = self.why_no_write(key) {
             return Poll::Ready(Err(err));
         }
@@ -94,7 +94,7 @@ impl Session {
         }
         match max.saturating_sub(stream.send.len()) {
             0 => Poll::Pending,
-            room => Poll::Ready(Ok(room)),
+            room => self.poll_turn(key, wanted.clamp(1, room)).map(Ok),
         }
     }
 
@@ -108,15 +108,19 @@ impl Session {
 
     /// Queues a copy. Only after [`poll_room`](Self::poll_room), and not more than that.
     pub(crate) fn write(&mut self, key: Key, data: &[u8]) {
-        self.stream(key).send.push_slice(data);
-        self.activate(key);
+        let stream = self.stream(key);
+        let before = stream.sendable_bytes();
+        stream.send.push_slice(data);
+        self.queued(key, before);
     }
 
     /// Queues a chunk of any size, and leaves in `data` what the caller has to drop. Only after
     /// [`poll_room`](Self::poll_room).
     pub(crate) fn write_bytes(&mut self, key: Key, data: &mut Bytes) {
-        self.stream(key).send.push_bytes(data);
-        self.activate(key);
+        let stream = self.stream(key);
+        let before = stream.sendable_bytes();
+        stream.send.push_bytes(data);
+        self.queued(key, before);
     }
 
     /// Whether everything written, and the FIN behind it, has been taken to be sent.
@@ -131,6 +135,7 @@ impl Session {
         if stream.write_expired {
             return Poll::Ready(Err(Error::DeadlineExceeded));
         }
+        self.leave_writers(key);
         self.fate.clone().map_or(Poll::Pending, |err| Poll::Ready(Err(err)))
     }
 

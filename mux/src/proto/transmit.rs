@@ -2,7 +2,7 @@
 
 use super::code::{GoAwayCode, ResetCode};
 use super::control::Control;
-use super::frame::{Flags, Header, Kind};
+use super::frame::{Flags, HEADER_BYTES, Header, Kind};
 use super::outbox::Outbox;
 use super::session::{Phase, Session};
 use super::state::{State, Step};
@@ -10,16 +10,22 @@ use super::stream::{Cause, End, Key};
 use super::trash::Trash;
 use crate::{Error, Initiator};
 
-/// Bytes gathered for one write. Beyond it nothing is taken until these are gone, so that a control
-/// frame waits for no more than so much data.
-const BATCH_BYTES: usize = 64 * 1024;
+/// Bytes gathered for one write, unless a single frame is larger. Nothing more is taken until these
+/// are gone, so that a control frame waits for no more than so much data. Linux makes packets of almost
+/// 64 KiB of one write, and a small one of what is left over, which costs as much: so a write is to be
+/// a little less than two of them, not a little more than one or two.
+pub(crate) const BATCH_BYTES: usize = 128 * 1024;
 
 impl Session {
     /// Gathers frames to be written, unless some still wait; and notes how far closing has got.
     pub(crate) fn fill(&mut self) {
-        if !self.outbox.is_empty() {
-            return;
+        if self.outbox.is_empty() {
+            self.refill();
         }
+        self.admit_writers();
+    }
+
+    fn refill(&mut self) {
         if self.retiring && self.streams.is_empty() {
             self.close();
         }
@@ -54,7 +60,8 @@ impl Session {
     }
 
     fn take_frames(&mut self) {
-        while self.outbox.len() < BATCH_BYTES {
+        let frame = HEADER_BYTES + self.config.frame_bytes_max as usize;
+        while self.outbox.is_empty() || self.outbox.len() + frame <= BATCH_BYTES {
             if let Some(item) = self.control.pop() {
                 self.take_control(item);
             } else if let Some(key) = self.active.pop_front() {
@@ -63,7 +70,6 @@ impl Session {
                 break;
             }
         }
-        self.outbox.seal();
     }
 
     fn take_control(&mut self, item: Control) {
@@ -160,6 +166,7 @@ impl Session {
         self.put_header(header);
         self.counts.bytes_sent += u64::from(length);
         let stream = self.stream(key);
+        let before = stream.sendable_bytes();
         stream.credit.spend(length);
         stream.sent += u64::from(length);
         let mut left = length as usize;
@@ -169,7 +176,12 @@ impl Session {
                 self.discard(Trash::Chunk(copied));
             }
         }
-        self.changed(key, |events| events.writable = true);
+        let stream = self.stream(key);
+        let (after, waits) = (stream.sendable_bytes(), stream.in_writers);
+        self.sendable -= before - after;
+        if !waits {
+            self.changed(key, |events| events.writable = true);
+        }
     }
 
     fn take_end(&mut self, key: Key) {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use futures_util::{AsyncReadExt, AsyncWriteExt, poll};
-use mux::Config;
+use mux::{Config, Session};
 use reactor::time;
 
+use crate::support::pipe;
 use crate::{read_to_end, run, serve_echo, sessions_over, streams};
 
 #[test]
@@ -86,6 +87,41 @@ fn flushing_waits_until_the_writer_has_taken_everything() {
         assert!(matches!(poll!(flush.as_mut()), Poll::Pending), "the window is full");
         (&far).read_exact(&mut vec![0; 200_000]).await.unwrap();
         flush.await.unwrap();
+    });
+}
+
+#[test]
+fn one_turn_writes_one_batch() {
+    run(async {
+        let (near, mut far) = pipe(1 << 20);
+        // Each frame is more than a batch.
+        let config =
+            Config { frame_bytes_max: 200_000, send_bytes_max: 1 << 20, ..Config::default() };
+        let (client, mut driver) = Session::client(near, config);
+        for stream in join_all((0..3).map(|_| client.open())).await {
+            stream.unwrap().write_bytes(vec![0; 200_000].into()).await.unwrap();
+        }
+        assert!(poll!(&mut driver).is_pending());
+        let written = far.read(&mut vec![0; 1 << 20]).await.unwrap();
+        assert!((200_000..300_000).contains(&written), "{written} bytes");
+    });
+}
+
+#[test]
+fn writers_that_give_up_their_turns_hold_up_nobody() {
+    run(async {
+        let config = Config { send_bytes_max: 1, ..Config::default() };
+        let (client, _server) = sessions_over(64 * 1024, config);
+        let mut streams = join_all((0..100).map(|_| client.open())).await.into_iter();
+        let (first, last) = (streams.next().unwrap().unwrap(), streams.next_back().unwrap());
+        let others: Vec<_> = streams.map(Result::unwrap).collect();
+        first.write_bytes(vec![0; 5000].into()).await.unwrap();
+        for stream in &others {
+            let mut given_up = pin!(stream.write_bytes(vec![0; 5000].into()));
+            assert!(poll!(given_up.as_mut()).is_pending());
+        }
+        last.unwrap().write_bytes(vec![0; 5000].into()).await.unwrap();
+        assert!(others.iter().all(|stream| stream.stats().unsent_bytes == 0));
     });
 }
 

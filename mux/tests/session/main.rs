@@ -6,7 +6,7 @@
 //! | behaviour | test |
 //! |---|---|
 //! | a ping's round trip, both sides | path: `a_ping_measures_the_round_trip_on_both_sides` |
-//! | ping time-out, then recovery | time: `a_ping_that_is_late_is_answered_in_the_end`, raw: `a_ping_that_was_lost_does_not_hold_up_the_next` |
+//! | ping time-out, then recovery | time: `a_ping_that_is_late_is_answered_in_the_end`, `a_ping_that_nobody_answers_ends_in_time_and_the_session_goes_on`, raw: `a_ping_that_was_lost_does_not_hold_up_the_next` |
 //! | closes before the ACK leak no slot | proto/tests/limits: `streams_closed_before_the_ack_hold_no_slot` |
 //! | ids 1 and 2, stream count | proto/tests/life: `ids_count_up_by_two_from_one_and_two`, `the_last_id_is_used_and_then_there_are_none` |
 //! | open time-out | proto/tests/timeouts: `a_stream_that_nobody_accepts_is_reset_in_time` |

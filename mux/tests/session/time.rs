@@ -43,6 +43,23 @@ fn a_ping_that_is_late_is_answered_in_the_end() {
 }
 
 #[test]
+fn a_ping_that_nobody_answers_ends_in_time_and_the_session_goes_on() {
+    run(async {
+        let config = Config { keepalive: None, ..Config::default() };
+        let (client, server, tap) = tapped(64 * 1024, config);
+        tap.stop();
+        let start = time::now();
+        let err = client.ping().await.unwrap_err();
+        assert!(matches!(err, Error::PingTimeout { waited } if waited == time::now() - start));
+        assert_eq!(time::now() - start, Config::default().ping_timeout);
+        tap.resume();
+        client.ping().await.unwrap();
+        let _stream = client.open().await.unwrap();
+        server.accept().await.unwrap();
+    });
+}
+
+#[test]
 fn a_session_that_is_given_up_hangs_up_though_its_driver_is_kept() {
     run(async {
         let (near, far) = pipe(64 * 1024);

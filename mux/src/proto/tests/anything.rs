@@ -99,6 +99,7 @@ fn config() -> Config {
         unacked_opens_max: 2,
         pongs_queued_max: 2,
         resets_queued_max: 2,
+        send_bytes_max: 20_000,
         stream_close_timeout: Duration::from_secs(15),
         ..Config::default()
     }
@@ -137,7 +138,7 @@ fn apply(session: &mut Session, handles: &mut Vec<Key>, now: &mut Instant, step:
         }
         Step::Send(i, bytes) => {
             let Some(key) = handle(i) else { return };
-            if let Poll::Ready(Ok(room)) = session.poll_room(key) {
+            if let Poll::Ready(Ok(room)) = session.poll_room(key, usize::MAX) {
                 session.write(key, &vec![7; bytes.min(room)]);
             }
         }
@@ -173,9 +174,12 @@ fn check(session: &Session, handles: &[Key]) {
     let active: HashSet<_> = session.active.iter().collect();
     assert_eq!(active.len(), session.active.len(), "a stream has two turns");
     assert!(active.iter().all(|key| session.streams[key.index as usize].id == key.id));
+    let writers: HashSet<_> = session.writers.iter().collect();
+    assert_eq!(writers.len(), session.writers.len(), "a stream waits twice");
+    assert!(writers.iter().all(|key| session.streams[key.index as usize].id == key.id));
     // Updates and resets of 6 streams, 2 + 2 replies beside, a ping and a GoAway.
     assert!(session.control.len() <= 3 * 6 + 2 + 2 + 2, "{:?}", session.control);
-    let (mut unread, mut reserved) = (0, 0);
+    let (mut unread, mut reserved, mut sendable) = (0, 0, 0);
     for (index, stream) in &session.streams {
         assert!(stream.window.max() <= 3 * WINDOW_BYTES_INITIAL);
         assert!(stream.recv.len() <= stream.window.max() as usize);
@@ -184,8 +188,10 @@ fn check(session: &Session, handles: &[Key]) {
         assert_eq!(held, stream.owner == crate::proto::stream::Owner::Handle);
         unread += stream.recv.len();
         reserved += stream.window.extra() as usize;
+        sendable += stream.sendable_bytes();
     }
-    assert_eq!((unread, reserved), (session.unread, session.reserved));
+    let books = (session.unread, session.reserved, session.sendable);
+    assert_eq!((unread, reserved, sendable), books);
     assert!(unread <= RECEIVE_BYTES_MAX && reserved <= RECEIVE_BYTES_MAX);
 }
 

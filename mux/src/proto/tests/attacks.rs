@@ -279,7 +279,7 @@ fn a_peer_that_never_reads_is_left_and_holds_a_queue_for_each_stream() {
     for n in 0..10 {
         session.feed(&flag(SYN, 2 * n + 1));
         let key = ready(session.accept());
-        while let Poll::Ready(Ok(room)) = session.poll_room(key) {
+        while let Poll::Ready(Ok(room)) = session.poll_room(key, usize::MAX) {
             session.write(key, &vec![0; room]);
         }
     }

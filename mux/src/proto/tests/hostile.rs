@@ -96,7 +96,7 @@ fn data_after_the_fin_resets_the_stream_alone() {
     assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 1 length 4100"]);
     let key = ready(session.accept());
     assert_eq!(read_all(&mut session, key), (b"all".to_vec(), true));
-    let err = error(session.poll_room(key));
+    let err = error(session.poll_room(key, usize::MAX));
     assert!(matches!(err, Error::Reset { by: Initiator::Local, .. }));
     let other = ready(session.accept());
     session.feed(&data(NONE, 3, b"unharmed"));

@@ -49,12 +49,28 @@ fn the_last_id_is_used_and_then_there_are_none() {
 }
 
 #[test]
+fn the_fin_stands_behind_everything_that_was_written() {
+    let (mut session, key, ..) = connected();
+    session.write(key, &[1; 300_000]);
+    session.shutdown(key).unwrap();
+    let frames = take_frames(&mut session);
+    assert!(frames.iter().all(|(header, _)| !header.flags.contains(Flags::FIN)));
+    session.feed(&frame(Kind::WindowUpdate, Flags::NONE, 1, 300_000));
+    let rest = take_frames(&mut session);
+    let (last, data) = rest.split_last().unwrap();
+    assert!(last.0.flags.contains(Flags::FIN));
+    assert!(data.iter().all(|(header, _)| !header.flags.contains(Flags::FIN)));
+    let sent: usize = frames.iter().chain(&rest).map(|(_, payload)| payload.len()).sum();
+    assert_eq!(sent, 300_000);
+}
+
+#[test]
 fn a_fin_may_come_with_payload_or_with_the_syn() {
     let mut session = server();
     session.feed(&data(Flags::SYN | Flags::FIN, 1, b"once"));
     let key = ready(session.accept());
     assert_eq!(read_all(&mut session, key), (b"once".to_vec(), true));
-    assert!(ready(session.poll_room(key)) > 0, "the other direction is open");
+    assert!(ready(session.poll_room(key, usize::MAX)) > 0, "the other direction is open");
 }
 
 #[test]
@@ -71,7 +87,10 @@ fn a_reset_discards_what_is_queued_and_is_read_after_what_has_arrived() {
     assert_eq!(ready(far.read(accepted, &mut buf)), 7);
     let err = error(far.read(accepted, &mut buf));
     assert!(matches!(err, Error::Reset { by: Initiator::Remote, .. }));
-    assert!(matches!(error(far.poll_room(accepted)), Error::Reset { by: Initiator::Remote, .. }));
+    assert!(matches!(
+        error(far.poll_room(accepted, usize::MAX)),
+        Error::Reset { by: Initiator::Remote, .. }
+    ));
     let err = error(near.read(opened, &mut buf));
     assert!(matches!(err, Error::Reset { by: Initiator::Local, .. }));
     near.release(opened);
@@ -193,7 +212,10 @@ fn closing_sends_what_was_written_and_says_go_away_last() {
     let (mut near, opened, mut far, accepted) = connected();
     near.write(opened, &[7; 40_000]);
     near.close();
-    assert!(matches!(error(near.poll_room(opened)), Error::Closed { by: Initiator::Local }));
+    assert!(matches!(
+        error(near.poll_room(opened, usize::MAX)),
+        Error::Closed { by: Initiator::Local }
+    ));
     let said = take(&mut near);
     assert!(said.ends_with(&frame(Kind::GoAway, NONE, 0, 0)));
     assert_eq!(near.phase(), Phase::HangUp);

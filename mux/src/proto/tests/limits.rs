@@ -60,6 +60,18 @@ fn opening_waits_at_the_limits_of_this_side() {
 }
 
 #[test]
+fn an_ack_wakes_an_open_that_waits() {
+    let mut session = client_with(Config { unacked_opens_max: 1, ..Config::default() });
+    ready(session.open());
+    take(&mut session);
+    session.take_signals();
+    assert!(session.open().is_pending());
+    session.feed(&flag(Flags::ACK, 1));
+    assert!(session.take_signals().open);
+    assert_eq!(ready(session.open()).id, 3);
+}
+
+#[test]
 fn pings_beyond_the_limit_go_unanswered() {
     let mut session = server_with(Config { pongs_queued_max: 3, ..Config::default() });
     for value in 0..100 {
@@ -165,12 +177,12 @@ fn writing_waits_at_the_limit_of_the_send_queue() {
     let config = Config { send_queue_bytes_max: 10, ..Config::default() };
     let mut session = client_with(config);
     let key = ready(session.open());
-    assert_eq!(ready(session.poll_room(key)), 10);
+    assert_eq!(ready(session.poll_room(key, usize::MAX)), 10);
     session.write(key, &[0; 10]);
-    assert!(session.poll_room(key).is_pending());
+    assert!(session.poll_room(key, usize::MAX).is_pending());
     assert!(session.poll_flushed(key).is_pending());
     take(&mut session);
-    assert_eq!(ready(session.poll_room(key)), 10);
+    assert_eq!(ready(session.poll_room(key, usize::MAX)), 10);
     ready(session.poll_flushed(key));
 }
 

@@ -7,6 +7,7 @@ mod life;
 mod limits;
 mod timeouts;
 mod transfer;
+mod turns;
 
 use std::io::IoSlice;
 use std::task::Poll;
@@ -157,8 +158,9 @@ pub(super) fn connected_with(config: Config) -> (Session, Key, Session, Key) {
 pub(super) fn assert_empty(session: &Session) {
     assert_eq!(session.stream_counts(), (0, 0), "streams left");
     assert!(session.streams.is_empty() && session.ids.is_empty() && session.backlog.is_empty());
-    assert!(session.is_quiet() && session.active.is_empty());
-    assert_eq!((session.unread, session.reserved), (0, 0), "bytes left in the books");
+    assert!(session.is_quiet() && session.active.is_empty() && session.writers.is_empty());
+    let books = (session.unread, session.reserved, session.sendable);
+    assert_eq!(books, (0, 0, 0), "bytes left in the books");
 }
 
 #[track_caller]

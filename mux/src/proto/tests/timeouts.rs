@@ -47,6 +47,18 @@ fn a_ping_without_answer_does_not_hold_up_the_next() {
 }
 
 #[test]
+fn a_ping_that_was_answered_is_not_the_next_one() {
+    let mut session = client_with(Config::default());
+    let first = session.ping(session.timing.now).unwrap();
+    take(&mut session);
+    session.feed(&frame(Kind::Ping, Flags::ACK, 0, 1));
+    ready(session.pong(first));
+    let second = session.ping(session.timing.now).unwrap();
+    assert!(second > first && session.pong(second).is_pending());
+    assert_eq!(take_text(&mut session), ["Ping SYN stream 0 length 2"]);
+}
+
+#[test]
 fn a_connection_that_takes_nothing_is_given_up() {
     let start = Instant::now();
     let config = Config { keepalive: None, ..Config::default() };
@@ -122,10 +134,10 @@ fn a_stream_that_nobody_accepts_is_reset_in_time() {
     session.tick(start + Duration::from_secs(75));
     assert_eq!(take_text(&mut session), ["WindowUpdate RST stream 1 length 4102"]);
     let waited = Duration::from_secs(75);
-    for err in [error(session.read(lost, &mut [0])), error(session.poll_room(lost))] {
+    for err in [error(session.read(lost, &mut [0])), error(session.poll_room(lost, usize::MAX))] {
         assert!(matches!(err, Error::OpenTimeout { waited: w } if w == waited), "{err:?}");
     }
-    assert!(ready(session.poll_room(kept)) > 0);
+    assert!(ready(session.poll_room(kept, usize::MAX)) > 0);
     assert_eq!(session.unacked, 0);
 }
 
@@ -148,7 +160,7 @@ fn streams_that_are_accepted_in_time_are_forgotten_by_the_clock_of_opens() {
     session.tick(session.timing.now + Duration::from_secs(29));
     session.feed(&frame(Kind::Ping, Flags::SYN, 0, 1));
     session.tick(session.timing.now + Duration::from_secs(29));
-    assert!(matches!(error(session.poll_room(stuck)), Error::OpenTimeout { .. }));
+    assert!(matches!(error(session.poll_room(stuck, usize::MAX)), Error::OpenTimeout { .. }));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Windows, turns and segmentation.
 
 use super::*;
+use crate::proto::LEND_BYTES_MIN;
 
 const NONE: Flags = Flags::NONE;
 const FULL: usize = WINDOW_BYTES_INITIAL as usize;
@@ -126,7 +127,26 @@ fn a_batch_is_bounded_so_that_control_frames_do_not_wait_long() {
         session.write(key, &[0; 60_000]);
     }
     session.fill();
-    assert!(session.outbox.len() < 64 * 1024 + 16 * 1024 + HEADER_BYTES);
+    assert!(session.outbox.len() <= 128 * 1024);
+}
+
+#[test]
+fn payload_is_read_without_a_copy_until_it_is_settled() {
+    let (_, _, mut far, accepted) = connected();
+    let large = [1; LEND_BYTES_MIN];
+    let frames = [data(NONE, 1, &large), data(NONE, 1, &[2; 5000]), data(NONE, 1, &large)];
+    let buffer = bytes::Bytes::from([frames.concat(), vec![0; 1000]].concat());
+    far.feed_lending(&buffer, buffer.len() - 1000);
+    let first = ready(far.read_bytes(accepted)).unwrap();
+    assert_eq!((first.as_ptr(), first.len()), (buffer[HEADER_BYTES..].as_ptr(), large.len()));
+    let second = ready(far.read_bytes(accepted)).unwrap();
+    assert_eq!(second, [2; 5000][..]);
+    assert!(!buffer.as_ptr_range().contains(&second.as_ptr()), "too small to hold on to it all");
+    drop(first);
+    assert!(!buffer.is_unique());
+    far.settle();
+    assert!(buffer.is_unique());
+    assert_eq!(read_all(&mut far, accepted).0, large);
 }
 
 #[test]
