@@ -57,7 +57,7 @@ fn main() {
         println!("!!! without hashicorp/yamux: Go or its package is not installed");
     }
     table.bulk(go.as_mut());
-    let parts: [(&str, fn(&Table, Option<&mut Hashicorp>)); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("opens", Table::opens),
         ("beside", Table::beside_load),
         ("fair", Table::fairness),
@@ -69,6 +69,9 @@ fn main() {
         }
     }
 }
+
+/// What prints a part of the table.
+type Part = fn(&Table, Option<&mut Hashicorp>);
 
 struct Table {
     rounds: usize,
