@@ -61,6 +61,8 @@ pub(crate) struct Half {
     /// Reads no further than that.
     pub(crate) read_until: usize,
     pub(crate) last: Last,
+    /// The stream is split, and put together again before it is dropped.
+    pub(crate) split: bool,
     pub(crate) rng: Rng,
 }
 
@@ -183,6 +185,7 @@ impl Plan {
             read_pause: rng.pick(&pauses),
             read_until,
             last,
+            split: rng.chance(30),
             rng,
         }
     }
@@ -219,6 +222,7 @@ fn config(rng: &mut Rng, stream_bytes_max: usize) -> Config {
         // 0: as much as the window is.
         window_bytes_max: rng.pick(&[0, 16 << 20]),
         send_queue_bytes_max: rng.pick(&[1, 10, 1000, 64 * 1024]).max(stream_bytes_max / 100),
+        send_bytes_max: rng.pick(&[1, 1000, 256 * 1024]),
         frame_bytes_max: rng.pick(&frames).max((stream_bytes_max / 100) as u32),
         accept_backlog_max: rng.pick(&[1, 4, 256, 256]),
         inbound_streams_max: rng.pick(&[1, 5, 1024, 1024]),

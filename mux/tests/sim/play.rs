@@ -32,6 +32,9 @@ pub(crate) struct World {
     pub(crate) players: RefCell<Vec<JoinHandle<()>>>,
 }
 
+/// How long reads and writes that have a deadline may take.
+const DEADLINE: Duration = Duration::from_millis(20);
+
 /// For a SYN to a session that takes no more streams.
 const SHUTDOWN: u32 = ResetCode::SHUTDOWN.value();
 
@@ -75,7 +78,14 @@ impl World {
     pub(crate) async fn play(&self, side: Side, stream: Stream) {
         self.playing.set(self.playing.get() + 1);
         let half = self.plan.half(stream.id(), side);
-        self.play_half(side, &stream, &half).await;
+        let stream = if half.split {
+            let (reader, writer) = stream.into_split();
+            self.play_half(side, reader.as_ref(), writer.as_ref(), &half).await;
+            reader.reunite(writer).expect("of one stream")
+        } else {
+            self.play_half(side, &stream, &stream, &half).await;
+            stream
+        };
         self.note_drop(side, stream.id(), &half);
         drop(stream);
         self.playing.set(self.playing.get() - 1);
@@ -116,9 +126,27 @@ impl World {
         self.ledger.borrow_mut().insert((id, side), written);
     }
 
-    async fn play_half(&self, side: Side, stream: &Stream, half: &Half) {
+    async fn play_half(&self, side: Side, reader: &Stream, writer: &Stream, half: &Half) {
+        let mut stopped = pin!(writer.stopped());
+        let early = poll!(stopped.as_mut());
+        self.read_and_write(side, reader, writer, half).await;
+        let outcome = if early.is_ready() { early } else { poll!(stopped.as_mut()) };
+        if let Poll::Ready(outcome) = outcome {
+            self.judge_stop(side, writer, outcome);
+        }
+    }
+
+    /// Whoever watches a stream learns of its end, and of no other than readers and writers do.
+    fn judge_stop(&self, side: Side, stream: &Stream, outcome: Result<(), Error>) {
+        let id = stream.id();
+        let ended = Side::BOTH.into_iter().all(|side| self.written(id, side).finished);
+        assert!(outcome.is_err() || ended, "{side:?} sees stream {id} stop, and nobody has ended");
+        self.judge(side, stream, outcome);
+    }
+
+    async fn read_and_write(&self, side: Side, reader: &Stream, stream: &Stream, half: &Half) {
         let writing = pin!(self.write(side, stream, half));
-        let reading = pin!(self.read(side, stream, half));
+        let reading = pin!(self.read(side, reader, half));
         match select(writing, reading).await {
             Either::Left((written, reading)) => {
                 self.judge(side, stream, written);
@@ -145,7 +173,7 @@ impl World {
             pause(half.write_pause).await;
             let mut rest = pattern(id, side, position, bytes);
             while !rest.is_empty() {
-                let written = write_some(stream, &rest, rng.below(4)).await?;
+                let written = write_some(stream, &rest, rng.below(5)).await?;
                 position += written;
                 rest = rest.slice(written..);
                 self.note_written(id, side, position, false);
@@ -169,7 +197,7 @@ impl World {
         let mut position = 0;
         while position < half.read_until {
             pause(half.read_pause).await;
-            let chunk = read_some(stream, half.read_bytes_max, rng.below(3)).await?;
+            let chunk = read_some(stream, half.read_bytes_max, rng.below(4)).await?;
             if chunk.is_empty() {
                 return Ok(true);
             }
@@ -260,6 +288,13 @@ async fn write_some(mut stream: &Stream, data: &Bytes, way: usize) -> Result<usi
             stream.write_bytes(data.clone()).await?;
             Ok(data.len())
         }
+        3 => {
+            // A write that is too late has written nothing.
+            stream.set_write_deadline(Some(time::now() + DEADLINE));
+            let written = stream.write_bytes(data.clone()).await;
+            stream.set_write_deadline(None);
+            in_time(written.map(|()| data.len())).map(Option::unwrap_or_default)
+        }
         _ => {
             // A write that is given up has written nothing.
             let part = data.slice(..data.len() / 2 + 1);
@@ -281,6 +316,16 @@ async fn read_some(mut stream: &Stream, max: usize, way: usize) -> Result<Bytes,
             buf.truncate(n);
             Ok(buf.into())
         }
+        2 => {
+            // A read that is too late has read nothing.
+            stream.set_read_deadline(Some(time::now() + DEADLINE));
+            let read = stream.read_bytes().await;
+            stream.set_read_deadline(None);
+            match in_time(read)? {
+                Some(chunk) => Ok(chunk.unwrap_or_default()),
+                None => Ok(stream.read_bytes().await?.unwrap_or_default()),
+            }
+        }
         _ => {
             // A read that is given up has read nothing.
             match once(stream.read_bytes()).await {
@@ -288,6 +333,14 @@ async fn read_some(mut stream: &Stream, max: usize, way: usize) -> Result<Bytes,
                 None => Ok(stream.read_bytes().await?.unwrap_or_default()),
             }
         }
+    }
+}
+
+/// `None` for what did not come by its deadline.
+fn in_time<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
+    match outcome {
+        Err(Error::DeadlineExceeded) => Ok(None),
+        other => other.map(Some),
     }
 }
 
