@@ -30,8 +30,6 @@ use crate::stream::{Action, Event, Stream};
 
 pub(crate) use task::run;
 
-use calls::Calls;
-
 /// See the module's page.
 pub(crate) struct Upstream {
     host: Rc<Host>,
@@ -50,7 +48,8 @@ pub(crate) struct Upstream {
     listed: Cell<bool>,
     /// The client that it belongs to, in a pool of such connections.
     bound: RefCell<Option<Rc<Downstream>>>,
-    calls: Calls,
+    /// Calls of its host that wait for the client's answer.
+    calls: Cell<usize>,
     /// Whether a frame came since the task looked.
     heard: Cell<bool>,
     /// Whether something was sent since the task looked.
@@ -110,7 +109,7 @@ impl Upstream {
             retired: Cell::new(false),
             listed: Cell::new(false),
             bound: RefCell::default(),
-            calls: Calls::default(),
+            calls: Cell::new(0),
             heard: Cell::new(false),
             used: Cell::new(false),
             heartbeats: Cell::new(0),

@@ -187,6 +187,36 @@ fn a_dead_host_costs_nothing_while_another_lives() {
 }
 
 #[test]
+fn nobody_waits_for_a_host_that_failed_and_is_dialed_again_while_another_lives() {
+    run(async {
+        let (address, living) = (dead_address(), Host::new());
+        let server = Setup { hosts: &[address, living.address()], ..Setup::default() }.start();
+        let echo = reactor::spawn(async move { living.accept().await.echo().await });
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        let mut id = 0;
+        let mut ask = async |client: &mut Peer| {
+            id += 1;
+            client.send(&request(id, b"")).await;
+            client.frame().await.frame.status
+        };
+        // The first that finds out is told so.
+        while server.stats().upstream_connect_failed == 0 {
+            ask(&mut client).await;
+        }
+        let mute = Mute::at(address).await;
+        while server.clusters()[0].hosts[0].connections == 0 {
+            assert_eq!(ask(&mut client).await, status::SUCCESS);
+        }
+        for _ in 0..20 {
+            assert_eq!(ask(&mut client).await, status::SUCCESS);
+        }
+        assert_eq!(server.clusters()[0].hosts[0].connections, 1, "it is still being dialed");
+        drop((client, mute));
+        echo.abort();
+    });
+}
+
+#[test]
 fn a_connection_that_cannot_be_made_costs_nothing_while_another_to_the_host_lives() {
     run(async {
         let bed = Bed::new(Setup { cluster: r#", "connections_per_host": 2"#, ..Setup::default() });

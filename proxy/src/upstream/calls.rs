@@ -4,7 +4,6 @@
 //! answer returns under the host's own id: see `downstream/calls.rs`. Everywhere else
 //! the proxy answers.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Upstream;
@@ -14,23 +13,13 @@ use crate::config::PoolMode;
 use crate::downstream::Handover;
 use crate::inbox::{Payload, Verdict};
 
-/// What the connection knows of its host's calls.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    /// Those that wait for the client's answer.
-    waiting: Cell<usize>,
-    /// The client is to read first: a call lies in the input until then.
-    held: Cell<bool>,
-}
-
 impl Upstream {
     /// Whether somebody, on either side, waits for an answer on this connection.
     pub(super) fn is_busy(&self) -> bool {
-        !self.waiting.borrow().is_empty() || self.calls.waiting.get() > 0 || self.calls.held.get()
+        !self.waiting.borrow().is_empty() || self.calls.get() > 0
     }
 
     pub(super) fn on_call(self: &Rc<Self>, frame: &Frame, payload: &mut Payload<'_>) -> Verdict {
-        self.calls.held.set(false);
         if !self.protocol.has_calls_back() || self.host.shared.config.pool != PoolMode::Binding {
             self.host.worker.stats.unexpected_frames.up();
             self.complain(Complaint::Misplaced(frame.kind));
@@ -44,16 +33,13 @@ impl Upstream {
             return Verdict::Taken;
         };
         match client.take_call(self, frame, payload) {
-            Handover::Waits => self.calls.waiting.set(self.calls.waiting.get() + 1),
+            Handover::Waits => self.calls.set(self.calls.get() + 1),
             Handover::Done => {}
             Handover::Full => {
                 self.host.worker.stats.host_calls_refused.up();
                 self.refuse_call(frame, payload, LocalReply::Overflow);
             }
-            Handover::Hold => {
-                self.calls.held.set(true);
-                return Verdict::Stall;
-            }
+            Handover::Hold => return Verdict::Stall,
         }
         Verdict::Taken
     }
@@ -86,7 +72,7 @@ impl Upstream {
     }
 
     fn call_ended(&self) {
-        self.calls.waiting.set(self.calls.waiting.get() - 1);
+        self.calls.set(self.calls.get() - 1);
         self.used.set(true);
         self.conn.wake();
     }

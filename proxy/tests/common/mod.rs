@@ -190,8 +190,12 @@ pub struct Mute {
 
 impl Mute {
     pub async fn new() -> Mute {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let listener = TcpListener::builder().backlog(1).bind(any).unwrap();
+        Mute::at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// At an address that was dead.
+    pub async fn at(address: SocketAddr) -> Mute {
+        let listener = TcpListener::builder().backlog(1).bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         // Linux lets one more wait than the backlog says, and drops what comes then.
         let connect = async || TcpStream::connect(address).await.unwrap();
