@@ -40,6 +40,14 @@ const WRITES: [usize; 3] = [1 << 10, 16 << 10, 1 << 20];
 /// Bytes of one slice: a tenth of a second or so.
 const SLICE_BYTES: usize = 128 << 20;
 
+/// What there is beside the bulk transfers.
+const PARTS: [(&str, Part); 4] = [
+    ("opens", Table::opens),
+    ("beside", Table::beside_load),
+    ("fair", Table::fairness),
+    ("memory", Table::memory),
+];
+
 fn main() {
     if let Some(name) = std::env::args().skip_while(|word| word != "--memory").nth(1) {
         let memory =
@@ -52,18 +60,13 @@ fn main() {
     let quick = options.iter().any(|word| word == "--quick");
     let (rounds, scale) = if quick { (1, 8) } else { (11, 1) };
     let table = Table { rounds, scale, chosen };
+    table.check();
     let mut go = Hashicorp::build();
     if go.is_none() {
         println!("!!! without hashicorp/yamux: Go or its package is not installed");
     }
     table.bulk(go.as_mut());
-    let parts: [(&str, Part); 4] = [
-        ("opens", Table::opens),
-        ("beside", Table::beside_load),
-        ("fair", Table::fairness),
-        ("memory", Table::memory),
-    ];
-    for (name, part) in parts {
+    for (name, part) in PARTS {
         if table.is_chosen(name) {
             part(&table, go.as_mut());
         }
@@ -86,12 +89,19 @@ impl Table {
         self.chosen.is_empty() || self.chosen.iter().any(|word| word == name)
     }
 
+    /// Ends the program at a word that means nothing.
+    fn check(&self) {
+        let parts = PARTS.iter().map(|(name, _)| name.to_string());
+        let known: Vec<_> = parts.chain(["bulk".into()]).chain(rows().map(row_name)).collect();
+        if let Some(word) = self.chosen.iter().find(|word| !known.contains(word)) {
+            eprintln!("there is no part {word:?}; there are: {}", known.join(" "));
+            std::process::exit(2);
+        }
+    }
+
     fn bulk(&self, mut go: Option<&mut Hashicorp>) {
-        let is_chosen = |(streams, write_bytes): &(usize, usize)| {
-            self.is_chosen("bulk") || self.is_chosen(&format!("{streams}x{write_bytes}"))
-        };
-        let rows = STREAMS.into_iter().flat_map(|streams| WRITES.map(|bytes| (streams, bytes)));
-        let rows: Vec<_> = rows.filter(is_chosen).collect();
+        let is_chosen = |row: &_| self.is_chosen("bulk") || self.is_chosen(&row_name(*row));
+        let rows: Vec<_> = rows().filter(is_chosen).collect();
         if !rows.is_empty() {
             println!("\nMB per CPU-second, both ends; beside it the ratio to ours");
         }
@@ -181,6 +191,15 @@ impl Table {
         note(&mut columns, cells);
         print_row(&format!("{} streams", load::IDLE_STREAMS), &columns);
     }
+}
+
+/// Streams and bytes of one write, of all bulk transfers.
+fn rows() -> impl Iterator<Item = (usize, usize)> {
+    STREAMS.into_iter().flat_map(|streams| WRITES.map(|write_bytes| (streams, write_bytes)))
+}
+
+fn row_name((streams, write_bytes): (usize, usize)) -> String {
+    format!("{streams}x{write_bytes}")
 }
 
 /// In a process of its own, where nothing was freed before that could be used again.
