@@ -56,7 +56,7 @@ impl Builder {
         self
     }
 
-    /// Counts the time spent idle, in [`Metrics::idle`]. Costs two looks at the clock for each wait
+    /// Counts the time spent idle, in [`Metrics::idle`](crate::Metrics::idle). Costs two looks at the clock for each wait
     /// that may block. Default: off.
     pub fn measure_time(mut self, measure: bool) -> Self {
         self.measure_time = measure;
