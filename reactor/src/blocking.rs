@@ -18,7 +18,8 @@ pub const BLOCKING_THREADS_MAX: usize = 64;
 pub const BLOCKING_QUEUE_MAX: usize = 1 << 16;
 
 /// How long a thread waits for work before it ends.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(10);
+const IDLE_TIME_MAX: Duration =
+    if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(10) };
 
 /// Runs a closure that blocks on a thread of the runtime's pool.
 ///
@@ -181,5 +182,27 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Jobs run and are dropped outside the lock, so what it guards is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, not(any(miri, loom))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_without_work_end_and_others_start_when_there_is_some() {
+        let worked = crate::block_on(async {
+            let jobs: Vec<_> = (0..4).map(|i| spawn_blocking(move || i)).collect();
+            let mut sum = 0;
+            for job in jobs {
+                sum += job.await.unwrap();
+            }
+            let core = context::current().unwrap();
+            while core.pool.shared.lock().threads > 0 {
+                thread::yield_now();
+            }
+            sum + spawn_blocking(|| 1).await.unwrap()
+        });
+        assert_eq!(worked.unwrap(), 7);
     }
 }

@@ -36,7 +36,7 @@ fn pair() -> (Rc<PollFd>, UnixStream) {
 /// Starts a read and lets it park.
 async fn parked_read(fd: &Rc<PollFd>) -> reactor::JoinHandle<io::Result<usize>> {
     let fd = Rc::clone(fd);
-    let task = spawn(async move { fd.read(&mut [0; 64]).await });
+    let task = spawn(async move { fd.read(&mut [0; 512]).await });
     yield_now().await;
     assert!(!task.is_finished());
     task
@@ -151,6 +151,70 @@ fn pipes_are_descriptors_too() {
         let mut buf = [0; 64];
         let n = pipe.read(&mut buf).await.unwrap();
         assert_eq!(&buf[..n], b"through the pipe");
+    });
+}
+
+#[test]
+fn an_eventfd_is_a_descriptor_too() {
+    use rustix::event::{EventfdFlags, eventfd};
+    block_on(async {
+        let event = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
+        let raised = File::from(event.try_clone().unwrap());
+        let event = Rc::new(PollFd::new(event).unwrap());
+        let read = parked_read(&event).await;
+        (&raised).write_all(&3u64.to_ne_bytes()).unwrap();
+        assert_eq!(read.await.unwrap().unwrap(), 8);
+    });
+}
+
+#[test]
+fn a_timerfd_is_a_descriptor_too() {
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    };
+    block_on(async {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).unwrap();
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let soon = Itimerspec { it_interval: never, it_value: Timespec { tv_sec: 0, tv_nsec: 1 } };
+        let set = timer.try_clone().unwrap();
+        let timer = Rc::new(PollFd::new(timer).unwrap());
+        let read = parked_read(&timer).await;
+        timerfd_settime(set, TimerfdTimerFlags::empty(), &soon).unwrap();
+        assert_eq!(read.await.unwrap().unwrap(), 8);
+    });
+}
+
+#[test]
+fn an_inotify_is_a_descriptor_too() {
+    use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+    block_on(async {
+        let watched = std::env::temp_dir().join(format!("reactor-inotify-{}", std::process::id()));
+        File::create(&watched).unwrap();
+        let changes = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&changes, &watched, WatchFlags::DELETE_SELF).unwrap();
+        let changes = Rc::new(PollFd::new(changes).unwrap());
+        let event = parked_read(&changes).await;
+        std::fs::remove_file(&watched).unwrap();
+        assert!(event.await.unwrap().unwrap() >= 16);
+    });
+}
+
+#[test]
+fn a_terminal_is_a_descriptor_too() {
+    use rustix::fs::{OFlags, fcntl_setfl};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    block_on(async {
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&near).unwrap();
+        unlockpt(&near).unwrap();
+        let name = ptsname(&near, Vec::new()).unwrap().into_string().unwrap();
+        let far = File::options().read(true).write(true).open(name).unwrap();
+        fcntl_setfl(&near, OFlags::RDWR | OFlags::NONBLOCK).unwrap();
+        let near = Rc::new(PollFd::new(near).unwrap());
+        let typed = parked_read(&near).await;
+        (&far).write_all(b"typed").unwrap();
+        assert_eq!(typed.await.unwrap().unwrap(), 5);
     });
 }
 
