@@ -12,8 +12,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 
-use crate::{PollFd, context, sys};
+use crate::{Direction, PollFd, context, sys};
 
 /// Listeners for one signal in a process, at most.
 pub const SIGNAL_LISTENERS_MAX: usize = sys::SIGNAL_SLOTS;
@@ -106,6 +107,15 @@ impl Signal {
         let fd = self.fd.as_ref().expect("taken only by drop");
         fd.read(&mut [0; 8]).await?;
         Ok(())
+    }
+
+    /// [`recv`](Self::recv) for poll functions: with `poll_fn` of futures' `stream` it is a `Stream`.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let fd = self.fd.as_ref().expect("taken only by drop");
+        fd.poll_io(cx, Direction::Read, |fd| sys::read(fd, &mut [0; 8])).map_ok(|_| ())
     }
 
     /// Which signal.

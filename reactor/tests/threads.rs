@@ -3,13 +3,15 @@
 use std::cell::Cell;
 use std::future::pending;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt, join_all};
+use futures_util::stream::{self, StreamExt};
 use reactor::time::{now, sleep};
 use reactor::{
     Runtime, SignalKind, SpawnError, Workers, WorkersError, signal, spawn, spawn_blocking, workers,
@@ -237,6 +239,22 @@ fn a_signal_is_heard_by_every_listener_and_by_no_later_one() {
         assert!(!fresh.is_finished(), "what came before is not heard");
         raise(URGENT);
         fresh.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn the_arrivals_of_a_signal_are_a_stream() {
+    // SIGWINCH is ignored by default too, and no other test here raises it.
+    const RESIZED: SignalKind = SignalKind::from_raw(28);
+    block_on(async {
+        let mut resized = signal(RESIZED).unwrap();
+        let arrivals = stream::poll_fn(|cx| resized.poll_recv(cx).map(Some));
+        let mut arrivals = pin!(arrivals);
+        for _ in 0..3 {
+            assert!(arrivals.next().now_or_never().is_none());
+            raise(RESIZED);
+            arrivals.next().await.unwrap().unwrap();
+        }
     });
 }
 
