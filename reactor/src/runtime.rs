@@ -171,6 +171,9 @@ struct EventSink<'a> {
     scheduler: Scheduler<'a>,
     counters: &'a Counters,
     wakers: &'a mut Vec<Waker>,
+    /// To be logged.
+    #[cfg(feature = "trace")]
+    unparked: Vec<TaskId>,
 }
 
 impl Wakes for EventSink<'_> {
@@ -179,6 +182,8 @@ impl Wakes for EventSink<'_> {
         // Only tasks of this runtime park at its descriptors.
         add(&self.counters.wakes, 1);
         self.scheduler.schedule(id);
+        #[cfg(feature = "trace")]
+        self.unparked.push(id);
     }
 
     fn wakers(&mut self) -> &mut Vec<Waker> {
@@ -387,12 +392,21 @@ impl Core {
     /// Takes the events of the poller, and puts whom they wake into the run queue.
     fn look(&self, wait: Wait, wakers: &mut Vec<Waker>) -> io::Result<usize> {
         let scheduler = self.queue.scheduler();
-        let mut sink = EventSink { scheduler, counters: &self.netpoll.counters, wakers };
+        let mut sink = EventSink {
+            scheduler,
+            counters: &self.netpoll.counters,
+            wakers,
+            #[cfg(feature = "trace")]
+            unparked: Vec::new(),
+        };
         let events = self.netpoll.wait(wait, &mut sink);
         #[cfg(feature = "trace")]
         {
+            // A logger is code of users: nothing is borrowed any more.
+            let unparked = std::mem::take(&mut sink.unparked);
             drop(sink);
             self.netpoll.log_events();
+            unparked.iter().for_each(|task| log::trace!("unpark {task:?}"));
         }
         events
     }

@@ -150,6 +150,28 @@ mod traces {
     }
 
     #[test]
+    fn a_wait_is_told_by_its_parking_its_event_and_its_unparking() {
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let heard = Rc::clone(&told);
+        let hears = move |message: &str| {
+            heard.borrow_mut().extend(message.split(' ').next().map(String::from));
+        };
+        logging(hears, || {
+            virtually(async {
+                let (fd, mut peer) = pair();
+                let reading = spawn(async move { fd.read(&mut [0; 8]).await });
+                yield_now().await;
+                peer.write_all(b"abc").unwrap();
+                reading.await.unwrap().unwrap()
+            })
+        });
+        let told = told.borrow();
+        let at = |word| told.iter().rposition(|told| told == word);
+        assert!(at("park") < at("event") && at("event") < at("unpark"), "{told:?}");
+        assert!(at("park").is_some());
+    }
+
+    #[test]
     fn a_logger_that_spawns_for_every_event_disturbs_none() {
         let spawned = Rc::new(Cell::new(0));
         let counted = Rc::clone(&spawned);
