@@ -187,6 +187,8 @@ impl Shared {
 
 #[cfg(all(test, not(any(miri, loom))))]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -198,7 +200,9 @@ mod tests {
                 sum += job.await.unwrap();
             }
             let core = context::current().unwrap();
+            let hang = Instant::now() + Duration::from_secs(60);
             while core.pool.shared.lock().threads > 0 {
+                assert!(Instant::now() < hang, "threads without work do not end");
                 thread::yield_now();
             }
             sum + spawn_blocking(|| 1).await.unwrap()

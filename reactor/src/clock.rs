@@ -59,3 +59,20 @@ impl Clock {
 pub(crate) fn saturating_ns(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that lags makes what is past seem ahead; one that leads ends sleeps early.
+    #[test]
+    fn the_systems_clock_neither_lags_nor_leads() {
+        let clock = Clock::new(false);
+        for _ in 0..if cfg!(miri) { 100 } else { 100_000 } {
+            let before = Instant::now();
+            let now_ns = clock.now_ns();
+            let after = Instant::now();
+            assert!((clock.ns_of(before)..=clock.ns_of(after)).contains(&now_ns));
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Instant;
 
 use crate::netpoll::Netpoll;
 use crate::runtime::Core;
@@ -45,6 +46,12 @@ const INSIDE: &str = "block_on inside a runtime: this thread is already in one; 
 #[inline]
 pub(crate) fn netpoll() -> Option<Rc<Netpoll>> {
     CURRENT.with(|current| current.borrow().as_ref().map(|core| Rc::clone(&core.netpoll)))
+}
+
+/// What the clock of the runtime of this thread says.
+#[inline]
+pub(crate) fn clock_now() -> Option<Instant> {
+    CURRENT.with(|current| current.borrow().as_ref().map(|core| core.netpoll.clock.now()))
 }
 
 /// Schedules a task if it belongs to the runtime of this thread, and says whether it does.

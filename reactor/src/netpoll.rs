@@ -81,14 +81,23 @@ pub(crate) struct Netpoll {
     last_generation: Cell<u32>,
     pub(crate) timers: RefCell<Timers<Alarm>>,
     pub(crate) clock: Clock,
-    /// What the clock said when it was first asked after the last wait, if it was.
-    turn_ns: Cell<Option<u64>>,
+    turn_time: Cell<TurnTime>,
     /// The number of the runtime; [`NOBODY`] when it is gone, as another may have its number then.
     pub(crate) runtime: Cell<u16>,
     pub(crate) counters: Counters,
     /// The events of the last wait, to be logged.
     #[cfg(feature = "trace")]
     seen: RefCell<Vec<(u64, Readiness)>>,
+}
+
+/// What is known of the time without asking the clock.
+#[derive(Clone, Copy)]
+enum TurnTime {
+    /// No turn is under way: what the clock said may be of any age.
+    OutsideTurns,
+    NotAsked,
+    /// What the clock said when it was asked last, after the last wait.
+    At(u64),
 }
 
 impl Alarm {
@@ -138,7 +147,7 @@ impl Netpoll {
             last_generation: Cell::new(0),
             timers: RefCell::new(Timers::new()),
             clock,
-            turn_ns: Cell::new(None),
+            turn_time: Cell::new(TurnTime::OutsideTurns),
             runtime: Cell::new(runtime),
             counters: Counters::default(),
             #[cfg(feature = "trace")]
@@ -192,6 +201,16 @@ impl Netpoll {
         if entry.desc.is_registered() { self.epoll.delete(fd) } else { Ok(()) }
     }
 
+    /// The first turn of a `block_on` begins.
+    pub(crate) fn turns_begin(&self) {
+        self.turn_time.set(TurnTime::NotAsked);
+    }
+
+    /// The last turn of a `block_on` is over, and nobody knows when the next comes.
+    pub(crate) fn turns_end(&self) {
+        self.turn_time.set(TurnTime::OutsideTurns);
+    }
+
     /// Waits for events, marks their descriptors and hands whom they wake to `woken`.
     ///
     /// All events of a batch are marked before anyone runs, so whoever runs first sees every edge
@@ -203,7 +222,7 @@ impl Netpoll {
             #[cfg(feature = "trace")]
             self.seen.borrow_mut().push((token, readiness));
         })?;
-        self.turn_ns.set(None);
+        self.turn_time.set(TurnTime::NotAsked);
         add(&self.counters.waits, 1);
         add(&self.counters.events, events);
         Ok(events)
@@ -242,8 +261,7 @@ impl Netpoll {
     }
 
     fn fire_due_timers(&self, due: &mut Vec<Alarm>, woken: &mut Woken) {
-        let now_ns = self.clock.now_ns();
-        self.turn_ns.set(Some(now_ns));
+        let now_ns = self.ask_clock();
         self.timers.borrow_mut().expire(now_ns, due);
         for alarm in due.drain(..) {
             match alarm {
@@ -291,8 +309,7 @@ impl Netpoll {
         at_ns: u64,
         timer: Option<(TimerKey, u64)>,
     ) -> bool {
-        let now_ns = self.clock.now_ns();
-        self.turn_ns.set(Some(now_ns));
+        let now_ns = self.ask_clock();
         if at_ns <= now_ns {
             return true;
         }
@@ -306,10 +323,21 @@ impl Netpoll {
         false
     }
 
+    fn ask_clock(&self) -> u64 {
+        let now_ns = self.clock.now_ns();
+        if !matches!(self.turn_time.get(), TurnTime::OutsideTurns) {
+            self.turn_time.set(TurnTime::At(now_ns));
+        }
+        now_ns
+    }
+
     /// Whether a deadline is so far ahead that the clock need not be asked again in this turn. Tasks
     /// that ran for [`WELL_AHEAD_NS`] since would have it noticed only when the turn ends.
     fn is_well_ahead(&self, at_ns: u64) -> bool {
-        self.turn_ns.get().is_some_and(|turn_ns| at_ns > turn_ns.saturating_add(WELL_AHEAD_NS))
+        match self.turn_time.get() {
+            TurnTime::At(turn_ns) => at_ns > turn_ns.saturating_add(WELL_AHEAD_NS),
+            TurnTime::NotAsked | TurnTime::OutsideTurns => false,
+        }
     }
 
     /// The timer of a deadline fired. The deadline may have moved back since it was armed.
@@ -360,3 +388,6 @@ fn explain_add(err: io::Error) -> io::Error {
 pub(crate) fn not_pollable() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "not pollable: a regular file or a directory")
 }
+
+#[cfg(all(test, not(any(miri, loom))))]
+mod tests;

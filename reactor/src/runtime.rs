@@ -115,7 +115,7 @@ impl Runtime {
         let Self { core, buffers, .. } = self;
         let _entered = context::enter(Rc::clone(core));
         let waker = waker(core.queue.insert_root());
-        let _root = Root { core };
+        let _root = Root::begin(core);
         let mut future = pin!(future);
         let mut cx = Context::from_waker(&waker);
         let mut poll_root = || {
@@ -159,8 +159,16 @@ struct Root<'a> {
     core: &'a Core,
 }
 
+impl<'a> Root<'a> {
+    fn begin(core: &'a Core) -> Self {
+        core.netpoll.turns_begin();
+        Self { core }
+    }
+}
+
 impl Drop for Root<'_> {
     fn drop(&mut self) {
+        self.core.netpoll.turns_end();
         self.core.queue.remove_root();
         self.core.restore_timer_slack();
     }

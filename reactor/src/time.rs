@@ -20,7 +20,7 @@ use crate::timer::TimerKey;
 
 /// The present on the runtime's clock; outside a runtime, on the system's.
 pub fn now() -> Instant {
-    context::current().map_or_else(Instant::now, |core| core.netpoll.clock.now())
+    context::clock_now().unwrap_or_else(Instant::now)
 }
 
 /// Waits for a while, from this call on; made outside a runtime, from its first poll on. A zero

@@ -1,11 +1,17 @@
-//! Sleeping, time-outs and intervals. All but the last tests run in virtual time.
+//! Sleeping, time-outs and intervals, in virtual time but for what is named after the system's clock and
+//! the thread.
 
 use std::cell::RefCell;
 use std::future::pending;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{FutureExt, join_all};
+use futures_util::poll;
 use reactor::time::{MissedTicks, interval, interval_at, now, sleep, sleep_until, timeout};
 use reactor::{Runtime, spawn, yield_now};
 
@@ -13,6 +19,16 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn virtually<T>(future: impl Future<Output = T>) -> T {
     Runtime::builder().paused(true).build().unwrap().block_on(future)
+}
+
+/// A waker of no runtime.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 #[test]
@@ -127,10 +143,29 @@ fn a_sleep_can_be_reset_also_after_its_end() {
 #[test]
 fn a_sleep_wakes_the_task_that_polled_it_last() {
     virtually(async {
-        let mut sleep = sleep(SECOND);
-        assert!(timeout(Duration::ZERO, &mut sleep).await.is_err());
-        spawn(sleep).await.unwrap();
+        let mut asleep = sleep(SECOND);
+        let first = spawn(async move {
+            assert_eq!(poll!(&mut asleep), Poll::Pending);
+            asleep
+        });
+        let asleep = first.await.unwrap();
+        assert!(timeout(SECOND * 5, spawn(asleep)).await.is_ok());
     });
+}
+
+#[test]
+fn a_sleep_wakes_the_foreign_waker_that_polled_it_last() {
+    let (first, last) = (Arc::new(Flag::default()), Arc::new(Flag::default()));
+    virtually(async {
+        let mut asleep = sleep(SECOND);
+        for flag in [&first, &first, &last] {
+            let waker = Waker::from(Arc::clone(flag));
+            let polled = Pin::new(&mut asleep).poll(&mut Context::from_waker(&waker));
+            assert_eq!(polled, Poll::Pending);
+        }
+        sleep(SECOND * 2).await;
+    });
+    assert!(!first.0.load(Relaxed) && last.0.load(Relaxed));
 }
 
 #[test]
