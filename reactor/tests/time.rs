@@ -146,9 +146,9 @@ fn a_sleep_wakes_the_task_that_polled_it_last() {
         let mut asleep = sleep(SECOND);
         let first = spawn(async move {
             assert_eq!(poll!(&mut asleep), Poll::Pending);
-            asleep
+            [asleep]
         });
-        let asleep = first.await.unwrap();
+        let [asleep] = first.await.unwrap();
         assert!(timeout(SECOND * 5, spawn(asleep)).await.is_ok());
     });
 }
