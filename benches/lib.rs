@@ -10,3 +10,11 @@
 //!
 //! Peers do the same work in the same run: tokio (current_thread with a `LocalSet`), smol's parts
 //! (`LocalExecutor` and async-io) and monoio (its epoll driver). `README.md` says how echo is measured.
+//!
+//! The library is what the two tables share: [`child`] and [`process`] for the processes that they
+//! measure, [`stats`] and [`table`] for what came out.
+
+pub mod child;
+pub mod process;
+pub mod stats;
+pub mod table;

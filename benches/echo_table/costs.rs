@@ -8,9 +8,11 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::{fs, io};
 
+use benches::process::total_calls;
+use benches::table::Table;
+
 use crate::lab::{Lab, Shape};
 use crate::programs::Program;
-use crate::table::Table;
 
 /// Messages of the shorter and of the longer run.
 type Runs = [u64; 2];
@@ -79,7 +81,7 @@ fn strace(lab: &Lab, program: &Program, shape: Shape, messages: u64) -> io::Resu
     let tool = ["strace", "-f", "-c", "-o"].map(OsStr::new);
     let tool = [&tool[..], &[log.as_os_str()], &ends_with_it].concat();
     let text = run(lab, &tool, program, shape, messages, &log)?;
-    total_calls(&text).ok_or_else(|| io::Error::other(format!("strace counted nothing: {text}")))
+    total_calls(&text)
 }
 
 /// Runs the load against the program under a tool, and returns what the tool wrote into its log.
@@ -98,23 +100,4 @@ fn run(
     let text = fs::read_to_string(log)?;
     fs::remove_file(log)?;
     Ok(text)
-}
-
-/// The number of calls in the last line of `strace -c`: percent, seconds, us/call, calls, [errors,]
-/// total.
-fn total_calls(summary: &str) -> Option<u64> {
-    let total = summary.lines().find(|line| line.trim_end().ends_with(" total"))?;
-    total.split_whitespace().nth(3)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_total_of_strace_is_its_fourth_column_with_and_without_errors() {
-        let with = "% time\n100.00    0.075417           3     20412        11 total\n";
-        assert_eq!(super::total_calls(with), Some(20_412));
-        let without = "100.00    0.075417           3     20412           total\n";
-        assert_eq!(super::total_calls(without), Some(20_412));
-        assert_eq!(super::total_calls("strace: no such process\n"), None);
-    }
 }

@@ -5,12 +5,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Signal};
 
-use crate::child::{self, Lines};
+use benches::child::{self, Lines};
+use benches::process::{self, pinned};
+
 use crate::programs::Program;
 
 // All waits have a limit. These are for a machine that has a lot to do besides, and a tool around
@@ -105,7 +107,7 @@ impl Server {
             Some(tool) => format!("{} under {}", program.name, tool.display()),
             None => program.name.clone(),
         };
-        let said = Lines::of(&mut child);
+        let said = Lines::new(child.stdout.take().expect("it is piped"));
         let mut server = Self { name, address: String::new(), child, said };
         server.address = server.listens().map_err(|error| server.failed("start", error))?;
         Ok(server)
@@ -127,26 +129,18 @@ impl Server {
         &self.address
     }
 
-    /// The CPU time of all its threads. Exact only while it sleeps: for a thread that runs, the
-    /// kernel brings the number up to date some hundred times a second.
+    /// The CPU time of all its threads. Exact only while it sleeps.
     pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
-        let mut total_ns = 0;
-        for thread in fs::read_dir(self.proc("task"))? {
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let ns = text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
-            total_ns += ns.ok_or_else(|| io::Error::other(format!("schedstat says {text:?}")))?;
-        }
-        Ok(Duration::from_nanos(total_ns))
+        process::cpu_time(self.child.id())
     }
 
     /// The pages that are its alone.
     pub(crate) fn private_bytes(&self) -> io::Result<u64> {
-        let text = fs::read_to_string(self.proc("smaps_rollup"))?;
-        private_bytes(&text).ok_or_else(|| io::Error::other("smaps_rollup has no Private_Dirty"))
+        process::proc_bytes(self.child.id(), "smaps_rollup", "Private_Dirty:")
     }
 
     pub(crate) fn open_files(&self) -> io::Result<usize> {
-        Ok(fs::read_dir(self.proc("fd"))?.count())
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
     /// Waits until it has accepted, and closed, so many connections that this many files are open.
@@ -157,10 +151,6 @@ impl Server {
             let open = self.open_files().unwrap_or_default();
             self.failed(&format!("{open} open files, expected {files}"), error)
         })
-    }
-
-    fn proc(&self, file: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
     }
 
     /// Stops it, and a tool around it has written its results when this returns.
@@ -204,7 +194,7 @@ impl Load {
             command.arg("--churn");
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let answers = Lines::of(&mut child);
+        let answers = Lines::new(child.stdout.take().expect("it is piped"));
         let mut load = Self { on: server.name.clone(), child, answers };
         let connected = load.answers.next(ANSWER_TIME_MAX);
         connected.map_err(|error| load.failed("connect", error))?;
@@ -260,20 +250,6 @@ impl Drop for Load {
     }
 }
 
-/// A command that runs on one processor and ends with this process, however that ends.
-fn pinned(cpu: usize) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", &cpu.to_string(), "setpriv", "--pdeathsig", "KILL"]);
-    command
-}
-
-/// Lets this process and those it starts open as many files as the system allows them.
-pub(crate) fn raise_open_files() -> io::Result<()> {
-    let mut limit = rustix::process::getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
-}
-
 /// Fails when no process can have so many connections.
 pub(crate) fn check_open_files(connections: usize) -> io::Result<()> {
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
@@ -286,21 +262,5 @@ pub(crate) fn check_open_files(connections: usize) -> io::Result<()> {
             Err(io::Error::other(text))
         }
         _ => Ok(()),
-    }
-}
-
-fn private_bytes(smaps_rollup: &str) -> Option<u64> {
-    let line = smaps_rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib * 1024)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn private_bytes_are_found_among_the_lines_of_smaps_rollup() {
-        let text = "5-7 ---p 0 00:00 0    [rollup]\nRss:    9 kB\nPrivate_Dirty:      12 kB\n";
-        assert_eq!(super::private_bytes(text), Some(12 * 1024));
-        assert_eq!(super::private_bytes("Rss: 9 kB\n"), None);
     }
 }

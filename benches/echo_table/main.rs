@@ -19,15 +19,12 @@
 //! It builds what it runs. A server whose compiler is absent is left out, and it says so.
 #![allow(clippy::print_stdout)] // a program talks to its user
 
-mod child;
 mod costs;
 mod lab;
 mod memory;
 mod programs;
 mod quick;
 mod ratios;
-mod stats;
-mod table;
 
 use std::io;
 use std::process::ExitCode;
@@ -97,7 +94,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
-    lab::raise_open_files()?;
+    benches::process::raise_open_files()?;
     let bin = programs::directory()?;
     let lab = Lab::new(bin.clone(), options.server_cpu, options.load_cpu);
     let programs = programs::build(&bin, &options.only)?;

@@ -8,7 +8,7 @@ use std::io;
 
 use crate::lab::{self, Lab, Server, Shape};
 use crate::programs::Program;
-use crate::table::Table;
+use benches::table::Table;
 
 /// Prints the table.
 pub(crate) fn measure(lab: &Lab, programs: &[Program], connections: usize) -> io::Result<()> {

@@ -8,15 +8,15 @@
 use std::io;
 use std::time::Duration;
 
+use benches::process::SETTLE;
+use benches::stats;
+use benches::table::Table;
+
 use crate::lab::{Lab, Load, Server, Shape};
 use crate::programs::Program;
-use crate::stats;
-use crate::table::Table;
 
 /// What is under way at once must fit the sockets and take only a part of a slice.
 const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What a server that has nothing to do may still need until it sleeps.
-const SETTLE: Duration = Duration::from_millis(1);
 
 /// How long to measure.
 pub(crate) struct Plan {

@@ -1,13 +1,15 @@
 //! The processes: a proxy on one processor, the load on another.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use benches::child::{self, Lines};
+use benches::process::{self, pinned};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Shape;
 
@@ -15,6 +17,11 @@ const PROXY_CPU: usize = 0;
 const LOAD_CPU: usize = 1;
 /// How long a proxy may take to listen.
 const START_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long the load may take for an answer. It gives up by itself when no request is answered for
+/// a while.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
+/// How long a process may take to end once it was told to.
+const END_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A proxy that runs until it is dropped.
 pub(crate) struct Server {
@@ -28,16 +35,18 @@ impl Server {
         let mut command = pinned(PROXY_CPU);
         command.arg(program).args(words).env("RUST_LOG", "error");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-        let server = Server { address, child };
-        let start = Instant::now();
-        while let Err(error) = TcpStream::connect(address) {
-            if start.elapsed() > START_TIME_MAX {
-                let text = format!("{} does not listen: {error}", program.display());
-                return Err(io::Error::other(text));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(server)
+        let mut server = Server { address, child };
+        let listening = server.wait_until_it_listens();
+        let named = |error| io::Error::other(format!("{}: {error}", program.display()));
+        listening.map(|()| server).map_err(named)
+    }
+
+    fn wait_until_it_listens(&mut self) -> io::Result<()> {
+        let listens = || match self.child.try_wait()? {
+            Some(status) => Err(io::Error::other(format!("ended: {status}"))),
+            None => Ok(TcpStream::connect(self.address).is_ok()),
+        };
+        child::wait_until(listens, START_TIME_MAX, "does not listen")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -46,20 +55,11 @@ impl Server {
 
     /// The CPU time of all its threads. Exact only while it sleeps.
     pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
-        let mut total_ns = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let ns = text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
-            total_ns += ns.ok_or_else(|| io::Error::other(format!("schedstat says {text:?}")))?;
-        }
-        Ok(Duration::from_nanos(total_ns))
+        process::cpu_time(self.child.id())
     }
 
     pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS"))
+        process::proc_bytes(self.child.id(), "status", "VmRSS:")
     }
 
     /// The system calls that it makes while `work` runs.
@@ -71,28 +71,16 @@ impl Server {
             .args(["-p", &self.child.id().to_string()])
             .stderr(Stdio::piped())
             .spawn()?;
-        let mut line = String::new();
-        let mut said = BufReader::new(strace.stderr.take().expect("it is piped"));
-        while !line.contains("attached") {
-            line.clear();
-            if said.read_line(&mut line)? == 0 {
-                return Err(io::Error::other("strace could not attach"));
-            }
-        }
+        let mut said = Lines::new(strace.stderr.take().expect("it is piped"));
+        while !said.next(START_TIME_MAX)?.contains("attached") {}
         let worked = work();
         kill_process(Pid::from_child(&strace), Signal::INT)?;
-        strace.wait()?;
+        child::wait_for_end(&mut strace, END_TIME_MAX)?;
         worked?;
         let table = fs::read_to_string(&out)?;
         fs::remove_file(out)?;
-        total_calls(&table).ok_or_else(|| io::Error::other(format!("strace says {table}")))
+        process::total_calls(&table)
     }
-}
-
-/// The number of calls in the last line of what `strace -c` says.
-fn total_calls(table: &str) -> Option<u64> {
-    let total = table.lines().find(|line| line.trim_end().ends_with(" total"))?;
-    total.split_whitespace().nth(3)?.parse().ok()
 }
 
 impl Drop for Server {
@@ -105,7 +93,7 @@ impl Drop for Server {
 /// The process that plays clients and upstream; see `proxy_load`. It ends when this is dropped.
 pub(crate) struct Load {
     child: Child,
-    answers: BufReader<ChildStdout>,
+    answers: Lines,
     upstream: SocketAddr,
 }
 
@@ -114,10 +102,9 @@ impl Load {
         let mut command = pinned(LOAD_CPU);
         command.arg(bin.join("examples/proxy_load"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut answers = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut line = String::new();
-        answers.read_line(&mut line)?;
-        let upstream = line.trim().strip_prefix("upstream ").and_then(|text| text.parse().ok());
+        let mut answers = Lines::new(child.stdout.take().expect("it is piped"));
+        let line = answers.next(START_TIME_MAX)?;
+        let upstream = line.strip_prefix("upstream ").and_then(|text| text.parse().ok());
         let upstream =
             upstream.ok_or_else(|| io::Error::other(format!("the load said {line:?}")))?;
         Ok(Load { child, answers, upstream })
@@ -158,43 +145,16 @@ impl Load {
     }
 
     fn ask(&mut self, line: &str) -> io::Result<String> {
-        writeln!(self.child.stdin.as_mut().expect("it is piped"), "{line}")?;
-        let mut answer = String::new();
-        if self.answers.read_line(&mut answer)? == 0 {
-            return Err(io::Error::other(format!("the load gave up at {line:?}")));
-        }
-        Ok(answer.trim().to_owned())
+        let asked = writeln!(self.child.stdin.as_mut().expect("it is piped"), "{line}");
+        let answer = asked.and_then(|()| self.answers.next(ANSWER_TIME_MAX));
+        answer.map_err(|error| io::Error::new(error.kind(), format!("the load: {line}: {error}")))
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-/// Lets this process and those it starts open as many files as the system allows them.
-pub(crate) fn raise_open_files() -> io::Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    Ok(setrlimit(Resource::Nofile, limit)?)
-}
-
-/// A command that runs on one processor and ends with this process, however that ends.
-fn pinned(cpu: usize) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", &cpu.to_string(), "setpriv", "--pdeathsig", "KILL"]);
-    command
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_total_is_found_in_what_strace_says() {
-        let table = "% time     seconds  usecs/call     calls    errors syscall\n\
-                     100.00    0.000017           2         7         1 total\n";
-        assert_eq!(super::total_calls(table), Some(7));
-        assert_eq!(super::total_calls(""), None);
+        // It ends when it has nothing more to do; if not, it is killed.
+        let _ = child::wait_for_end(&mut self.child, END_TIME_MAX);
     }
 }

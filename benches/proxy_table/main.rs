@@ -13,6 +13,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use benches::process;
+use benches::stats::quantile;
 use lab::{Load, Server};
 use programs::Program;
 
@@ -108,7 +110,7 @@ impl Asked {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let asked = Asked::parse(std::env::args().skip(1))?;
-    lab::raise_open_files()?;
+    process::raise_open_files()?;
     let bin = programs::build()?;
     let mut load = Load::start(&bin)?;
     let programs = programs::all(&bin, asked.beside.as_deref(), load.upstream())?;
@@ -150,6 +152,7 @@ impl Contender {
     fn slice(&mut self, load: &mut Load) -> io::Result<f64> {
         let before = self.server.cpu_time()?;
         let requests = load.slice(self.name, SLICE)?;
+        std::thread::sleep(process::SETTLE);
         let spent = self.server.cpu_time()? - before;
         let cost_ns = spent.as_nanos() as f64 / requests.max(1) as f64;
         self.costs_ns.push(cost_ns);
@@ -184,17 +187,20 @@ fn ratio_row(
                 let b = other.slice(load)?;
                 (reference.slice(load)?, b)
             };
-            other.ratios.push(b / a);
+            // Not so when a process was kept from running for a whole slice.
+            if (b / a).is_normal() {
+                other.ratios.push(b / a);
+            }
         }
     }
     contenders.iter().map(|contender| cell(load, contender)).collect()
 }
 
 fn cell(load: &mut Load, contender: &Contender) -> io::Result<String> {
-    let cost_ns = median(&contender.costs_ns);
+    let cost_ns = quantile(&contender.costs_ns, 0.5);
     let cost = match &contender.ratios[..] {
         [] => format!("{:.2} us", cost_ns / 1e3),
-        ratios => format!("{:.2}", median(ratios)),
+        ratios => format!("{:.2}", quantile(ratios, 0.5)),
     };
     let [p50, p99, p999] = load.latency(contender.name)?.map(|ns| ns / 1e6);
     let memory = contender.server.resident_bytes()? as f64 / f64::from(1 << 20);
@@ -224,13 +230,6 @@ fn syscalls(load: &mut Load, programs: &[Program], shapes: &[Shape]) -> io::Resu
     Ok(())
 }
 
-/// The middle of some values; of an even number the upper one.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Asked, Shape};
@@ -257,11 +256,5 @@ mod tests {
             let error = parse(line).err().unwrap();
             assert!(error.contains(word), "{error}");
         }
-    }
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(super::median(&[3.0, 1.0, 2.0]), 2.0);
-        assert!(super::median(&[]).is_nan());
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers out of many numbers.
 
 /// The value below which a share of `q` of the values lies, between two of them in proportion.
-pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
+pub fn quantile(values: &[f64], q: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
@@ -11,7 +11,7 @@ pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
 }
 
 /// The mean of ratios.
-pub(crate) fn geometric_mean(values: &[f64]) -> f64 {
+pub fn geometric_mean(values: &[f64]) -> f64 {
     let logarithms: f64 = values.iter().map(|value| value.ln()).sum();
     (logarithms / values.len() as f64).exp()
 }

@@ -3,27 +3,30 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::mem;
+use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// The lines that a child says.
-pub(crate) struct Lines {
-    stdout: ChildStdout,
+/// The lines that a child says on a pipe.
+#[derive(Debug)]
+pub struct Lines<R = ChildStdout> {
+    pipe: R,
     said: Vec<u8>,
 }
 
-impl Lines {
-    pub(crate) fn of(child: &mut Child) -> Self {
-        Self { stdout: child.stdout.take().expect("it is piped"), said: Vec::new() }
+impl<R: Read + AsFd> Lines<R> {
+    /// Of one end of a pipe, such as a child's standard output.
+    pub fn new(pipe: R) -> Self {
+        Self { pipe, said: Vec::new() }
     }
 
     /// The next line.
     ///
     /// # Errors
     /// `TimedOut`; `UnexpectedEof` when the child has ended, or closed its output.
-    pub(crate) fn next(&mut self, patience: Duration) -> io::Result<String> {
+    pub fn next(&mut self, patience: Duration) -> io::Result<String> {
         let end = Instant::now() + patience;
         loop {
             if let Some(at) = self.said.iter().position(|byte| *byte == b'\n') {
@@ -33,11 +36,11 @@ impl Lines {
             }
             let left = end.saturating_duration_since(Instant::now());
             let limit = Timespec::try_from(left).map_err(io::Error::other)?;
-            if poll(&mut [PollFd::new(&self.stdout, PollFlags::IN)], Some(&limit))? == 0 {
+            if poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&limit))? == 0 {
                 return Err(out_of_patience("it said nothing", patience));
             }
             let mut buffer = [0; 1024];
-            match self.stdout.read(&mut buffer)? {
+            match self.pipe.read(&mut buffer)? {
                 0 => return Err(io::Error::new(ErrorKind::UnexpectedEof, "it ended")),
                 n => self.said.extend_from_slice(&buffer[..n]),
             }
@@ -49,7 +52,7 @@ impl Lines {
 ///
 /// # Errors
 /// `TimedOut`, with the text, which says what has not happened.
-pub(crate) fn wait_until(
+pub fn wait_until(
     mut done: impl FnMut() -> io::Result<bool>,
     patience: Duration,
     otherwise: &str,
@@ -68,7 +71,7 @@ pub(crate) fn wait_until(
 ///
 /// # Errors
 /// `TimedOut`: it had to be killed.
-pub(crate) fn wait_for_end(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
+pub fn wait_for_end(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
     let ended = wait_until(|| Ok(child.try_wait()?.is_some()), patience, "it did not end");
     if ended.is_err() {
         child.kill()?;
@@ -98,7 +101,7 @@ mod tests {
     #[test]
     fn lines_come_one_by_one_until_the_child_ends() {
         let mut child = shell("printf 'one\\ntwo\\nhal'; printf 'f\\nrest'");
-        let mut lines = Lines::of(&mut child);
+        let mut lines = Lines::new(child.stdout.take().unwrap());
         for expected in ["one", "two", "half"] {
             assert_eq!(lines.next(LONG).unwrap(), expected);
         }
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn a_child_that_says_nothing_and_does_not_end_is_an_error_and_is_killed() {
         let mut child = shell("read forever");
-        let mut lines = Lines::of(&mut child);
+        let mut lines = Lines::new(child.stdout.take().unwrap());
         let err = lines.next(AT_ONCE).unwrap_err();
         assert_eq!(err.to_string(), "it said nothing within 0.001 s");
         let err = wait_for_end(&mut child, AT_ONCE).unwrap_err();
