@@ -46,8 +46,8 @@ fn bytes_of(text: &str, name: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// The number of calls in the last line of `strace -c`: percent, seconds, us/call, calls, [errors,]
-/// total.
+/// The number of calls in the last line of `strace -c`: percent, seconds, us/call, calls,
+/// errors if any, total.
 ///
 /// # Errors
 /// That there is no such line.
