@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo bench -p benches --bench threads
+//! cargo bench -p benches --bench threads -- --quick    # a slice of each, to see that it works
 //! ```
 //!
 //! A round trip: a task wakes a thread, which wakes the task. "Asleep": the thread blocks, and the
@@ -18,41 +19,62 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use benches::stats::quantile;
+use benches::table::Table;
 use peers::{Monoio, Ours, Peer, Smol, Tokio, time};
 
-criterion_group!(threads, asleep, busy, overshoot);
-criterion_main!(threads);
+/// Rounds, in each of which every runtime has a slice, in an order of its own.
+const ROUNDS: usize = 41;
 
-fn asleep(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("round trip to a thread, asleep");
-    put::<Ours>(&mut group, |n| time::<Ours>(trips_asleep(n)));
-    put::<Tokio>(&mut group, |n| time::<Tokio>(trips_asleep(n)));
-    put::<Smol>(&mut group, |n| time::<Smol>(trips_asleep(n)));
-    put::<Monoio>(&mut group, |n| time::<Monoio>(trips_asleep(n)));
+/// The time of so many operations.
+type Slice = fn(u64) -> Duration;
+
+fn main() {
+    let quick = std::env::args().any(|word| word == "--quick");
+    let rounds = if quick { 1 } else { ROUNDS };
+    let title = "Microseconds, medians (quartiles) of slices in turn";
+    let names = [Ours::NAME, Tokio::NAME, Smol::NAME, Monoio::NAME];
+    let mut table = Table::new(title, names.into_iter());
+    let asleep: [Option<Slice>; 4] = [
+        Some(|n| time::<Ours>(trips_asleep(n))),
+        Some(|n| time::<Tokio>(trips_asleep(n))),
+        Some(|n| time::<Smol>(trips_asleep(n))),
+        Some(|n| time::<Monoio>(trips_asleep(n))),
+    ];
+    table.row("round trip to a thread, asleep", cells(asleep, 300, rounds));
+    // Without monoio, which takes in no wake-ups from other threads while a task of its own yields.
+    let busy: [Option<Slice>; 4] = [
+        Some(|n| time::<Ours>(trips_busy::<Ours>(n))),
+        Some(|n| time::<Tokio>(trips_busy::<Tokio>(n))),
+        Some(|n| time::<Smol>(trips_busy::<Smol>(n))),
+        None,
+    ];
+    table.row("round trip to a thread, busy", cells(busy, 20_000, rounds));
+    let late: [Option<Slice>; 4] =
+        [Some(late::<Ours>), Some(late::<Tokio>), Some(late::<Smol>), Some(late::<Monoio>)];
+    table.row("2 ms sleep, too long by", cells(late, 10, rounds));
+    table.print();
 }
 
-/// Without monoio, which takes in no wake-ups from other threads while a task of its own yields.
-fn busy(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("round trip to a thread, busy");
-    put::<Ours>(&mut group, |n| time::<Ours>(trips_busy::<Ours>(n)));
-    put::<Tokio>(&mut group, |n| time::<Tokio>(trips_busy::<Tokio>(n)));
-    put::<Smol>(&mut group, |n| time::<Smol>(trips_busy::<Smol>(n)));
-}
-
-/// The figure is how much later than 2 ms the sleep ended.
-fn overshoot(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("2 ms sleep, overshoot");
-    group.sample_size(10);
-    put::<Ours>(&mut group, late::<Ours>);
-    put::<Tokio>(&mut group, late::<Tokio>);
-    put::<Smol>(&mut group, late::<Smol>);
-    put::<Monoio>(&mut group, late::<Monoio>);
-}
-
-fn put<P: Peer>(group: &mut BenchmarkGroup<'_, WallTime>, run: impl Fn(u64) -> Duration) {
-    group.bench_function(P::NAME, |bencher| bencher.iter_custom(&run));
+/// What an operation takes, of each runtime. They take turns, so that a machine which changes its
+/// speed changes it for all of them.
+fn cells(slices: [Option<Slice>; 4], n: u64, rounds: usize) -> [String; 4] {
+    let mut times_us = [const { Vec::new() }; 4];
+    for round in 0..rounds {
+        for turn in 0..slices.len() {
+            let peer = (round + turn) % slices.len();
+            if let Some(slice) = slices[peer] {
+                times_us[peer].push(slice(n).as_secs_f64() * 1e6 / n as f64);
+            }
+        }
+    }
+    times_us.map(|times_us| match times_us[..] {
+        [] => "-".into(),
+        _ => {
+            let [low, median, high] = [0.25, 0.5, 0.75].map(|q| quantile(&times_us, q));
+            format!("{median:.2} ({low:.2} to {high:.2})")
+        }
+    })
 }
 
 const NAP: Duration = Duration::from_millis(2);
