@@ -1,5 +1,7 @@
 //! Code of users that panics, drops, wakes or comes back in the wrong moment.
 
+mod fragile;
+
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::os::fd::OwnedFd;
@@ -13,6 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use fragile::Fragile;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reactor::time::{MissedTicks, interval, now, sleep, timeout};
 use reactor::{
@@ -30,32 +33,6 @@ fn pair() -> (PollFd, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     (PollFd::from_socket(OwnedFd::from(ours)), theirs)
-}
-
-/// Ready at once with a value whose drop panics; its own drop panics too.
-struct Fragile(Rc<Cell<u32>>);
-
-struct Bomb;
-
-impl Future for Fragile {
-    type Output = Bomb;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Bomb> {
-        Poll::Ready(Bomb)
-    }
-}
-
-impl Drop for Fragile {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() + 1);
-        panic!("drop of the future");
-    }
-}
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("drop of the value");
-    }
 }
 
 #[test]

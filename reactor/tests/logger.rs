@@ -1,13 +1,14 @@
 //! A logger is code of users too: it may panic, and it may come back into the runtime.
 
+mod fragile;
+
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Once;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use fragile::Fragile;
 use log::{LevelFilter, Log, Metadata, Record};
 use reactor::{Runtime, spawn, spawn_blocking};
 
@@ -50,32 +51,6 @@ fn logging<T>(action: impl Fn(&str) + 'static, test: impl FnOnce() -> T) -> T {
 
 fn virtually<T>(future: impl Future<Output = T>) -> T {
     Runtime::builder().paused(true).build().unwrap().block_on(future)
-}
-
-/// Ready at once with a value whose drop panics; its own drop panics too, and is counted.
-struct Fragile(Rc<Cell<u32>>);
-
-struct Bomb;
-
-impl Future for Fragile {
-    type Output = Bomb;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Bomb> {
-        Poll::Ready(Bomb)
-    }
-}
-
-impl Drop for Fragile {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() + 1);
-        panic!("drop of the future");
-    }
-}
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("drop of the value");
-    }
 }
 
 #[test]

@@ -11,6 +11,19 @@ use reactor::{JoinSet, Runtime, spawn, yield_now};
 
 use super::*;
 
+/// Tasks that tell the log when they are dropped.
+fn three_that_never_end(log: &Log) -> JoinSet<()> {
+    let mut set = JoinSet::new();
+    for i in 0..3 {
+        let droplet = Droplet(Rc::clone(log), i);
+        set.spawn(async move {
+            let _droplet = droplet;
+            pending::<()>().await;
+        });
+    }
+    set
+}
+
 #[test]
 fn tasks_are_joined_in_the_order_in_which_they_end() {
     virtually(async {
@@ -73,14 +86,7 @@ fn a_panic_in_one_task_is_its_result_and_the_others_go_on() {
 fn abort_all_ends_the_tasks_which_still_have_to_be_joined() {
     let log = Log::default();
     block_on(async {
-        let mut set = JoinSet::new();
-        for i in 0..3 {
-            let droplet = Droplet(Rc::clone(&log), i);
-            set.spawn(async move {
-                let _droplet = droplet;
-                pending::<()>().await;
-            });
-        }
+        let mut set = three_that_never_end(&log);
         set.spawn(async {});
         yield_now().await;
         set.abort_all();
@@ -114,14 +120,7 @@ fn one_task_of_a_set_can_be_aborted_alone() {
 fn dropping_a_set_aborts_its_tasks() {
     let log = Log::default();
     block_on(async {
-        let mut set = JoinSet::new();
-        for i in 0..3 {
-            let droplet = Droplet(Rc::clone(&log), i);
-            set.spawn(async move {
-                let _droplet = droplet;
-                pending::<()>().await;
-            });
-        }
+        let set = three_that_never_end(&log);
         yield_now().await;
         drop(set);
         yield_now().await;
@@ -134,14 +133,7 @@ fn dropping_a_set_aborts_its_tasks() {
 fn shutdown_returns_when_every_future_is_dropped() {
     let log = Log::default();
     block_on(async {
-        let mut set = JoinSet::new();
-        for i in 0..3 {
-            let droplet = Droplet(Rc::clone(&log), i);
-            set.spawn(async move {
-                let _droplet = droplet;
-                pending::<()>().await;
-            });
-        }
+        let mut set = three_that_never_end(&log);
         set.shutdown().await;
         assert_eq!(log.borrow().len(), 3);
         assert!(set.is_empty());
