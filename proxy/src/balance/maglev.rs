@@ -8,6 +8,9 @@
 //! The table depends on the hosts' names and weights alone, not on their order or on chance: every
 //! worker and every proxy sends a key to the same host.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use super::rng::mix;
 
 /// Slots: a prime, well above a hundred for each of several hundred hosts, as the paper advises.
@@ -26,14 +29,14 @@ pub(super) struct Maglev {
     slots: Vec<u32>,
 }
 
-/// What one host wants: the slots `offset`, `offset + skip`, `offset + 2 * skip`, ...
+/// What one host wants: its next turn, and the slots `offset`, `offset + skip`, `offset + 2 * skip`, ...
 struct Wish {
     host: u32,
     next: usize,
     skip: usize,
     weight: u64,
-    /// Part of a turn that it has saved up, in units of the greatest weight.
-    credit: u64,
+    /// Turns that it has had.
+    turns: u64,
 }
 
 impl Maglev {
@@ -63,8 +66,14 @@ impl Wish {
             // The number of slots is prime: any step below it comes to all of them.
             skip: (mix(hash) % (slots as u64 - 1)) as usize + 1,
             weight: u64::from(weight.max(1)),
-            credit: 0,
+            turns: 0,
         }
+    }
+
+    /// The round in which it has saved up for its next turn: in each it gets its weight, and a turn costs
+    /// the greatest.
+    fn round(&self, heaviest: u64) -> u64 {
+        ((self.turns + 1) * heaviest).div_ceil(self.weight)
     }
 
     /// The first slot it likes that is free. There is one.
@@ -73,29 +82,25 @@ impl Wish {
             self.next = (self.next + self.skip) % slots.len();
         }
         slots[self.next] = self.host;
+        self.turns += 1;
     }
 }
 
 /// In every round a host of the greatest weight takes one slot, and one of half of it every other
-/// round.
+/// round. O(slots * log hosts), whatever the weights.
 fn fill(wishes: &mut [Wish], count: usize) -> Vec<u32> {
     let heaviest = wishes.iter().map(|wish| wish.weight).max().unwrap_or(1);
     let mut slots = vec![FREE; count];
-    let mut left = count;
-    loop {
-        for wish in &mut *wishes {
-            wish.credit += wish.weight;
-            if wish.credit < heaviest {
-                continue;
-            }
-            wish.credit -= heaviest;
-            wish.take(&mut slots);
-            left -= 1;
-            if left == 0 {
-                return slots;
-            }
-        }
+    let turns = wishes.iter().enumerate();
+    let mut turns: BinaryHeap<Reverse<(u64, usize)>> =
+        turns.map(|(at, wish)| Reverse((wish.round(heaviest), at))).collect();
+    for _ in 0..count {
+        let Some(mut first) = turns.peek_mut() else { break };
+        let wish = &mut wishes[first.0.1];
+        wish.take(&mut slots);
+        first.0.0 = wish.round(heaviest);
     }
+    slots
 }
 
 #[cfg(test)]
@@ -162,9 +167,50 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_table_of_very_unlike_hosts_takes_no_pass_over_all_of_them_for_each_slot() {
+        let mut weights = vec![1; 10_000];
+        weights[7] = 65_536;
+        let slots = slots_of(&maglev(&weights, &names(10_000)), 10_000);
+        assert!(slots[7] > SLOTS_MANY / 10 * 8, "{}", slots[7]);
+        assert!(slots.iter().all(|&slots| slots >= 8));
+    }
+
+    /// The rule as it is written down: everybody saves up, round by round.
+    fn by_rounds(weights: &[u32], names: &[String]) -> Vec<u32> {
+        let heaviest = u64::from(*weights.iter().max().unwrap());
+        let mut order: Vec<usize> = (0..weights.len()).collect();
+        order.sort_by_key(|&host| &names[host]);
+        let wish = |host: usize| Wish::new(host, &names[host], weights[host], SLOTS);
+        let mut wishes: Vec<(Wish, u64)> = order.into_iter().map(|host| (wish(host), 0)).collect();
+        let mut slots = vec![FREE; SLOTS];
+        let mut left = SLOTS;
+        loop {
+            for (wish, saved) in &mut wishes {
+                *saved += wish.weight;
+                if *saved >= heaviest && left > 0 {
+                    *saved -= heaviest;
+                    wish.take(&mut slots);
+                    left -= 1;
+                }
+            }
+            if left == 0 {
+                return slots;
+            }
+        }
+    }
+
     proptest! {
         // Each case fills a table of 65,537 slots.
         #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn turns_come_in_the_order_of_their_rounds(
+            weights in prop::collection::vec(1..50u32, 1..12),
+        ) {
+            let names = names(weights.len());
+            prop_assert!(maglev(&weights, &names).slots == by_rounds(&weights, &names));
+        }
 
         #[test]
         fn slots_are_in_proportion_to_weights(

@@ -2,40 +2,57 @@
 //!
 //! [`Rules`] name the sets of label keys by which a route may ask (MOSN's `subset_selectors`). For each
 //! of them the hosts fall into groups of equal values. A request that asks for labels finds its group
-//! by one look into a hash table; one that asks for none, for keys that no selector has, or for values
+//! by one look into a hash table, under a hash that is computed once and not for every request; one that asks for none, for keys that no selector has, or for values
 //! that no host has, goes where [`Fallback`] says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+
+use super::{hash, rng};
 
 /// Labels, sorted by key, each key once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Labels(Vec<(String, String)>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Of what follows; 0 when there are none.
+    hash: u64,
+    pairs: Vec<(String, String)>,
+}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash.hash(state);
+    }
+}
 
 impl Labels {
     /// These labels; of two values of one key the later counts.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let sorted: std::collections::BTreeMap<String, String> = pairs.into_iter().collect();
-        Labels(sorted.into_iter().collect())
+        let pairs: Vec<(String, String)> = sorted.into_iter().collect();
+        let words = pairs.iter().flat_map(|(key, value)| [key, value]);
+        let hash = words.fold(0, |sum, word| rng::mix(sum ^ hash(word.as_bytes())));
+        Labels { hash, pairs }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pairs.is_empty()
     }
 
     /// Key and value of each, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     fn value(&self, key: &str) -> Option<&str> {
-        let at = self.0.binary_search_by(|(other, _)| other.as_str().cmp(key)).ok()?;
-        Some(&self.0[at].1)
+        let at = self.pairs.binary_search_by(|(other, _)| other.as_str().cmp(key)).ok()?;
+        Some(&self.pairs[at].1)
     }
 
     /// Those of these keys; `None` when one is missing.
-    fn of_keys(&self, keys: &[String]) -> Option<Labels> {
-        let pairs = keys.iter().map(|key| Some((key.clone(), self.value(key)?.to_owned())));
+    fn of_keys(&self, keys: &BTreeSet<&String>) -> Option<Labels> {
+        let pair = |key: &&String| Some(((*key).clone(), self.value(key)?.to_owned()));
+        let pairs = keys.iter().map(pair);
         pairs.collect::<Option<Vec<_>>>().map(Labels::new)
     }
 
@@ -82,17 +99,16 @@ impl Subsets {
     pub fn new(rules: &Rules, hosts: &[&Labels]) -> (Self, Vec<Vec<usize>>) {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         let mut by_labels = HashMap::new();
-        for keys in &rules.selectors {
+        // Two selectors of the same keys lead to the same groups.
+        let selectors = rules.selectors.iter().map(|keys| keys.iter().collect::<BTreeSet<_>>());
+        for keys in selectors.collect::<BTreeSet<_>>() {
             for (host, labels) in hosts.iter().enumerate() {
-                let Some(wanted) = labels.of_keys(keys) else { continue };
+                let Some(wanted) = labels.of_keys(&keys) else { continue };
                 let Group(group) = *by_labels.entry(wanted).or_insert_with(|| {
                     groups.push(Vec::new());
                     Group(groups.len() - 1)
                 });
-                // Two selectors of the same keys lead to the same group.
-                if groups[group].last() != Some(&host) && !groups[group].contains(&host) {
-                    groups[group].push(host);
-                }
+                groups[group].push(host);
             }
         }
         let others = match &rules.fallback {
