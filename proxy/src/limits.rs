@@ -23,6 +23,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time-out of a dial when the cluster names none.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Hosts that are dialed for one plain TCP connection. The dials begin within one time-out of a dial, so
+/// they take no longer than two.
+pub const TCP_DIALS_MAX: usize = 16;
 /// Time a client has, from its first byte on, for those that tell its protocol.
 pub const DETECTION_TIME_MAX: Duration = Duration::from_secs(5);
 /// Retries that a route may have saved up: its budget's limit.
@@ -63,6 +66,8 @@ pub const MEMBERSHIP_INTERVAL_MIN: Duration = Duration::from_millis(10);
 pub const IDLE_LOOKS: u32 = 4;
 /// Most hosts of one cluster; what a file or a name gives beyond them is refused.
 pub const HOSTS_MAX: usize = 10_000;
+/// Most `subset_selectors` of one cluster. Each may put every host into a group of its own.
+pub const SUBSET_SELECTORS_MAX: usize = 64;
 /// Longest list of hosts in a file of its own.
 pub const HOSTS_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Greatest weight of a host.

@@ -12,7 +12,7 @@ use reactor::time;
 
 use crate::balance;
 use crate::cluster::Cluster;
-use crate::limits::IDLE_LOOKS;
+use crate::limits::{IDLE_LOOKS, TCP_DIALS_MAX};
 use crate::worker::Worker;
 
 /// Connects a client to a host of the cluster and passes bytes on, inside the kernel, until both have
@@ -36,7 +36,11 @@ pub(crate) async fn run(
     let connections = &cluster.breakers().connections;
     let _seat = connections.seat().ok_or_else(full).inspect_err(no_upstream)?;
     let key = client.peer_addr().map_or(0, key);
-    let host = dial(cluster, key).await.inspect_err(no_upstream)?;
+    let dial = pin!(dial(cluster, key));
+    let Some(host) = select(dial, pin!(reset(&client))).await else {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    };
+    let host = host.inspect_err(no_upstream)?;
     let passing = pin!(pass(&client, &host, first));
     let ((received, sent), ended) =
         match select(passing, pin!(idle(&client, &host, idle_timeout))).await {
@@ -82,14 +86,18 @@ async fn select<T>(
     .await
 }
 
-/// Tries every host once, the next in turn first; those that failed lately only if there is no
-/// other.
+/// Tries hosts, each once, the next in turn first; those that failed lately only if there is no other.
+/// No try begins after the time that one may take, so that is at most doubled.
 async fn dial(cluster: &Cluster, key: u64) -> io::Result<TcpStream> {
     let mut error = io::Error::other(format!("cluster `{}` has no hosts", cluster.name()));
     let hosts = cluster.hosts_in_turn(key);
     let (resting, fresh): (Vec<_>, Vec<_>) =
         hosts.into_iter().partition(|host| host.is_resting(time::now()));
-    for host in fresh.into_iter().chain(resting) {
+    let start = time::now();
+    for host in fresh.into_iter().chain(resting).take(TCP_DIALS_MAX) {
+        if time::now() - start >= host.shared.config.connect_timeout {
+            break;
+        }
         let connect = TcpStream::connect(host.address);
         match time::timeout(host.shared.config.connect_timeout, connect)
             .await
@@ -109,6 +117,14 @@ async fn dial(cluster: &Cluster, key: u64) -> io::Result<TcpStream> {
         }
     }
     Err(error)
+}
+
+/// Resolves when the client has reset its connection before it sent anything. One that has sent bytes, or
+/// closed its own half, may still wait for an answer: there it never does.
+async fn reset(client: &TcpStream) {
+    if client.peek(&mut [0]).await.is_ok() {
+        std::future::pending().await
+    }
 }
 
 /// What a consistent hash goes by: the client's address, without its port.

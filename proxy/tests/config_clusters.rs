@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use proxy::Config;
+use proxy::limits::SUBSET_SELECTORS_MAX;
 
 /// A good file with one cluster.
 const GOOD: &str = r#"{
@@ -154,4 +155,38 @@ fn the_explanation_says_how_a_cluster_is_balanced_and_watched() {
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
+}
+
+#[test]
+fn a_fault_of_a_named_host_has_the_hosts_number() {
+    let text = GOOD.replacen(r#""lb_type""#, r#""type": "STRICT_DNS", "lb_type""#, 1).replacen(
+        r#""10.0.0.2:12200""#,
+        r#""b.example:1", "weight": 0"#,
+        1,
+    );
+    let message = error(&text);
+    let expected = "cluster_manager.clusters[0].hosts[1].weight: expected 1 to 65536, found 0";
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn a_cluster_has_only_so_many_subset_selectors() {
+    let selectors = vec![r#"["a"]"#; SUBSET_SELECTORS_MAX + 1].join(",");
+    let keys = format!(r#""lb_subset_config": {{"subset_selectors": [{selectors}]}}, "lb_type""#);
+    let message = error(&GOOD.replacen(r#""lb_type""#, &keys, 1));
+    let expected = "lb_subset_config.subset_selectors: expected 0 to 64, found 65";
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn the_explanation_says_that_a_client_may_be_silent_for_ever() {
+    let silent = |timeout: &str| {
+        let limits = format!(r#""limits": {{"client_idle_timeout": "{timeout}"}}, "servers""#);
+        let text = GOOD.replacen(r#""servers""#, &limits, 1);
+        Config::parse(Path::new("p.json"), &text).unwrap().explain()
+    };
+    let for_ever = "a client may be silent for ever, and is closed when a frame takes 30s";
+    assert!(silent("0s").contains(for_ever), "{}", silent("0s"));
+    let for_a_while = "a client is closed after 7s of silence, or when a frame takes 30s";
+    assert!(silent("7s").contains(for_a_while), "{}", silent("7s"));
 }

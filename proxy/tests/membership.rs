@@ -281,3 +281,17 @@ fn localhost_is_found_and_a_name_that_is_none_is_named_in_the_log() {
         assert!(lines[0].starts_with(expected), "{lines:?}");
     });
 }
+
+#[test]
+fn the_hosts_of_a_file_are_there_before_the_first_client() {
+    run(async {
+        let host = numbered(5);
+        let list = List::new("first");
+        list.write(&[host.0]);
+        let server = list.start();
+        assert_eq!(members(&server), [host.0]);
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        assert_eq!(ask(&mut client, 1).await, Some(5));
+        host.1.abort();
+    });
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::bytes::{read, read_end};
 use common::*;
 use proxy::Server;
+use proxy::limits::{CONNECT_TIMEOUT, TCP_DIALS_MAX};
 use reactor::time;
 
 /// A listener of plain TCP in front of these hosts.
@@ -226,6 +227,53 @@ fn an_idle_time_out_of_zero_is_none() {
         client.send(b"still here").await;
         assert_eq!(read(&host, 10).await, b"still here");
         drop((client, host));
+        all_empty(&server).await;
+    });
+}
+
+#[test]
+fn a_client_is_tried_at_a_limited_number_of_hosts() {
+    run(async {
+        let hosts: Vec<SocketAddr> = (0..TCP_DIALS_MAX + 4).map(|_| dead_address()).collect();
+        let server = tcp(&hosts);
+        warnings();
+        let client = Peer::connect(server.addresses()[0]).await;
+        read_end(&client).await;
+        let lines = warnings();
+        let dials = lines.iter().filter(|line| line.contains("cannot connect")).count();
+        assert_eq!(dials, TCP_DIALS_MAX, "{lines:?}");
+        drop(client);
+        all_empty(&server).await;
+    });
+}
+
+#[test]
+fn a_client_of_hosts_that_do_not_answer_is_closed_after_at_most_two_time_outs() {
+    run_paused(async {
+        let mute = [Mute::new().await, Mute::new().await, Mute::new().await];
+        let server = tcp(&mute.each_ref().map(|mute| mute.address));
+        let start = time::now();
+        let client = Peer::connect(server.addresses()[0]).await;
+        read_end(&client).await;
+        assert!(time::now() - start <= 2 * CONNECT_TIMEOUT, "{:?}", time::now() - start);
+        drop((client, mute));
+        all_empty(&server).await;
+    });
+}
+
+#[test]
+fn a_client_that_resets_its_connection_is_not_dialed_for_any_longer() {
+    run_paused(async {
+        let mute = Mute::new().await;
+        let server = tcp(&[mute.address]);
+        let start = time::now();
+        let client = Peer::connect(server.addresses()[0]).await;
+        until(|| server.clusters()[0].connections == 1).await;
+        client.stream.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        until(|| server.clusters()[0].connections == 0).await;
+        assert_eq!(time::now(), start, "no time-out was waited for");
+        drop(mute);
         all_empty(&server).await;
     });
 }

@@ -1,5 +1,8 @@
 //! Hosts that come from a file or from DNS: looked for again and again, off the loop.
 //!
+//! A file is read once on the loop, before the first client can come; a name may take its resolver
+//! seconds, so until its first answer the cluster has no hosts.
+//!
 //! What cannot be read or resolved changes nothing: the cluster keeps the hosts it has, and the log says
 //! so once.
 
@@ -22,7 +25,8 @@ const SETTLED_AGE: Duration = Duration::from_secs(1);
 /// What was found: hosts, that nothing has changed, or why neither can be said.
 type Found = Result<Option<Vec<Host>>, String>;
 
-/// Starts what keeps the cluster's hosts up to date; `None` when they do not change.
+/// Starts what keeps the cluster's hosts up to date; `None` when they do not change. It has those of a
+/// file already then.
 pub(super) fn watch(cluster: &Rc<Cluster>) -> Option<JoinHandle<()>> {
     let weak = Rc::downgrade(cluster);
     let (interval, mut source) = match cluster.shared.config.membership.clone() {
@@ -30,8 +34,17 @@ pub(super) fn watch(cluster: &Rc<Cluster>) -> Option<JoinHandle<()>> {
         Membership::File { path, interval } => (interval, Source::File { path, seen: None }),
         Membership::Dns { hosts, interval } => (interval, Source::Dns { hosts }),
     };
+    let mut failing = false;
+    let is_file = matches!(source, Source::File { .. });
+    if is_file {
+        let found;
+        (source, found) = source.look();
+        cluster.found(found, &mut failing);
+    }
     Some(reactor::spawn(async move {
-        let mut failing = false;
+        if is_file {
+            time::sleep(interval).await;
+        }
         loop {
             let found;
             (source, found) = match spawn_blocking(move || source.look()).await {

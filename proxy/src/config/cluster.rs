@@ -16,7 +16,8 @@ use crate::balance::{Fallback, Labels, Policy, Rules};
 use crate::breakers::Thresholds;
 use crate::ids;
 use crate::limits::{
-    CONNECT_TIMEOUT, HOSTS_MAX, MEMBERSHIP_INTERVAL, MEMBERSHIP_INTERVAL_MIN, WEIGHT_MAX,
+    CONNECT_TIMEOUT, HOSTS_MAX, MEMBERSHIP_INTERVAL, MEMBERSHIP_INTERVAL_MIN, SUBSET_SELECTORS_MAX,
+    WEIGHT_MAX,
 };
 
 use health::{CheckNode, OutlierNode};
@@ -234,8 +235,10 @@ impl ClusterNode {
             if is_dns {
                 let interval =
                     period(at("dns_refresh_rate"), self.dns_refresh_rate, MEMBERSHIP_INTERVAL)?;
-                let named: Result<Vec<(String, Host)>, Fault> =
-                    self.hosts.iter().map(|host| host.named(&at("hosts"))).collect();
+                let numbered = self.hosts.iter().enumerate();
+                let named: Result<Vec<(String, Host)>, Fault> = numbered
+                    .map(|(number, host)| host.named(&at(&format!("hosts[{number}]"))))
+                    .collect();
                 return Ok((Vec::new(), Membership::Dns { hosts: named?, interval }));
             }
             return Ok((read_hosts(&self.hosts, &at("hosts"))?, Membership::Static));
@@ -285,6 +288,8 @@ impl ClusterNode {
             let message = "expected at least one key, found none";
             return fault(format!("{path}.subset_selectors[{empty}]"), message);
         }
+        let selectors = node.subset_selectors.len();
+        within(format!("{path}.subset_selectors"), selectors, 0, SUBSET_SELECTORS_MAX)?;
         Ok(Some(Rules { selectors: node.subset_selectors.clone(), fallback }))
     }
 }

@@ -47,8 +47,9 @@ pub(super) fn explain(config: &Config) -> String {
     line(
         &mut out,
         &format!(
-            "  a client is closed after {} of silence, or when a frame takes {:?}",
-            idle_text(limits.client_idle_timeout),
+            "  {}, {} when a frame takes {:?}",
+            silence_text(limits.client_idle_timeout),
+            if limits.client_idle_timeout.is_zero() { "and is closed" } else { "or" },
             limits.frame_timeout
         ),
     );
@@ -64,7 +65,7 @@ fn explain_listener(listener: &Listener, out: &mut String) {
     line(out, &format!("listens for {spoken} on {} (`{}`):", listener.address, listener.name));
     explain_extras(listener, out);
     if let Some(timeout) = listener.idle_timeout {
-        line(out, &format!("  a client is closed after {} of silence", idle_text(timeout)));
+        line(out, &format!("  {}", silence_text(timeout)));
     }
     if !listener.protocols.is_empty() {
         explain_routes(listener, out);
@@ -160,8 +161,12 @@ fn retry_text(policy: &RetryPolicy) -> String {
     text
 }
 
-fn idle_text(timeout: Duration) -> String {
-    if timeout.is_zero() { "no time".to_owned() } else { format!("{timeout:?}") }
+fn silence_text(timeout: Duration) -> String {
+    if timeout.is_zero() {
+        "a client may be silent for ever".to_owned()
+    } else {
+        format!("a client is closed after {timeout:?} of silence")
+    }
 }
 
 fn condition(header: &HeaderMatch) -> String {
