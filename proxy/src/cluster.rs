@@ -41,7 +41,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) key: u64,
     /// The labels that its host must have.
     pub(crate) labels: &'a Labels,
-    /// The host that has just failed it: taken only when there is no other.
+    /// The host that has just failed it: asked only when all others are down. Others that are full are
+    /// overloaded, and the bad one is no help.
     pub(crate) avoid: Option<SocketAddr>,
     /// Whose request it is.
     pub(crate) client: &'a Rc<Downstream>,
@@ -49,6 +50,7 @@ pub(crate) struct Ask<'a> {
 
 /// See the module's page.
 pub(crate) struct Cluster {
+    name: Rc<str>,
     shared: Rc<Shared>,
     members: RefCell<Members>,
     rng: RefCell<Rng>,
@@ -74,7 +76,16 @@ struct Members {
     hosts: Vec<Rc<Host>>,
     all: Choice,
     subsets: Subsets,
-    groups: Vec<Choice>,
+    groups: Vec<Part>,
+}
+
+/// One group of them.
+struct Part {
+    /// Their indices.
+    hosts: Vec<usize>,
+    /// Made when the first request asks for it: there are as many groups as values of labels, at most one
+    /// for each host and selector, but no more are asked for than there are routes.
+    choice: Option<Choice>,
 }
 
 /// The hosts of one group that are worth asking, and the balancer that knows them.
@@ -97,6 +108,7 @@ impl Cluster {
             ejected: Cell::new(0),
         });
         let cluster = Rc::new(Cluster {
+            name: config.name.as_str().into(),
             shared,
             members: RefCell::default(),
             rng: RefCell::new(Rng::new(RandomState::new().hash_one(&config.name))),
@@ -108,7 +120,12 @@ impl Cluster {
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.shared.config.name
+        &self.name
+    }
+
+    /// The same, for whoever keeps it: not a copy.
+    pub(crate) fn shared_name(&self) -> Rc<str> {
+        Rc::clone(&self.name)
     }
 
     /// Whether it goes by the key of a request.
@@ -130,18 +147,22 @@ impl Cluster {
         }
         let mut members = self.members.borrow_mut();
         self.refresh(&mut members, ask.now);
-        match members.choice(ask.labels) {
-            Some(choice) => choice.pick(ask, &mut self.rng.borrow_mut()),
+        let mut rng = self.rng.borrow_mut();
+        match members.choice(ask.labels, &self.shared.config, ask.now, &mut rng) {
+            Some(choice) => choice.pick(ask, &mut rng),
             None => Candidate::Down,
         }
     }
 
     /// Every host once, the balancer's pick first.
     pub(crate) fn hosts_in_turn(&self, key: u64) -> Vec<Rc<Host>> {
-        let mut members = self.members.borrow_mut();
-        self.refresh(&mut members, time::now());
-        let Some(choice) = members.choice(&Labels::default()) else { return Vec::new() };
+        let (mut members, now) = (self.members.borrow_mut(), time::now());
+        self.refresh(&mut members, now);
         let mut rng = self.rng.borrow_mut();
+        let config = &self.shared.config;
+        let Some(choice) = members.choice(&Labels::default(), config, now, &mut rng) else {
+            return Vec::new();
+        };
         let first = choice.first(key, &mut rng).unwrap_or(0);
         let (before, from) = choice.hosts.split_at(first);
         from.iter().chain(before).map(Rc::clone).collect()
@@ -219,12 +240,20 @@ impl Shared {
 }
 
 impl Members {
-    fn choice(&mut self, labels: &Labels) -> Option<&mut Choice> {
+    fn choice(
+        &mut self,
+        labels: &Labels,
+        config: &config::Cluster,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Option<&mut Choice> {
         if self.groups.is_empty() {
             return Some(&mut self.all);
         }
         let Group(group) = self.subsets.find(labels)?;
-        self.groups.get_mut(group)
+        let Part { hosts, choice } = self.groups.get_mut(group)?;
+        let hosts = hosts.iter().map(|host| &self.hosts[*host]);
+        Some(choice.get_or_insert_with(|| Choice::new(hosts, config, now, rng)))
     }
 
     fn regroup(&mut self, config: &config::Cluster, now: Instant, rng: &mut Rng) {
@@ -235,10 +264,7 @@ impl Members {
         let labels: Vec<Rc<Labels>> = self.hosts.iter().map(|host| host.labels()).collect();
         let labels: Vec<&Labels> = labels.iter().map(|labels| &**labels).collect();
         let (subsets, groups) = Subsets::new(rules, &labels);
-        let choice = |group: &Vec<usize>| {
-            Choice::new(group.iter().map(|host| &self.hosts[*host]), config, now, rng)
-        };
-        self.groups = groups.iter().map(choice).collect();
+        self.groups = groups.into_iter().map(|hosts| Part { hosts, choice: None }).collect();
         self.subsets = subsets;
     }
 }

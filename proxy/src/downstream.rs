@@ -32,7 +32,7 @@ use crate::complaint::{Complaint, Complaints};
 use crate::conn::{CloseReason, Conn};
 use crate::filter::NetworkFilters;
 use crate::inbox::{Payload, Verdict};
-use crate::journey::{Chain, Journey};
+use crate::journey::Chain;
 use crate::pool::Bindings;
 use crate::router::Router;
 use crate::service::Paths;
@@ -69,9 +69,6 @@ pub(crate) struct Downstream {
     calls: RefCell<Option<Box<Calls>>>,
     /// Bytes of the frames of its requests that wait for filters or for another try.
     parked_bytes: Cell<usize>,
-    /// The request that the first frame of the input belongs to, when it was held back after it had
-    /// been through filters.
-    held: RefCell<Option<Box<Journey>>>,
     /// Reading is stopped until the output is below its low water.
     output_high: Cell<bool>,
     /// The upstream connection whose output must drain before reading goes on.
@@ -108,7 +105,6 @@ impl Downstream {
             flights: RefCell::default(),
             calls: RefCell::default(),
             parked_bytes: Cell::new(0),
-            held: RefCell::default(),
             output_high: Cell::new(false),
             parked_at: RefCell::default(),
             doomed: Cell::new(None),
@@ -161,8 +157,10 @@ impl Downstream {
         false
     }
 
-    /// An upstream connection of its own has ended: so does it, when its answers are written.
-    pub(crate) fn unbound(&self) {
+    /// An upstream connection of its own has ended: so does it, behind as many of its answers as its socket
+    /// takes at once.
+    pub(crate) fn unbound(self: &Rc<Self>) {
+        self.refuse_parked(LocalReply::UpstreamLost);
         self.doomed.set(Some(CloseReason::Unbound));
         self.conn.wake();
     }
@@ -240,9 +238,6 @@ impl Downstream {
         let in_flight = flights.len();
         for (_, flight) in flights {
             self.abandon(flight);
-        }
-        if let Some(journey) = self.held.take() {
-            self.abandon_journey(journey);
         }
         self.end_calls();
         self.bindings.end();

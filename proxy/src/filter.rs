@@ -191,7 +191,7 @@ pub struct Record {
     pub response_bytes: usize,
     /// The status of the host's answer, in its protocol's own numbers.
     pub status: Option<u16>,
-    /// What the proxy answered itself.
+    /// Why the proxy answered it itself; or dropped it, when it wanted no answer.
     pub reply: Option<LocalReply>,
     /// What was unusual.
     pub flags: Flags,

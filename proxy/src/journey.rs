@@ -75,7 +75,7 @@ pub(crate) struct Journey {
     pub(crate) cluster: Option<Rc<Cluster>>,
     pub(crate) upstream: Option<Rc<Upstream>>,
     /// The labels that its host must have.
-    pub(crate) labels: Rc<Labels>,
+    pub(crate) labels: Option<Rc<Labels>>,
     /// What a consistent hash goes by.
     pub(crate) key: u64,
     pub(crate) retry: Option<Rc<Retry>>,
@@ -84,6 +84,8 @@ pub(crate) struct Journey {
     /// The host that the last try failed at.
     pub(crate) avoid: Option<SocketAddr>,
     pub(crate) reroutes: u32,
+    /// Into the retry budget of a route.
+    has_paid: bool,
     /// It waited, and what was true of its connection before may not be any more.
     pub(crate) has_waited: bool,
     pub(crate) started: Instant,
@@ -119,12 +121,13 @@ impl Journey {
             kept: None,
             cluster: None,
             upstream: None,
-            labels: Rc::default(),
+            labels: None,
             key: 0,
             retry: None,
             retrying: None,
             avoid: None,
             reroutes: 0,
+            has_paid: false,
             has_waited: false,
             started: now,
             deadline: now + timeout,
@@ -162,16 +165,23 @@ impl Journey {
         }
     }
 
-    /// Its route is known.
+    /// Its route is known, or it has another now. It pays into a retry budget once, and not at all when it
+    /// can never take out of it.
     pub(crate) fn take_route(&mut self, found: &Found<'_>) {
         self.deadline = self.started + found.timeout;
-        self.record.cluster = Some(found.cluster.name().into());
-        self.cluster = Some(Rc::clone(found.cluster));
-        self.labels = Rc::clone(found.labels);
+        if !self.cluster.as_ref().is_some_and(|cluster| Rc::ptr_eq(cluster, found.cluster)) {
+            self.record.cluster = Some(found.cluster.shared_name());
+            self.cluster = Some(Rc::clone(found.cluster));
+            // Both are the other cluster's.
+            self.retrying = None;
+            self.avoid = None;
+        }
+        self.labels = Some(Rc::clone(found.labels));
         self.key = found.key;
         self.retry = found.retry.cloned();
-        if let Some(retry) = &self.retry {
+        if let Some(retry) = self.retry.as_ref().filter(|_| !self.has_paid && !self.record.oneway) {
             retry.paid();
+            self.has_paid = true;
         }
     }
 
@@ -249,19 +259,22 @@ impl Journey {
 
     /// Whether a try that failed is followed by another, and takes it out of the budget if so.
     pub(crate) fn may_retry(&mut self, now: Instant) -> bool {
-        if self.kept.is_none() || now >= self.deadline || self.retry.is_none() {
+        let Some(retry) = &self.retry else { return false };
+        if self.kept.is_none() || now >= self.deadline {
             return false;
         }
-        if self.retrying.is_none() {
-            self.retrying = self.cluster.as_ref().and_then(|c| c.breakers().retries.seat());
-        }
-        let Some(retry) = &self.retry else { return false };
-        let taken = match &self.retrying {
+        // Given back when there is no further try, although the request may still wait for a filter.
+        let seat = self.retrying.take();
+        let seat = seat.or_else(|| self.cluster.as_ref()?.breakers().retries.seat());
+        let taken = match &seat {
             Some(_) => retry.take(self.record.attempts),
             None => Err(Denied::Budget),
         };
         match taken {
-            Ok(()) => true,
+            Ok(()) => {
+                self.retrying = seat;
+                true
+            }
             Err(Denied::Limit | Denied::Budget) => {
                 if retry.policy.retries_max > 0 {
                     self.record.flags.add(Flag::RetryLimit);
@@ -334,3 +347,6 @@ impl Drop for Kept {
         self.worker.stats.kept_bytes.sub(self.counted_bytes);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,6 +109,8 @@ impl Pool {
             let present = self.state.borrow().slots.get(slot).cloned().flatten();
             let offer = match present {
                 Some(upstream) => Host::offer(upstream),
+                // A host that failed is dialed once at a time.
+                None if host.has_failed() && self.is_dialing() => Candidate::Down,
                 None => match host.may_dial(ask.now) {
                     Ok(()) => Host::offer(self.dial_at(host, ask, slot)),
                     Err(hindrance) => hindrance,
@@ -119,6 +121,10 @@ impl Pool {
             }
         }
         best
+    }
+
+    fn is_dialing(&self) -> bool {
+        self.state.borrow().slots.iter().flatten().any(|upstream| upstream.is_dialing())
     }
 
     /// The connection that was used last and carries nothing now, or a new one.

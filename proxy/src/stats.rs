@@ -147,7 +147,8 @@ stats! {
     notices,
     /// Frames dropped that make no sense where they came from.
     unexpected_frames,
-    /// Times a client's reading was stopped because an output or a limit was full.
+    /// Times that something was held back because an output or a limit was full: a client's next frame, a
+    /// host's call, or a request that had waited for a filter or a retry.
     stalls,
 }
 

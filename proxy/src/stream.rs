@@ -20,7 +20,7 @@
 //! | `DownFilterAfterChooseHost` | `HostGone` | `ChooseHost` | `ChooseHost` |
 //! | `DownFilterAfterRoute`, `DownFilterAfterChooseHost` | `Rerouted` | `MatchRoute` | `MatchRoute` |
 //! | `DownFilter`, `DownFilterAfterRoute`, `DownFilterAfterChooseHost`, `UpFilter` | `Resumed` | unchanged | `Filter` |
-//! | `DownFilter`, `MatchRoute`, `DownFilterAfterRoute`, `ChooseHost`, `DownFilterAfterChooseHost` | `Refused` | `End` | `Reply(why)`; oneway: `Discard` |
+//! | `DownFilter`, `MatchRoute`, `DownFilterAfterRoute`, `ChooseHost`, `DownFilterAfterChooseHost`, `Retry` | `Refused` | `End` | `Reply(why)`; oneway: `Discard` |
 //! | `Oneway` | `Sent` | `End` | `Discard` |
 //! | `WaitNotify` | `Answered` | `UpFilter` | `Filter` |
 //! | `WaitNotify` | `Retried` | `Retry` | `BackOff` |
@@ -199,7 +199,7 @@ impl Stream {
         let phase = self.phase;
         let waits = phase.is_filtering()
             || matches!(phase, Phase::ChooseHost | Phase::WaitNotify | Phase::Retry);
-        let chooses = matches!(phase, Phase::MatchRoute | Phase::ChooseHost);
+        let chooses = matches!(phase, Phase::MatchRoute | Phase::ChooseHost | Phase::Retry);
         match event {
             Event::Refused(why) if chooses || phase.is_filtering() => Some(self.reply(why)),
             Event::Expired if waits => Some(self.reply(LocalReply::Timeout)),

@@ -5,7 +5,9 @@
 //! come meanwhile queue their frames and get their time-outs like all others.
 
 mod calls;
+mod close;
 mod idle;
+mod parked;
 mod place;
 mod task;
 
@@ -14,12 +16,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use reactor::time;
-
 use crate::cluster::Host;
 use crate::codec::{Codec, Frame, Kind, Origin, Protocol, Span};
 use crate::complaint::{Complaint, Complaints};
-use crate::conn::{CloseReason, Conn};
+use crate::conn::Conn;
 use crate::deadlines::Deadlines;
 use crate::downstream::{Downstream, Flight};
 use crate::ids::{Ended, IdTable, Stale};
@@ -28,6 +28,7 @@ use crate::journey::Journey;
 use crate::repeats::Repeats;
 use crate::stream::{Action, Event, Stream};
 
+use parked::Parked;
 pub(crate) use task::run;
 
 /// See the module's page.
@@ -39,11 +40,12 @@ pub(crate) struct Upstream {
     waiting: RefCell<IdTable<Waiting>>,
     repeats: RefCell<Repeats>,
     deadlines: RefCell<Deadlines>,
-    /// Clients that stopped reading until the output has drained.
-    parked: RefCell<Vec<Rc<Downstream>>>,
+    /// Who waits until the output has drained.
+    parked: RefCell<Vec<Parked>>,
     phase: Cell<Phase>,
-    /// The peer asked for no further requests.
-    retired: Cell<bool>,
+    leaving: Cell<Leaving>,
+    /// Whether a oneway was queued before the connection was made.
+    owes_oneway: Cell<bool>,
     /// Whether the pool has it in its list of idle ones.
     listed: Cell<bool>,
     /// The client that it belongs to, in a pool of such connections.
@@ -69,6 +71,17 @@ enum Phase {
     Proved,
     /// It is over; its table is empty and stays so.
     Closed,
+}
+
+/// Whether it takes further requests, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// It takes them.
+    No,
+    /// The host is busy with a request that was given up, and the next would wait behind it.
+    Spent,
+    /// Its peer, its client, its cluster or its pool has told it to go.
+    Told,
 }
 
 /// A request in flight.
@@ -106,7 +119,8 @@ impl Upstream {
             deadlines: RefCell::default(),
             parked: RefCell::default(),
             phase: Cell::new(Phase::Dialing),
-            retired: Cell::new(false),
+            leaving: Cell::new(Leaving::No),
+            owes_oneway: Cell::new(false),
             listed: Cell::new(false),
             bound: RefCell::default(),
             calls: Cell::new(0),
@@ -126,7 +140,7 @@ impl Upstream {
 
     /// Whether it still takes a request that it was chosen for before.
     pub(crate) fn takes(&self) -> bool {
-        self.phase.get() != Phase::Closed && !self.retired.get() && !self.is_full()
+        self.phase.get() != Phase::Closed && !self.is_leaving() && !self.is_full()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -187,6 +201,7 @@ impl Upstream {
     pub(crate) fn send_oneway(&self, payload: &mut Payload<'_>) -> u64 {
         let id = self.waiting.borrow_mut().unused_id();
         self.host.worker.stats.oneways_sent.up();
+        self.owes_oneway.set(self.owes_oneway.get() || self.is_dialing());
         self.pass_on(id, payload);
         id
     }
@@ -206,28 +221,12 @@ impl Upstream {
         if entry.stream.on(Event::DownstreamGone) == Action::Discard {
             stats.abandoned.up();
         }
-        if self.retired.get() {
-            // It may have been the last one that the connection is kept for.
+        if !self.is_busy() {
+            // It may have been the last one that the connection is kept for; and an idle one has other
+            // things to do, at other times.
             self.conn.wake();
         }
         entry.journey
-    }
-
-    /// Remembers a client to be woken when the output has drained.
-    pub(crate) fn park(&self, downstream: &Rc<Downstream>) {
-        self.parked.borrow_mut().push(Rc::clone(downstream));
-    }
-
-    /// Forgets a client that does not wait any more.
-    pub(crate) fn unpark(&self, downstream: &Rc<Downstream>) {
-        self.parked.borrow_mut().retain(|parked| !Rc::ptr_eq(parked, downstream));
-    }
-
-    fn wake_parked(&self) {
-        let parked = std::mem::take(&mut *self.parked.borrow_mut());
-        for downstream in parked {
-            downstream.drained();
-        }
     }
 
     fn on_frame(self: &Rc<Self>, frame: &Frame, payload: &mut Payload<'_>) -> Verdict {
@@ -248,6 +247,7 @@ impl Upstream {
             }
             Kind::HeartbeatAck if self.heartbeats.get() > 0 => {
                 self.heartbeats.set(self.heartbeats.get() - 1);
+                self.prove();
             }
             Kind::Notice => stats.notices.up(),
             Kind::HeartbeatAck => {
@@ -270,9 +270,7 @@ impl Upstream {
             Ok(mut entry) => {
                 self.ended(Ended::Answered);
                 self.host.succeeded();
-                if self.phase.replace(Phase::Proved) == Phase::Open {
-                    self.host.proved();
-                }
+                self.prove();
                 if let Some(journey) = entry.journey {
                     entry.downstream.answered(entry.flight, journey, frame, payload);
                     return;
@@ -295,6 +293,13 @@ impl Upstream {
         }
     }
 
+    /// The host has answered something.
+    fn prove(&self) {
+        if self.phase.replace(Phase::Proved) == Phase::Open {
+            self.host.proved();
+        }
+    }
+
     fn expire(&self, now: Instant) {
         loop {
             let Some(id) = self.deadlines.borrow_mut().pop_expired(now) else { return };
@@ -308,6 +313,10 @@ impl Upstream {
                 self.host.worker.stats.timed_out.up();
                 self.host.missed(now);
                 self.give_up(id, entry, Event::Expired, now);
+                if self.is_dialing() && self.leaving.get() == Leaving::Spent {
+                    // The dial ends with it, and has failed.
+                    self.host.failed(now);
+                }
             }
         }
     }
@@ -315,7 +324,13 @@ impl Upstream {
     fn give_up(&self, id: u64, mut entry: Waiting, event: Event, now: Instant) {
         self.ended(Ended::GivenUp);
         if let Some(journey) = entry.journey {
-            return entry.downstream.try_failed(entry.flight, journey, event, now);
+            return match event {
+                // With this connection the client ends too: there is nobody for another try's answer.
+                Event::UpstreamLost | Event::ConnectFailed if self.bound.borrow().is_some() => {
+                    entry.downstream.given_up(entry.flight, journey, event, now);
+                }
+                _ => entry.downstream.try_failed(entry.flight, journey, event, now),
+            };
         }
         if let Action::Reply(why) = entry.stream.on(event) {
             let repeats = self.repeats.borrow();
@@ -328,66 +343,5 @@ impl Upstream {
     fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.borrow();
         self.deadlines.borrow_mut().next(|id| waiting.get(id).is_some())
-    }
-
-    /// Ends the connection: every request in flight gets its one answer, every parked client goes
-    /// on, the slot is free for another dial.
-    fn close(self: &Rc<Self>, reason: &CloseReason) {
-        let was = self.phase.replace(Phase::Closed);
-        if was == Phase::Closed {
-            return;
-        }
-        self.host.pool(self.protocol).vacate(self);
-        self.host.shared.breakers.connections.down();
-        if was == Phase::Dialing {
-            self.host.shared.breakers.pending.sub(self.waiting.borrow().len());
-        }
-        let stats = &self.host.worker.stats;
-        stats.upstream_connections.down();
-        let lost = self.fail_waiting(was);
-        if was == Phase::Dialing {
-            stats.upstream_connect_failed.up();
-        } else {
-            stats.upstream_closed.up();
-        }
-        // One that said that it would go has not failed.
-        if was != Phase::Proved && !self.retired.get() {
-            self.host.failed(time::now());
-        }
-        if lost > 0 {
-            self.host.missed(time::now());
-        }
-        self.conn.close();
-        self.wake_parked();
-        let bound = self.bound.borrow_mut().take();
-        if let Some(client) = bound {
-            client.bindings.forget(self);
-            client.unbound();
-        }
-        self.log_close(reason, was, lost);
-    }
-
-    fn fail_waiting(&self, was: Phase) -> usize {
-        let event = if was == Phase::Dialing { Event::ConnectFailed } else { Event::UpstreamLost };
-        let mut entries = Vec::new();
-        self.waiting.borrow_mut().drain(|id, entry| entries.push((id, entry)));
-        self.deadlines.borrow_mut().clear();
-        let (lost, now) = (entries.len(), time::now());
-        for (id, entry) in entries {
-            self.host.worker.stats.lost_upstream.up();
-            self.give_up(id, entry, event, now);
-        }
-        lost
-    }
-
-    fn log_close(&self, reason: &CloseReason, was: Phase, lost: usize) {
-        let address = self.host.address;
-        match reason {
-            CloseReason::Retired => log::debug!("upstream {address}: closed"),
-            CloseReason::Eof if lost == 0 && was == Phase::Proved => {
-                log::info!("upstream {address}: {reason}");
-            }
-            _ => log::warn!("upstream {address}: {reason}; {lost} requests were in flight"),
-        }
     }
 }

@@ -128,7 +128,7 @@ impl Host {
             Candidate::Full
         } else if upstream.is_congested() {
             Candidate::Congested(upstream)
-        } else if waits && host.failures.get() > 0 {
+        } else if waits && host.has_failed() {
             Candidate::Doubtful(upstream)
         } else {
             Candidate::Ready(upstream)
@@ -169,6 +169,11 @@ impl Host {
     pub(crate) fn request_ended(&self) {
         self.requests.set(self.requests.get() - 1);
         self.shared.breakers.requests.down();
+    }
+
+    /// Whether it has given no answer since a dial or a connection failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failures.get() > 0
     }
 
     /// Whether it is too early to dial it again.

@@ -34,7 +34,7 @@ pub struct HostStatus {
     pub healthy: bool,
     /// Whether it is left out because its requests failed.
     pub ejected: bool,
-    /// Connections that are open or being made.
+    /// Connections that are open or being made, without those that take no further requests.
     pub connections: usize,
     /// Requests that wait for their answer.
     pub requests: usize,

@@ -10,17 +10,8 @@ use crate::codec::{Codec, Frame, LocalReply};
 use crate::filter::{Flag, Flow, Ticket};
 use crate::inbox::{Payload, Verdict};
 use crate::journey::{Journey, Kept, Said, flag_reply};
-use crate::stream::{Action, Event, Stream};
+use crate::stream::{Action, Event, Phase, Stream};
 use crate::upstream::Call;
-
-/// Where the frame of a request that goes on comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    /// It lies in the input and can be left there.
-    Input,
-    /// It has waited.
-    Parked,
-}
 
 impl Downstream {
     /// A request of a listener that has filters or logs.
@@ -36,7 +27,8 @@ impl Downstream {
             journey.join(chain, payload.bytes());
         }
         let action = journey.stream.on(Event::Received);
-        self.drive(journey, payload, action, now, From::Input)
+        self.drive(journey, payload, action, now);
+        Verdict::Taken
     }
 
     /// A request whose route is the first to ask for more.
@@ -67,22 +59,8 @@ impl Downstream {
     ) -> Verdict {
         let mut journey = self.journey(stream, frame, payload, now);
         journey.take_route(&found);
-        self.drive(journey, payload, Action::Filter, now, From::Input)
-    }
-
-    /// The frame that a request was held back with has come again.
-    pub(super) fn go_on(
-        self: &Rc<Self>,
-        mut journey: Box<Journey>,
-        payload: &mut Payload<'_>,
-        now: Instant,
-    ) -> Verdict {
-        if let Some(kept) = journey.kept.take() {
-            *payload = Payload::Owned(kept.take());
-        }
-        let event = if now >= journey.deadline { Event::Expired } else { Event::Drained };
-        let action = journey.stream.on(event);
-        self.drive(journey, payload, action, now, From::Input)
+        self.drive(journey, payload, Action::Filter, now);
+        Verdict::Taken
     }
 
     /// Does what the table says until the request waits or has ended.
@@ -92,42 +70,30 @@ impl Downstream {
         payload: &mut Payload<'_>,
         mut action: Action,
         now: Instant,
-        from: From,
-    ) -> Verdict {
+    ) {
         loop {
             let event = match action {
                 Action::Filter => match journey.filter(payload, now, &|| Ticket::new(self)) {
                     Said::Event(event) => self.checked(&mut journey, event),
                     Said::Wait(until, flow) => {
-                        self.park_journey(journey, payload, until, flow, now);
-                        return Verdict::Taken;
+                        return self.park_journey(journey, payload, until, flow, now);
                     }
                 },
                 Action::MatchRoute => self.route(&mut journey, payload),
-                Action::ChooseHost => self.host(&mut journey, now, from),
-                Action::Hold => return self.hold(journey, payload),
-                Action::SendAndWait => {
-                    self.send(journey, payload, now);
-                    return Verdict::Taken;
-                }
+                Action::ChooseHost => self.host(&mut journey, now),
+                Action::Hold => return self.hold(journey, payload, now),
+                Action::SendAndWait => return self.send(journey, payload, now),
                 Action::SendAndForget => {
                     self.send_oneway(&mut journey, payload, now);
                     Event::Sent
                 }
-                Action::Deliver => {
-                    self.deliver_journey(journey, payload, now);
-                    return Verdict::Taken;
-                }
-                Action::Reply(why) => {
-                    self.reply(journey, why, now);
-                    return Verdict::Taken;
-                }
+                Action::Deliver => return self.deliver_journey(journey, payload, now),
+                Action::Reply(why) => return self.reply(journey, why, now),
                 Action::Discard | Action::BackOff | Action::Nothing => {
                     if journey.record.oneway && journey.record.attempts == 0 {
                         self.worker.stats.oneways_dropped.up();
                     }
-                    self.end(journey, now);
-                    return Verdict::Taken;
+                    return self.end(journey, now);
                 }
             };
             if let Event::Refused(why) = event {
@@ -163,33 +129,31 @@ impl Downstream {
         }
     }
 
-    fn host(self: &Rc<Self>, journey: &mut Journey, now: Instant, from: From) -> Event {
-        let Some(cluster) = &journey.cluster else { return Event::Refused(LocalReply::NoRoute) };
+    fn host(self: &Rc<Self>, journey: &mut Journey, now: Instant) -> Event {
+        let (Some(cluster), Some(labels)) = (&journey.cluster, &journey.labels) else {
+            return Event::Refused(LocalReply::NoRoute);
+        };
         let (event, upstream) =
-            self.choose_host(cluster, (&journey.labels, journey.key), now, journey.avoid);
+            self.choose_host(cluster, (labels, journey.key), now, journey.avoid);
         journey.has_waited = false;
-        match (event, upstream) {
-            (Event::Congested, Some(upstream)) if from == From::Input => {
-                self.worker.stats.stalls.up();
-                self.park(upstream);
-                Event::Congested
-            }
-            // Its frame is in memory as it is: in the output it takes no more.
-            (Event::Congested | Event::HostChosen, Some(upstream)) => {
-                journey.record.host = Some(upstream.address());
-                journey.upstream = Some(upstream);
-                Event::HostChosen
-            }
-            (event, _) => event,
+        if event == Event::HostChosen {
+            journey.record.host = upstream.as_ref().map(|upstream| upstream.address());
         }
+        journey.upstream = upstream;
+        event
     }
 
-    /// Leaves the frame in the input, and remembers how far its request has come. What filters made
-    /// of the frame is kept beside it.
-    fn hold(&self, mut journey: Box<Journey>, payload: &Payload<'_>) -> Verdict {
-        journey.kept = Some(Kept::new(payload.bytes().into(), &self.worker));
-        *self.held.borrow_mut() = Some(journey);
-        Verdict::Stall
+    /// Keeps the request, and reads no other, until the output that it was to go to has drained.
+    fn hold(self: &Rc<Self>, mut journey: Box<Journey>, payload: &mut Payload<'_>, now: Instant) {
+        let upstream = journey.upstream.take().expect("a connection is congested");
+        self.worker.stats.stalls.up();
+        let ticket = Ticket::new(self);
+        upstream.park_request(Rc::clone(&ticket));
+        journey.ticket = Some(ticket);
+        self.park_journey(journey, payload, None, Flow::Continue, now);
+        if self.parked_at.borrow().is_none() {
+            self.park(upstream);
+        }
     }
 
     fn send(self: &Rc<Self>, mut journey: Box<Journey>, payload: &mut Payload<'_>, now: Instant) {
@@ -228,6 +192,7 @@ impl Downstream {
         let now = time::now();
         let event = match flow {
             _ if now >= journey.deadline => Event::Expired,
+            Flow::Continue if journey.stream.phase() == Phase::ChooseHost => Event::Drained,
             Flow::Reply(why) => Event::Refused(why),
             Flow::Reroute => journey.reroute().unwrap_or(Event::Resumed),
             _ => Event::Resumed,
@@ -238,7 +203,7 @@ impl Downstream {
             journey.enter_phase();
         }
         let bytes = journey.kept.take().map(Kept::take).unwrap_or_default();
-        self.drive(journey, &mut Payload::Owned(bytes), action, now, From::Parked);
+        self.drive(journey, &mut Payload::Owned(bytes), action, now);
         self.wake();
     }
 
@@ -250,16 +215,37 @@ impl Downstream {
         event: Event,
         now: Instant,
     ) {
+        if !journey.may_retry(now) {
+            return self.given_up(flight, journey, event, now);
+        }
         self.flights.borrow_mut().remove(flight);
-        if journey.may_retry(now) {
-            self.try_again(journey);
-        } else {
-            match journey.stream.on(event) {
-                Action::Reply(why) => self.reply(journey, why, now),
-                _ => self.end(journey, now),
-            }
+        self.try_again(journey);
+        self.wake();
+    }
+
+    /// Its last try came to nothing.
+    pub(crate) fn given_up(
+        self: &Rc<Self>,
+        flight: usize,
+        mut journey: Box<Journey>,
+        event: Event,
+        now: Instant,
+    ) {
+        self.flights.borrow_mut().remove(flight);
+        match journey.stream.on(event) {
+            Action::Reply(why) => self.reply(journey, why, now),
+            _ => self.end(journey, now),
         }
         self.wake();
+    }
+
+    /// Ends the requests that wait for filters, for an output or for their next try.
+    pub(super) fn refuse_parked(self: &Rc<Self>, why: LocalReply) {
+        let is_parked = |(place, flight)| matches!(flight, &Flight::Parked(_)).then_some(place);
+        let places: Vec<usize> = self.flights.borrow().iter().filter_map(is_parked).collect();
+        for place in places {
+            self.resume(place, Flow::Reply(why));
+        }
     }
 
     /// An answer came for a request that has a journey.
@@ -285,7 +271,7 @@ impl Downstream {
         journey.record.answered_after = Some(now - journey.started);
         let action = journey.stream.on(Event::Answered);
         journey.enter_phase();
-        self.drive(journey, payload, action, now, From::Parked);
+        self.drive(journey, payload, action, now);
         self.wake();
     }
 

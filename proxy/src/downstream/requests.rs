@@ -33,9 +33,6 @@ impl Downstream {
         payload: &mut Payload<'_>,
         now: Instant,
     ) -> Verdict {
-        if let Some(journey) = self.held.take() {
-            return self.go_on(journey, payload, now);
-        }
         let oneway = frame.kind == Kind::Oneway;
         let mut stream = Stream::new(oneway);
         if self.chain.is_some() {
@@ -112,7 +109,7 @@ impl Downstream {
         Ok(Found { cluster, labels: &route.labels, key, timeout, retry: route.retry.as_ref() })
     }
 
-    /// `avoid` is a host that is chosen only when no other takes the request.
+    /// `avoid` is a host that is asked only when all others are down.
     pub(super) fn choose_host(
         self: &Rc<Self>,
         cluster: &Cluster,

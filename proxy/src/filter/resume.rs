@@ -63,6 +63,11 @@ impl Ticket {
         self.place.set(place);
     }
 
+    /// Whether its request waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.place.get().is_some()
+    }
+
     /// What was said before the request had its place.
     pub(crate) fn take_said(&self) -> Option<Flow> {
         self.said.take()

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Upstream;
+use super::{Leaving, Upstream};
 use crate::cluster::Host;
 use crate::config::PoolMode;
 use crate::downstream::Downstream;
@@ -45,19 +45,40 @@ impl Upstream {
             return;
         }
         if how == Ended::GivenUp {
-            // The host is still busy with it: the next request would wait behind it.
-            self.retire();
-        } else if !self.retired.get() {
+            self.leave(Leaving::Spent);
+        } else if !self.is_leaving() {
             self.host.pool(self.protocol).rest(self);
+        }
+    }
+
+    /// Whether it takes no further requests.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.get() != Leaving::No
+    }
+
+    /// Whether nothing keeps it any more. A dial is given up with the only request of its connection:
+    /// its frame is not to be sent.
+    pub(super) fn is_over(&self) -> bool {
+        match self.leaving.get() {
+            Leaving::No => false,
+            _ if self.is_busy() => false,
+            _ if !self.is_dialing() => self.conn.output_bytes() == 0,
+            Leaving::Spent => true,
+            Leaving::Told => !self.owes_oneway.get(),
         }
     }
 
     /// No further requests; the ones in flight still get their answers. A client that it belongs to
     /// goes on without it.
     pub(crate) fn retire(&self) {
-        if self.retired.replace(true) {
+        self.leave(Leaving::Told);
+    }
+
+    fn leave(&self, why: Leaving) {
+        if self.is_leaving() {
             return;
         }
+        self.leaving.set(why);
         self.host.pool(self.protocol).vacate(self);
         let bound = self.bound.borrow_mut().take();
         if let Some(client) = bound {

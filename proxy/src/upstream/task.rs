@@ -110,7 +110,7 @@ impl Upstream {
         if let Some(reason) = task.idle.as_mut().and_then(|idle| idle.look(self, now)) {
             return Poll::Ready(reason);
         }
-        if self.retired.get() && !self.is_busy() && self.conn.output_bytes() == 0 {
+        if self.is_over() {
             return Poll::Ready(CloseReason::Retired);
         }
         let idle_at = task.idle.as_ref().and_then(|idle| idle.next_at(self));

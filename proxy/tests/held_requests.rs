@@ -1,0 +1,125 @@
+//! Requests that wait in the proxy, for a filter or a retry, when what they wait for is not to be had.
+
+mod common;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::*;
+use proxy::codec::bolt::status;
+use reactor::time;
+
+const KIB: usize = 1024;
+const DELAY: &str = r#", "stream_filters": [{"type": "fault", "config":
+    {"delay": {"fixed_delay": "1ms", "percentage": 100}}}]"#;
+
+#[test]
+fn oneways_that_waited_for_a_filter_wait_on_for_a_host_that_does_not_read() {
+    run(async {
+        let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384"#;
+        let bed = Bed::new(Setup { listener: DELAY, limits, ..Setup::default() });
+        let client = Rc::new(bed.client().await);
+        // More than all socket buffers on the way can hold.
+        let count = 500;
+        let flooding = {
+            let client = Rc::clone(&client);
+            reactor::spawn(async move {
+                for id in 0..count {
+                    client.send(&oneway(id, &vec![id as u8; 64 * KIB])).await;
+                }
+            })
+        };
+        let mut host = bed.host.accept().await;
+        until(|| bed.server.stats().output_bytes > 64 * KIB as u64).await;
+        // High water and one frame, in the output and in front of it.
+        let bound = 2 * (64 + 65) * KIB as u64;
+        for _ in 0..100 {
+            time::sleep(Duration::from_millis(1)).await;
+            let stats = bed.server.stats();
+            assert!(stats.output_bytes + stats.kept_bytes <= bound, "{stats}");
+        }
+        assert!(!flooding.is_finished(), "the flood was taken in whole");
+        for _ in 0..count {
+            assert_eq!(host.frame().await.content().len(), 64 * KIB);
+        }
+        flooding.await.unwrap();
+        drop(client);
+        all_empty(&bed.server).await;
+        let stats = bed.server.stats();
+        assert_eq!((stats.oneways_sent, stats.kept_bytes), (count.into(), 0), "{stats}");
+    });
+}
+
+#[test]
+fn a_long_frame_that_a_filter_made_longer_than_any_may_be_is_held_back_and_sent() {
+    run(async {
+        let listener = r#", "stream_filters": [{"type": "headers", "config":
+            {"request_headers_to_add": [{"header": {"key": "long", "value": "than there is room"}}]}}]"#;
+        let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384,
+                        "frame_bytes_max": 65600"#;
+        let bed = Bed::new(Setup { listener, limits, ..Setup::default() });
+        let client = Rc::new(bed.client().await);
+        let flooding = flood(&client, 300, 64 * KIB);
+        let mut host = bed.host.accept().await;
+        until(|| bed.server.stats().stalls > 0).await;
+        reactor::spawn(async move { host.echo().await }).detach();
+        let answer = |id| response(id, &vec![id as u8; 64 * KIB]);
+        let client = take_back(client, flooding, 300, answer).await;
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn a_bound_connection_that_is_lost_leaves_no_request_unanswered_although_its_route_retries() {
+    run(async {
+        let route = r#", "retry_policy": {"retry_on": true, "num_retries": 3}"#;
+        let cluster = r#", "pool": "binding""#;
+        let bed = Bed::new(Setup { route, cluster, ..Setup::default() });
+        let mut client = bed.client().await;
+        for id in 1..=3 {
+            client.send(&request(id, b"")).await;
+        }
+        let mut host = bed.host.accept().await;
+        for _ in 0..3 {
+            host.frame().await;
+        }
+        drop(host);
+        for id in 1..=3 {
+            let back = client.frame().await;
+            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+        }
+        client.closed().await;
+        all_empty(&bed.server).await;
+        let stats = bed.server.stats();
+        assert_eq!((stats.sent, stats.retries, stats.kept_bytes), (3, 0, 0), "{stats}");
+    });
+}
+
+#[test]
+fn requests_that_wait_are_answered_when_the_clients_bound_connection_is_lost() {
+    run_paused(async {
+        let route =
+            r#", "retry_policy": {"retry_on": true, "status_codes": [4], "num_retries": 5}"#;
+        let listener = r#", "stream_filters": [{"type": "fault", "config":
+            {"delay": {"fixed_delay": "10s", "percentage": 100}}}]"#;
+        let setup =
+            Setup { route, listener, cluster: r#", "pool": "binding""#, ..Setup::default() };
+        let bed = Bed::new(setup);
+        let mut client = bed.client().await;
+        client.send(&request_with(1, 60_000, b"", b"first")).await;
+        let mut host = bed.host.accept().await;
+        host.frame().await;
+        // This one waits for the filter still, and one that wants no answer gets none.
+        client.send(&request_with(2, 60_000, b"", b"second")).await;
+        client.send(&oneway(3, b"third")).await;
+        until(|| bed.server.stats().parked == 2).await;
+        drop(host);
+        for _ in 0..2 {
+            assert_eq!(client.frame().await.frame.status, status::CONNECTION_CLOSED);
+        }
+        client.closed().await;
+        all_empty(&bed.server).await;
+        assert_eq!(bed.server.stats().parked, 0);
+    });
+}
