@@ -318,3 +318,43 @@ impl Choice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_group_gets_its_balancer_when_it_is_asked_for() {
+        let host = |n: u32| {
+            format!(
+                r#"{{"address": "10.0.0.{n}:1",
+                     "metadata": {{"filter_metadata": {{"mosn.lb": {{"n": "{n}"}}}}}}}}"#
+            )
+        };
+        let hosts: Vec<String> = (1..=100).map(host).collect();
+        let text = format!(
+            r#"{{"servers": [{{"listeners": [{{"address": "127.0.0.1:1", "filter_chains": [
+                {{"filters": [{{"type": "tcp_proxy", "config": {{"cluster": "c"}}}}]}}]}}]}}],
+                "cluster_manager": {{"clusters": [{{"name": "c", "lb_type": "LB_MAGLEV",
+                "lb_subset_config": {{"fall_back_policy": 1, "subset_selectors": [["n"]]}},
+                "hosts": [{}]}}]}}}}"#,
+            hosts.join(",")
+        );
+        let config = crate::Config::parse("test.json".as_ref(), &text).unwrap();
+        let worker = Rc::new(Worker::new(Limits::default()));
+        let cluster = Cluster::new(&config.clusters[0], &worker);
+        let mut members = cluster.members.borrow_mut();
+        let now = Instant::now();
+        cluster.refresh(&mut members, now);
+        let made = |members: &Members| members.groups.iter().filter(|g| g.choice.is_some()).count();
+        assert_eq!((members.groups.len(), made(&members)), (101, 0));
+        let wanted = Labels::new([("n".to_owned(), "7".to_owned())]);
+        for _ in 0..2 {
+            let mut rng = Rng::new(1);
+            let choice = members.choice(&wanted, &config.clusters[0], now, &mut rng).unwrap();
+            assert_eq!(choice.hosts[0].name, "10.0.0.7:1");
+            assert_eq!((choice.hosts.len(), made(&members)), (1, 1));
+        }
+    }
+}

@@ -7,6 +7,8 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::codec::{CodecError, Kind};
+use crate::ids::Stale;
+use crate::stats::Stats;
 
 /// One such frame.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,17 @@ pub(crate) enum Complaint {
 }
 
 impl Complaint {
+    /// Counts an answer under an id that nobody waits for; what there is to say about it.
+    pub(crate) fn about(stale: Stale, id: u64, stats: &Stats) -> Option<Self> {
+        let (count, complaint) = match stale {
+            Stale::Late => (&stats.late_answers, None),
+            Stale::Duplicate => (&stats.duplicate_answers, Some(Complaint::Duplicate { id })),
+            Stale::Unknown => (&stats.unknown_answers, Some(Complaint::Unknown { id })),
+        };
+        count.up();
+        complaint
+    }
+
     fn bit(&self) -> u8 {
         match self {
             Complaint::BadHeader(_) => 1,

@@ -6,8 +6,8 @@
 //! pass throws them all out. So the heap holds at most `2 * waiting + SLACK` nodes, and each request
 //! pays for a constant number of steps.
 //!
-//! An id may come back after many requests while an old node of it still lies here. Whoever takes
-//! an id out therefore looks at the deadline of the request that has it now.
+//! An id may come back after many requests while an old node of it still lies here.
+//! [`expire`](Deadlines::expire) therefore looks at the deadline of the request that has it now.
 //!
 //! Rejected: a timer per request (two operations on the runtime's timers for a time-out that almost
 //! never comes), and removal from the middle (needs the position of every node).
@@ -15,6 +15,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
+
+use crate::ids::{Ended, IdTable};
 
 /// Dead nodes that are tolerated however few requests wait.
 const SLACK: usize = 64;
@@ -58,13 +60,28 @@ impl Deadlines {
     }
 
     /// Takes out one id whose deadline is not after `now`, the earliest first, alive or not.
-    pub fn pop_expired(&mut self, now: Instant) -> Option<u64> {
+    fn pop_expired(&mut self, now: Instant) -> Option<u64> {
         let Reverse((at, id)) = *self.heap.peek()?;
         if at > now {
             return None;
         }
         self.heap.pop();
         Some(id)
+    }
+
+    /// Takes one entry out of `table` whose `deadline` is not after `now`, the earliest first, as given up.
+    pub fn expire<T>(
+        &mut self,
+        now: Instant,
+        table: &mut IdTable<T>,
+        deadline: impl Fn(&T) -> Instant,
+    ) -> Option<(u64, T)> {
+        while let Some(id) = self.pop_expired(now) {
+            if table.get(id).is_some_and(|entry| deadline(entry) <= now) {
+                return Some((id, table.remove(id, Ended::GivenUp).ok()?));
+            }
+        }
+        None
     }
 
     /// Forgets everything, and the memory with it.
@@ -81,6 +98,7 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{IdWidth, Stale};
     use std::time::Duration;
 
     fn ms(start: Instant, n: u64) -> Instant {
@@ -113,6 +131,21 @@ mod tests {
         }
         assert_eq!(deadlines.next(|_| false), None);
         assert_eq!(deadlines.nodes(), 0);
+    }
+
+    #[test]
+    fn an_old_node_of_an_id_does_not_end_the_request_that_has_it_now() {
+        let start = Instant::now();
+        let (mut deadlines, mut table) = (Deadlines::new(), IdTable::new(1, IdWidth::Bits31));
+        let id = table.insert(ms(start, 50)).unwrap();
+        deadlines.add(ms(start, 10), id, 1, |_| true);
+        deadlines.add(ms(start, 50), id, 1, |_| true);
+        assert_eq!(deadlines.expire(ms(start, 49), &mut table, |at| *at), None);
+        assert_eq!(
+            deadlines.expire(ms(start, 50), &mut table, |at| *at),
+            Some((id, ms(start, 50)))
+        );
+        assert_eq!(table.remove(id, Ended::Answered), Err(Stale::Late));
     }
 
     #[test]

@@ -108,8 +108,6 @@ impl Journey {
         (protocol, peer): (Protocol, SocketAddr),
         now: Instant,
     ) -> Box<Self> {
-        let frame_timeout = u64::try_from(frame.timeout_ms).ok().filter(|ms| *ms > 0);
-        let timeout = frame_timeout.map_or(REQUEST_TIMEOUT, Duration::from_millis);
         Box::new(Journey {
             stream,
             frame: *frame,
@@ -130,7 +128,7 @@ impl Journey {
             has_paid: false,
             has_waited: false,
             started: now,
-            deadline: now + timeout,
+            deadline: now + frame.timeout().unwrap_or(REQUEST_TIMEOUT),
             record: Record {
                 start: SystemTime::now(),
                 sent_after: None,

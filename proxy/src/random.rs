@@ -26,17 +26,21 @@ impl Random {
         Random::with_seed(RandomState::new().hash_one(0))
     }
 
-    /// The next number.
+    /// See [`Rng::number`].
     pub(crate) fn next(&self) -> u64 {
-        let mut rng = self.0.take();
-        let number = rng.number();
-        self.0.set(rng);
-        number
+        self.with(Rng::number)
     }
 
-    /// A number below `end`, all of them equally likely but for 1 in 2^32.
+    /// See [`Rng::below`].
     pub(crate) fn below(&self, end: u32) -> u32 {
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u32
+        self.with(|rng| rng.below(end as usize)) as u32
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&mut Rng) -> T) -> T {
+        let mut rng = self.0.take();
+        let answer = ask(&mut rng);
+        self.0.set(rng);
+        answer
     }
 }
 

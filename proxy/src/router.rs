@@ -22,7 +22,7 @@ use crate::random::Random;
 use crate::retry::Retry;
 
 use domains::Domains;
-use hash_key::HashKey;
+pub(crate) use hash_key::HashKey;
 use matcher::Condition;
 use table::Table;
 use targets::Targets;
@@ -45,7 +45,8 @@ pub(crate) struct Route {
     /// What the host must have.
     pub(crate) labels: Rc<Labels>,
     pub(crate) retry: Option<Rc<Retry>>,
-    hash_key: HashKey,
+    /// What a consistent hash finds the request's host by.
+    pub(crate) hash_key: HashKey,
 }
 
 impl Router {
@@ -104,24 +105,10 @@ impl Route {
         }
     }
 
-    /// The time-out of a request that carries `frame_ms`. A request without one, or with one that
-    /// is no time, still gets one: nothing waits for ever.
-    pub(crate) fn timeout(&self, frame_ms: i32) -> Duration {
-        match u64::try_from(frame_ms) {
-            Ok(ms) if ms > 0 => Duration::from_millis(ms),
-            _ => self.timeout,
-        }
-    }
-
-    /// What a consistent hash finds the request's host by. `client` is the key of the client's address.
-    pub(crate) fn hash_key(
-        &self,
-        codec: &impl Codec,
-        frame: &Frame,
-        bytes: &[u8],
-        client: u64,
-    ) -> Result<u64, CodecError> {
-        self.hash_key.of(codec, frame, bytes, client)
+    /// The time-out of a request. One that names none, or one that is no time, still gets one: nothing
+    /// waits for ever.
+    pub(crate) fn timeout(&self, frame: &Frame) -> Duration {
+        frame.timeout().unwrap_or(self.timeout)
     }
 
     fn matches(&self, codec: &impl Codec, frame: &Frame, bytes: &[u8]) -> Result<bool, CodecError> {

@@ -22,7 +22,7 @@ use crate::complaint::{Complaint, Complaints};
 use crate::conn::Conn;
 use crate::deadlines::Deadlines;
 use crate::downstream::{Downstream, Flight};
-use crate::ids::{Ended, IdTable, Stale};
+use crate::ids::{Ended, IdTable};
 use crate::inbox::{Payload, Verdict};
 use crate::journey::Journey;
 use crate::repeats::Repeats;
@@ -281,14 +281,10 @@ impl Upstream {
                     entry.downstream.deliver(entry.flight, entry.origin, payload);
                 }
             }
-            Err(Stale::Late) => stats.late_answers.up(),
-            Err(Stale::Duplicate) => {
-                stats.duplicate_answers.up();
-                self.complain(Complaint::Duplicate { id });
-            }
-            Err(Stale::Unknown) => {
-                stats.unknown_answers.up();
-                self.complain(Complaint::Unknown { id });
+            Err(stale) => {
+                if let Some(complaint) = Complaint::about(stale, id, stats) {
+                    self.complain(complaint);
+                }
             }
         }
     }
@@ -302,21 +298,17 @@ impl Upstream {
 
     fn expire(&self, now: Instant) {
         loop {
-            let Some(id) = self.deadlines.borrow_mut().pop_expired(now) else { return };
-            let mut waiting = self.waiting.borrow_mut();
-            // A node of a request that is long answered may carry an id that is in use again.
-            if waiting.get(id).is_none_or(|entry| entry.deadline > now) {
-                continue;
-            }
-            if let Ok(entry) = waiting.remove(id, Ended::GivenUp) {
-                drop(waiting);
-                self.host.worker.stats.timed_out.up();
-                self.host.missed(now);
-                self.give_up(id, entry, Event::Expired, now);
-                if self.is_dialing() && self.leaving.get() == Leaving::Spent {
-                    // The dial ends with it, and has failed.
-                    self.host.failed(now);
-                }
+            let mut deadlines = self.deadlines.borrow_mut();
+            let expired =
+                deadlines.expire(now, &mut self.waiting.borrow_mut(), |entry| entry.deadline);
+            drop(deadlines);
+            let Some((id, entry)) = expired else { return };
+            self.host.worker.stats.timed_out.up();
+            self.host.missed(now);
+            self.give_up(id, entry, Event::Expired, now);
+            if self.is_dialing() && self.leaving.get() == Leaving::Spent {
+                // The dial ends with it, and has failed.
+                self.host.failed(now);
             }
         }
     }

@@ -71,32 +71,6 @@ fn a_long_frame_that_a_filter_made_longer_than_any_may_be_is_held_back_and_sent(
 }
 
 #[test]
-fn a_bound_connection_that_is_lost_leaves_no_request_unanswered_although_its_route_retries() {
-    run(async {
-        let route = r#", "retry_policy": {"retry_on": true, "num_retries": 3}"#;
-        let cluster = r#", "pool": "binding""#;
-        let bed = Bed::new(Setup { route, cluster, ..Setup::default() });
-        let mut client = bed.client().await;
-        for id in 1..=3 {
-            client.send(&request(id, b"")).await;
-        }
-        let mut host = bed.host.accept().await;
-        for _ in 0..3 {
-            host.frame().await;
-        }
-        drop(host);
-        for id in 1..=3 {
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
-        }
-        client.closed().await;
-        all_empty(&bed.server).await;
-        let stats = bed.server.stats();
-        assert_eq!((stats.sent, stats.retries, stats.kept_bytes), (3, 0, 0), "{stats}");
-    });
-}
-
-#[test]
 fn requests_that_wait_are_answered_when_the_clients_bound_connection_is_lost() {
     run_paused(async {
         let route =

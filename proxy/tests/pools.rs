@@ -126,24 +126,30 @@ fn a_client_that_closes_takes_its_bound_connection_along() {
 
 #[test]
 fn a_host_that_closes_a_bound_connection_takes_the_client_along_behind_its_answers() {
-    run(async {
-        let bed = Bed::new(Setup { cluster: BINDING, ..Setup::default() });
-        let mut client = bed.client().await;
-        for id in 1..=3 {
-            client.send(&request(id, b"")).await;
-        }
-        let mut host = bed.host.accept().await;
-        for _ in 0..3 {
-            host.frame().await;
-        }
-        drop(host);
-        for id in 1..=3 {
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
-        }
-        client.closed().await;
-        all_empty(&bed.server).await;
-    });
+    // There is nobody for the answer of another try.
+    let retries = r#", "retry_policy": {"retry_on": true, "num_retries": 3}"#;
+    for route in ["", retries] {
+        run(async {
+            let bed = Bed::new(Setup { cluster: BINDING, route, ..Setup::default() });
+            let mut client = bed.client().await;
+            for id in 1..=3 {
+                client.send(&request(id, b"")).await;
+            }
+            let mut host = bed.host.accept().await;
+            for _ in 0..3 {
+                host.frame().await;
+            }
+            drop(host);
+            for id in 1..=3 {
+                let back = client.frame().await;
+                assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+            }
+            client.closed().await;
+            all_empty(&bed.server).await;
+            let stats = bed.server.stats();
+            assert_eq!((stats.sent, stats.retries, stats.kept_bytes), (3, 0, 0), "{stats}");
+        });
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub mod thrift;
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::ids::IdWidth;
 
@@ -99,6 +100,13 @@ pub struct Frame {
     pub content: Span,
     /// Length of the whole frame, a checksum behind the content included.
     pub total_bytes: usize,
+}
+
+impl Frame {
+    /// The time-out that it names; `None` when what it carries is no time.
+    pub fn timeout(&self) -> Option<Duration> {
+        u64::try_from(self.timeout_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
+    }
 }
 
 /// What [`Codec::decode`] found.

@@ -8,7 +8,7 @@
 use std::cell::RefMut;
 use std::rc::Rc;
 use std::task::Context;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use reactor::time;
 
@@ -17,7 +17,7 @@ use crate::alarm::Alarm;
 use crate::codec::{Codec, Frame, Kind, LocalReply, Origin};
 use crate::complaint::Complaint;
 use crate::deadlines::Deadlines;
-use crate::ids::{Ended, IdTable, Stale};
+use crate::ids::{Ended, IdTable};
 use crate::inbox::{Payload, Verdict};
 use crate::limits::REQUEST_TIMEOUT;
 use crate::stats::Stats;
@@ -130,14 +130,10 @@ impl Downstream {
                 stats.host_calls_answered.up();
                 call.upstream.answer_call(call.origin, payload);
             }
-            Err(Stale::Late) => stats.late_answers.up(),
-            Err(Stale::Duplicate) => {
-                stats.duplicate_answers.up();
-                self.complain(Complaint::Duplicate { id });
-            }
-            Err(Stale::Unknown) => {
-                stats.unknown_answers.up();
-                self.complain(Complaint::Unknown { id });
+            Err(stale) => {
+                if let Some(complaint) = Complaint::about(stale, id, stats) {
+                    self.complain(complaint);
+                }
             }
         }
         Verdict::Taken
@@ -185,9 +181,7 @@ impl Downstream {
 impl Calls {
     /// A new call's id; `None` when there are as many as may be.
     fn insert(&mut self, upstream: &Rc<Upstream>, frame: &Frame) -> Option<u64> {
-        let frame_timeout = u64::try_from(frame.timeout_ms).ok().filter(|ms| *ms > 0);
-        let timeout = frame_timeout.map_or(REQUEST_TIMEOUT, Duration::from_millis);
-        let deadline = time::now() + timeout;
+        let deadline = time::now() + frame.timeout().unwrap_or(REQUEST_TIMEOUT);
         let call = Call { upstream: Rc::clone(upstream), origin: frame.origin, deadline };
         let id = self.waiting.insert(call).ok()?;
         let waiting = &self.waiting;
@@ -211,13 +205,8 @@ impl Calls {
     }
 
     fn expire(&mut self, now: Instant) -> Option<Call> {
-        while let Some(id) = self.deadlines.pop_expired(now) {
-            // A node of a call that is long answered may carry an id that is in use again.
-            if self.waiting.get(id).is_some_and(|call| call.deadline <= now) {
-                return self.waiting.remove(id, Ended::GivenUp).ok();
-            }
-        }
-        None
+        let expired = self.deadlines.expire(now, &mut self.waiting, |call| call.deadline);
+        expired.map(|(_, call)| call)
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {

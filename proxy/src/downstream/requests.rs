@@ -101,11 +101,11 @@ impl Downstream {
         let route = found.ok_or(LocalReply::NoRoute)?;
         let cluster = self.router.pick(route).ok_or(LocalReply::NoRoute)?;
         let key = if cluster.goes_by_key() {
-            route.hash_key(&self.protocol, frame, bytes, self.key).map_err(unreadable)?
+            route.hash_key.of(&self.protocol, frame, bytes, self.key).map_err(unreadable)?
         } else {
             self.key
         };
-        let timeout = route.timeout(frame.timeout_ms);
+        let timeout = route.timeout(frame);
         Ok(Found { cluster, labels: &route.labels, key, timeout, retry: route.retry.as_ref() })
     }
 

@@ -5,7 +5,7 @@ use crate::codec::{Codec, CodecError, Frame};
 use crate::config::HashSource;
 
 /// Where to look for it, in this order.
-pub(super) struct HashKey(Vec<Source>);
+pub(crate) struct HashKey(Vec<Source>);
 
 enum Source {
     Header(Vec<u8>),
@@ -22,7 +22,7 @@ impl HashKey {
     }
 
     /// The first that the request has; `client`, the key of its client's address, when it has none.
-    pub(super) fn of(
+    pub(crate) fn of(
         &self,
         codec: &impl Codec,
         frame: &Frame,

@@ -193,8 +193,9 @@ fn a_request_always_has_a_time_out() {
     bolt::Request::default().encode(&mut bytes).unwrap();
     let Decoded::Frame(frame) = Bolt.decode(&bytes, &FrameLimits::NONE).unwrap() else { panic!() };
     let route = router.find(&Bolt, &frame, &bytes).unwrap().unwrap();
-    assert_eq!(route.timeout(1500), Duration::from_millis(1500));
+    let timeout = |timeout_ms| route.timeout(&Frame { timeout_ms, ..frame });
+    assert_eq!(timeout(1500), Duration::from_millis(1500));
     for none in [0, -1, i32::MIN] {
-        assert_eq!(route.timeout(none), Duration::from_secs(9));
+        assert_eq!(timeout(none), Duration::from_secs(9));
     }
 }
