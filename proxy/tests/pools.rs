@@ -4,9 +4,12 @@ mod common;
 
 use common::*;
 use proxy::codec::bolt::status;
+use proxy::codec::{Codec, Protocol, dubbo};
 
 const PING_PONG: &str = r#", "pool": "ping_pong""#;
 const BINDING: &str = r#", "pool": "binding""#;
+
+const RETRIES: &str = r#", "retry_policy": {"retry_on": true, "num_retries": 3}"#;
 
 fn connections(bed: &Bed) -> usize {
     bed.server.clusters()[0].connections
@@ -127,8 +130,7 @@ fn a_client_that_closes_takes_its_bound_connection_along() {
 #[test]
 fn a_host_that_closes_a_bound_connection_takes_the_client_along_behind_its_answers() {
     // There is nobody for the answer of another try.
-    let retries = r#", "retry_policy": {"retry_on": true, "num_retries": 3}"#;
-    for route in ["", retries] {
+    for route in ["", RETRIES] {
         run(async {
             let bed = Bed::new(Setup { cluster: BINDING, route, ..Setup::default() });
             let mut client = bed.client().await;
@@ -150,6 +152,24 @@ fn a_host_that_closes_a_bound_connection_takes_the_client_along_behind_its_answe
             assert_eq!((stats.sent, stats.retries, stats.kept_bytes), (3, 0, 0), "{stats}");
         });
     }
+}
+
+#[test]
+fn a_bound_connection_that_cannot_be_made_is_answered_as_such_although_its_route_retries() {
+    run(async {
+        let protocol = Protocol::Dubbo;
+        let (hosts, name) = ([dead_address()], protocol.name());
+        let (cluster, route) = (BINDING, RETRIES);
+        let server =
+            Setup { hosts: &hosts, protocol: name, cluster, route, ..Setup::default() }.start();
+        let mut client = Peer::connect(server.addresses()[0]).await.speaking(protocol);
+        client.send(&wire::request(protocol, 1, b"")).await;
+        let back = client.frame().await;
+        let status = wire::status(protocol, &back.frame, &back.bytes);
+        assert_eq!(status, i32::from(dubbo::status::SERVICE_NOT_FOUND));
+        client.closed().await;
+        all_empty(&server).await;
+    });
 }
 
 #[test]
