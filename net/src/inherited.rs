@@ -73,8 +73,8 @@ impl From<ListenFd> for OwnedFd {
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] when a variable is not what it should be: the message names it.
-/// When a descriptor is not open, or was opened by this program itself, the error names its number,
-/// and the others are closed.
+/// When a descriptor is not open, or was opened by this program itself, the error names the first
+/// such number, and the others are closed.
 pub fn listen_fds() -> io::Result<Vec<ListenFd>> {
     let names = announced(process::id(), |name| {
         env::var_os(name).map(|value| value.to_string_lossy().into_owned())
@@ -82,15 +82,16 @@ pub fn listen_fds() -> io::Result<Vec<ListenFd>> {
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Ok(Vec::new());
     }
-    (FIRST..)
-        .zip(names)
-        .map(|(number, name)| {
-            let fd = sys::inherited(number).map_err(|err| {
-                io::Error::new(err.kind(), format!("descriptor {number} of LISTEN_FDS: {err}"))
-            })?;
-            Ok(ListenFd { name, fd })
-        })
-        .collect()
+    // All of them, whatever is wrong with one: what is not taken now stays open, and nobody's.
+    let taken: Vec<_> = (FIRST..).zip(names).map(take).collect();
+    taken.into_iter().collect()
+}
+
+fn take((number, name): (RawFd, String)) -> io::Result<ListenFd> {
+    let fd = sys::inherited(number).map_err(|err| {
+        io::Error::new(err.kind(), format!("descriptor {number} of LISTEN_FDS: {err}"))
+    })?;
+    Ok(ListenFd { name, fd })
 }
 
 /// The names of the descriptors meant for `pid`, one for each.
