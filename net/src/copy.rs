@@ -192,7 +192,7 @@ async fn transfer<R: StreamNetwork, W: StreamNetwork>(
     let mut found_much = [false; 2];
     loop {
         from.readable().await?;
-        let pipe = if splices && found_much != [false; 2] { pipe::lend().ok() } else { None };
+        let pipe = if splices && found_much != [false; 2] { pipe::lend() } else { None };
         let round = match pipe {
             Some(pipe) => splice_round(from, to, pipe, copied).await?,
             None => buffer_round(from, to, copied).await?,

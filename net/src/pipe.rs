@@ -4,7 +4,7 @@
 //! from socket to socket pass through a pipe. One is lent for as long as it holds bytes and no
 //! longer: a connection that waits for its source has none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -22,8 +22,32 @@ pub const PIPES_POOLED_MAX: usize = 16;
 /// of two pages, and through those a copy is the faster way.
 const PIPE_BYTES_MIN: usize = 16 * 4096;
 
+/// For how many loans no new pipe is asked for after one could not be had: for one, then for two, and
+/// so on up to this many.
+const LOANS_REFUSED_MAX: u32 = 1024;
+
 thread_local! {
     static POOL: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+    static SHORTAGE: Cell<Shortage> = const { Cell::new(Shortage::NONE) };
+}
+
+/// How long pipes have been out of reach. To ask in every round costs up to five system calls, of a
+/// process that has too little as it is.
+#[derive(Clone, Copy)]
+struct Shortage {
+    /// Loans to refuse before the next attempt.
+    refusals_left: u32,
+    /// How many after the next failure.
+    refusals_next: u32,
+}
+
+impl Shortage {
+    const NONE: Self = Self { refusals_left: 0, refusals_next: 1 };
+
+    fn longer(self) -> Self {
+        let twice = (2 * self.refusals_next).min(LOANS_REFUSED_MAX);
+        Self { refusals_left: self.refusals_next, refusals_next: twice }
+    }
 }
 
 /// A pipe that somebody has borrowed. Dropped empty, it goes back to the pool; dropped with bytes in
@@ -38,16 +62,27 @@ struct Pipe {
     held_bytes: usize,
 }
 
-/// A pipe from this thread's pool, or a new one.
-///
-/// # Errors
-/// What pipe2(2) says, `EMFILE` above all; `ENOBUFS` when it would be too small to be of use.
-pub(crate) fn lend() -> io::Result<LentPipe> {
+/// A pipe from this thread's pool, or a new one. `None` when there are no descriptors for it, or it
+/// would be too small to be of use; and then for up to [`LOANS_REFUSED_MAX`] loans without another try.
+pub(crate) fn lend() -> Option<LentPipe> {
     let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
-    pooled.map_or_else(Pipe::new, Ok).map(|pipe| LentPipe(Some(pipe)))
+    pooled.or_else(new_unless_short).map(|pipe| LentPipe(Some(pipe)))
+}
+
+fn new_unless_short() -> Option<Pipe> {
+    let shortage = SHORTAGE.get();
+    if let Some(left) = shortage.refusals_left.checked_sub(1) {
+        SHORTAGE.set(Shortage { refusals_left: left, ..shortage });
+        return None;
+    }
+    let pipe = Pipe::new().ok();
+    SHORTAGE.set(if pipe.is_some() { Shortage::NONE } else { shortage.longer() });
+    pipe
 }
 
 impl Pipe {
+    /// # Errors
+    /// What pipe2(2) says, `EMFILE` above all; `ENOBUFS` when it would be too small.
     fn new() -> io::Result<Self> {
         let (reads, writes) = sys::splice::pipe()?;
         let room = sys::splice::set_pipe_bytes(writes.as_fd(), SPLICE_BYTES_MAX)
@@ -124,6 +159,7 @@ impl Drop for LentPipe {
 #[cfg(test)]
 pub(crate) fn empty_pool() {
     POOL.take();
+    SHORTAGE.set(Shortage::NONE);
 }
 
 #[cfg(test)]
@@ -131,6 +167,8 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
+
+    use crate::sys::fault::{PASS, script};
 
     fn pooled() -> usize {
         POOL.with_borrow(Vec::len)
@@ -166,6 +204,47 @@ mod tests {
         let lent: Vec<_> = (0..PIPES_POOLED_MAX + 3).map(|_| lend().unwrap()).collect();
         drop(lent);
         assert_eq!(pooled(), PIPES_POOLED_MAX);
+    }
+
+    /// Before which of these loans the system was asked for a pipe.
+    fn asked_before(loans: usize, answers: &[libc::c_int]) -> Vec<usize> {
+        let asked = script("pipe2", answers);
+        let mut before = Vec::new();
+        // What is pooled need not be asked for, so all are kept.
+        let mut kept = Vec::new();
+        for loan in 0..loans {
+            let left = asked.left();
+            let lent = lend();
+            if asked.left() < left {
+                before.push(loan);
+            }
+            assert_eq!(lent.is_some(), asked.left() < left && answers[before.len() - 1] == PASS);
+            kept.push(lent);
+        }
+        before
+    }
+
+    #[test]
+    fn without_pipes_ever_fewer_loans_ask_for_one() {
+        empty_pool();
+        let asked = asked_before(5000, &[libc::EMFILE; 20]);
+        let pauses: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0] - 1).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]);
+        empty_pool();
+        let answers = [libc::EMFILE, libc::ENFILE, PASS, PASS, libc::EMFILE, PASS];
+        assert_eq!(asked_before(10, &answers), [0, 2, 5, 6, 7, 9], "a pipe ends the shortage");
+        empty_pool();
+    }
+
+    #[test]
+    fn a_pooled_pipe_is_lent_in_a_shortage_too() {
+        empty_pool();
+        let lent = lend().unwrap();
+        let _no_pipes = script("pipe2", &[libc::EMFILE]);
+        assert!(lend().is_none());
+        drop(lent);
+        assert!(lend().is_some());
+        empty_pool();
     }
 
     #[test]
