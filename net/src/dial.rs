@@ -33,6 +33,8 @@ pub const FALLBACK_DELAY: Duration = Duration::from_millis(300);
 /// Addresses of one host that are tried, at most; further ones of a lookup are left out.
 pub const DIAL_ADDRS_MAX: usize = 64;
 
+const TWO_FAMILIES: &str = "addresses of two families";
+
 /// Connects to hosts: how long, from where, by which of their addresses, with which options.
 ///
 /// The methods are named as the fields of Go's `net.Dialer`, and one dialer may serve any number of
@@ -168,7 +170,8 @@ impl Dialer {
     /// on a thread of the pool goes on: see [`lookup_host`].
     ///
     /// # Errors
-    /// `InvalidInput` for what is no address. For a name, of a host or a service, a [`DialError`],
+    /// `InvalidInput` for what is no address, and for an address that is not of the family of
+    /// [`local_addr`](Self::local_addr). For a name, of a host or a service, a [`DialError`],
     /// with the kind of the first failure; for an address in numbers, what [`TcpStream::connect`]
     /// gives. `TimedOut` when the time is over.
     ///
@@ -182,6 +185,14 @@ impl Dialer {
             Target::Literal(addr) => return self.connect_by(addr, deadline).await,
             Target::Named(host, port) => (host, port),
         };
+        if let Host::Literal(addr) = host
+            && let Some(local) = self.local_of_another_family(addr)
+        {
+            // Its port is not known yet.
+            let text = format!("address {address:?}: {TWO_FAMILIES}");
+            let err = io::Error::new(io::ErrorKind::InvalidInput, text);
+            return Err(OpError::tcp("dial", Some(local), None, err));
+        }
         let found = within(deadline, self.find(host, port)).await;
         let addrs = found
             .and_then(|found| self.usable(found))
@@ -210,12 +221,17 @@ impl Dialer {
         addr: SocketAddr,
         deadline: Option<Instant>,
     ) -> io::Result<TcpStream> {
-        if let Some(local) = self.before.local.filter(|local| !same_family(*local, addr)) {
-            let err = io::Error::new(io::ErrorKind::InvalidInput, "addresses of two families");
+        if let Some(local) = self.local_of_another_family(addr) {
+            let err = io::Error::new(io::ErrorKind::InvalidInput, TWO_FAMILIES);
             return Err(OpError::tcp("dial", Some(local), Some(addr), err));
         }
         let outcome = self.race(&[addr], deadline).await;
         outcome.map_err(|mut failures| failures.swap_remove(0))
+    }
+
+    /// The local address, when nothing of the family of `addr` can be dialed from it.
+    fn local_of_another_family(&self, addr: SocketAddr) -> Option<SocketAddr> {
+        self.before.local.filter(|local| !same_family(*local, addr))
     }
 
     async fn race(

@@ -8,7 +8,9 @@ use std::rc::Rc;
 
 use reactor::JoinError;
 
-use super::shared;
+use super::shared::Lookups;
+
+static LOOKUPS: Lookups<Vec<SocketAddr>> = Lookups::new();
 
 /// The addresses of `host`, each with `port`, in the system's order of preference (RFC 6724).
 ///
@@ -40,7 +42,7 @@ use super::shared;
 /// Outside a runtime.
 pub async fn lookup_host(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let look_up = |host: &str| Ok((host, 0).to_socket_addrs()?.collect());
-    let mut addrs = shared::addresses(host, look_up).await?;
+    let mut addrs = LOOKUPS.share(host, look_up).await?;
     addrs.iter_mut().for_each(|addr| addr.set_port(port));
     Ok(addrs)
 }

@@ -1,4 +1,4 @@
-//! One lookup for all who ask for the same host at the same time (Go: `singleflight` in
+//! One lookup for all who ask for the same name at the same time (Go: `singleflight` in
 //! `net/lookup.go`).
 //!
 //! The thread that looks up lands the answer itself, so nobody's lookup hangs on another's future:
@@ -15,7 +15,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -25,96 +25,114 @@ use reactor::spawn_blocking;
 
 use super::resolve::not_run;
 
-/// The lookups under way. No more than the pools take: each is a closure that waits or runs.
-static FLIGHTS: LazyLock<Mutex<HashMap<Key, Arc<Flight>>>> = LazyLock::new(Mutex::default);
+/// The lookups of one kind. At most as many are under way as the pools take: each is a closure that
+/// waits or runs.
+pub(super) struct Lookups<T: 'static>(LazyLock<Mutex<HashMap<Key, Arc<Flight<T>>>>>);
 
 type Key = (ThreadId, String);
 
 /// What one lookup found, for any number of askers.
-type Answer = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
+type Answer<T> = Result<T, Arc<io::Error>>;
 
-/// The addresses of `host` by `look_up`, which blocks: on a thread of the runtime's pool, or by the
-/// lookup of this host that an asker of this thread began and that is not over yet.
-///
-/// # Errors
-/// Those of `look_up`; `ResourceBusy` when the pool's queue is full.
-pub(super) async fn addresses<L>(host: &str, look_up: L) -> io::Result<Vec<SocketAddr>>
-where
-    L: Fn(&str) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
-{
-    let key = (thread::current().id(), host.to_owned());
-    loop {
-        let (flight, begun) = join(&key);
-        let lookup = begun.map(|landing| {
-            let look_up = look_up.clone();
-            spawn_blocking(move || landing.land(look_up(&landing.key.1)))
-        });
-        if let Some(answer) = Asker::of(flight).await {
-            return answer.map(|addrs| addrs.to_vec()).map_err(|err| shared(&err));
+impl<T: Clone + Send> Lookups<T> {
+    pub(super) const fn new() -> Self {
+        Self(LazyLock::new(Mutex::default))
+    }
+
+    /// What `look_up`, which blocks, finds of `name`: on a thread of the runtime's pool, or by the
+    /// lookup of this name that an asker of this thread began and that is not over yet.
+    ///
+    /// # Errors
+    /// Those of `look_up`; `ResourceBusy` when the pool's queue is full.
+    pub(super) async fn share<L>(&'static self, name: &str, look_up: L) -> io::Result<T>
+    where
+        L: Fn(&str) -> io::Result<T> + Clone + Send + 'static,
+    {
+        let key = (thread::current().id(), name.to_owned());
+        loop {
+            let (flight, begun) = self.join(&key);
+            let lookup = begun.map(|landing| {
+                let look_up = look_up.clone();
+                spawn_blocking(move || landing.land(look_up(&landing.key.1)))
+            });
+            if let Some(answer) = Asker::of(flight).await {
+                return answer.map_err(|err| shared(&err));
+            }
+            // It never had an answer. Whose lookup it was learns why, and the others try it
+            // themselves.
+            if let Some(lookup) = lookup
+                && let Err(err) = lookup.await
+            {
+                return Err(not_run(err));
+            }
         }
-        // It never had an answer. Whose lookup it was learns why, and the others try it themselves.
-        if let Some(lookup) = lookup
-            && let Err(err) = lookup.await
-        {
-            return Err(not_run(err));
+    }
+
+    /// The flight under way, or a new one with what is to land it.
+    fn join(&'static self, key: &Key) -> (Arc<Flight<T>>, Option<Landing<T>>) {
+        let mut flights = lock(&self.0);
+        if let Some(flight) = flights.get(key) {
+            return (Arc::clone(flight), None);
         }
+        let flight = Arc::new(Flight::default());
+        flights.insert(key.clone(), Arc::clone(&flight));
+        (Arc::clone(&flight), Some(Landing { lookups: self, key: key.clone(), flight }))
     }
 }
 
-/// The flight under way, or a new one with what is to land it.
-fn join(key: &Key) -> (Arc<Flight>, Option<Landing>) {
-    let mut flights = lock(&FLIGHTS);
-    if let Some(flight) = flights.get(key) {
-        return (Arc::clone(flight), None);
-    }
-    let flight = Arc::new(Flight::default());
-    flights.insert(key.clone(), Arc::clone(&flight));
-    (Arc::clone(&flight), Some(Landing { key: key.clone(), flight }))
-}
+struct Flight<T>(Mutex<State<T>>);
 
-#[derive(Default)]
-struct Flight(Mutex<State>);
-
-enum State {
+enum State<T> {
     /// Whom to wake, by the number of the asker.
     UnderWay { next: u64, wakers: BTreeMap<u64, Waker> },
     /// `None`: it was dropped before it had an answer.
-    Landed(Option<Answer>),
+    Landed(Option<Answer<T>>),
 }
 
-impl Default for State {
+impl<T> Default for Flight<T> {
     fn default() -> Self {
-        Self::UnderWay { next: 0, wakers: BTreeMap::new() }
+        Self(Mutex::new(State::UnderWay { next: 0, wakers: BTreeMap::new() }))
     }
 }
 
 /// Lands a flight, with the answer or by being dropped.
-struct Landing {
+struct Landing<T: 'static> {
+    lookups: &'static Lookups<T>,
     key: Key,
-    flight: Arc<Flight>,
+    flight: Arc<Flight<T>>,
 }
 
-impl Landing {
-    fn land(&self, answer: io::Result<Vec<SocketAddr>>) {
-        self.land_with(Some(answer.map(Arc::from).map_err(Arc::new)));
+impl<T> Landing<T> {
+    fn land(&self, answer: io::Result<T>) {
+        self.land_with(Some(answer.map_err(Arc::new)));
     }
 
     /// Whoever asks from here on begins anew.
-    fn land_with(&self, answer: Option<Answer>) {
-        let this = |flight: &Arc<Flight>| Arc::ptr_eq(flight, &self.flight);
-        let mut flights = lock(&FLIGHTS);
-        if flights.get(&self.key).is_some_and(this) {
-            flights.remove(&self.key);
-        }
-        drop(flights);
+    fn land_with(&self, answer: Option<Answer<T>>) {
+        lock(&self.lookups.0).remove(&self.key);
         let before = mem::replace(&mut *lock(&self.flight.0), State::Landed(answer));
         if let State::UnderWay { wakers, .. } = before {
-            wakers.into_values().for_each(Waker::wake);
+            wake_all(wakers);
         }
     }
 }
 
-impl Drop for Landing {
+/// Wakers are code of users: one that panics must not leave those behind it waiting.
+fn wake_all(wakers: BTreeMap<u64, Waker>) {
+    let mut panics = 0;
+    for waker in wakers.into_values() {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            // Its drop may panic as well.
+            mem::forget(payload);
+            panics += 1;
+        }
+    }
+    if panics > 0 {
+        log::error!("ignored {panics} panics of wakers of those who waited for a lookup");
+    }
+}
+
+impl<T> Drop for Landing<T> {
     fn drop(&mut self) {
         let is_under_way = matches!(*lock(&self.flight.0), State::UnderWay { .. });
         if is_under_way {
@@ -124,19 +142,19 @@ impl Drop for Landing {
 }
 
 /// Waits for a flight to land.
-struct Asker {
-    flight: Arc<Flight>,
+struct Asker<T> {
+    flight: Arc<Flight<T>>,
     number: Option<u64>,
 }
 
-impl Asker {
-    fn of(flight: Arc<Flight>) -> Self {
+impl<T> Asker<T> {
+    fn of(flight: Arc<Flight<T>>) -> Self {
         Self { flight, number: None }
     }
 }
 
-impl Future for Asker {
-    type Output = Option<Answer>;
+impl<T: Clone> Future for Asker<T> {
+    type Output = Option<Answer<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // To clone or to drop a waker is user code, which must not find the lock held.
@@ -155,7 +173,7 @@ impl Future for Asker {
     }
 }
 
-impl Drop for Asker {
+impl<T> Drop for Asker<T> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let waker = match &mut *lock(&self.flight.0) {

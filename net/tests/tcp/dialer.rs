@@ -27,6 +27,19 @@ fn the_local_address_is_bound_and_chooses_the_family() {
         let err = only_six.dial("host.example:1").await.unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::NotFound);
 
+        // With the name of a service too, which is not looked up for it.
+        let texts = [
+            ("[::1]:80", "0.0.0.0:0->[::1]:80: "),
+            ("[::1]:http", "0.0.0.0:0: address \"[::1]:http\": "),
+            ("[::1]:no-such-service", "0.0.0.0:0: address \"[::1]:no-such-service\": "),
+        ];
+        for (dialed, between) in texts {
+            let any = Dialer::new().local_addr("0.0.0.0:0".parse().unwrap());
+            let err = any.dial(dialed).await.unwrap_err();
+            assert_eq!(err.kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(err.to_string(), format!("dial tcp {between}addresses of two families"));
+        }
+
         let foreign = Dialer::new().local_addr("192.0.2.1:0".parse().unwrap());
         let err = foreign.connect(four.local_addr()?).await.unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::AddrNotAvailable);

@@ -1,8 +1,10 @@
 //! Who shares whose lookup. The lookups here wait until the test says what they find.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::Wake;
 use std::time::Duration;
 
 use reactor::time::timeout;
@@ -17,6 +19,8 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 type Found = io::Result<Vec<SocketAddr>>;
+
+static LOOKUPS: Lookups<Vec<SocketAddr>> = Lookups::new();
 
 /// A resolver whose lookups wait, and what lets them go.
 #[derive(Clone)]
@@ -42,7 +46,7 @@ impl Slow {
     }
 
     async fn ask(&self, host: &str) -> Found {
-        addresses(host, self.look_up()).await
+        LOOKUPS.share(host, self.look_up()).await
     }
 
     /// An asker of a task of its own, who waits when this returns.
@@ -65,7 +69,7 @@ fn addr(port: u16) -> SocketAddr {
 
 fn under_way() -> usize {
     let this_thread = thread::current().id();
-    lock(&FLIGHTS).keys().filter(|(thread, _)| *thread == this_thread).count()
+    lock(&LOOKUPS.0).keys().filter(|(thread, _)| *thread == this_thread).count()
 }
 
 #[test]
@@ -182,9 +186,30 @@ fn a_lookup_that_ends_with_its_runtime_is_begun_anew_by_who_shared_it() {
 #[test]
 fn a_lookup_that_panics_is_an_error_and_not_in_the_way_of_the_next() {
     run(async {
-        let panics = addresses("one.test", |_host| panic!("out of luck"));
+        let panics = LOOKUPS.share("one.test", |_host| panic!("out of luck"));
         assert!(panics.await.unwrap_err().to_string().contains("out of luck"));
-        let found = addresses("one.test", |_host| Ok(vec![addr(1)])).await;
+        let found = LOOKUPS.share("one.test", |_host| Ok(vec![addr(1)])).await;
         assert_eq!(found.unwrap(), [addr(1)]);
+    });
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_waiting() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker panics");
+        }
+    }
+    run(async {
+        let (slow, answers) = Slow::new();
+        let mut first = pin!(slow.ask("one.test"));
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let second = slow.asker("one.test").await;
+        answers.send(Ok(vec![addr(7)])).unwrap();
+        assert_eq!(second.await.unwrap().unwrap(), [addr(7)]);
+        assert_eq!(first.await.unwrap(), [addr(7)]);
+        assert_eq!(slow.begun().len(), 1);
     });
 }
