@@ -153,6 +153,7 @@ mod tests {
 
     use reactor::time::timeout;
 
+    use crate::leaks::leaving_nothing_open;
     use crate::sys::fault::{Script, script};
 
     const HUNG_AFTER: Duration = Duration::from_secs(60);
@@ -166,11 +167,15 @@ mod tests {
         Failed { operation: "connect", local, err: os(errno) }
     }
 
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        leaving_nothing_open(|| reactor::block_on(test).unwrap())
+    }
+
     /// The outcome of a retried attempt and how many there were, given what they return, last
     /// first.
     fn retried(mut answers: Vec<Result<u8, Failed>>) -> (Result<u8, Failed>, usize) {
         let before = answers.len();
-        let outcome = reactor::block_on(retry(async || answers.pop().unwrap())).unwrap();
+        let outcome = run(retry(async || answers.pop().unwrap()));
         (outcome, before - answers.len())
     }
 
@@ -228,20 +233,26 @@ mod tests {
 
     #[test]
     fn a_fresh_attempt_that_is_asked_again_does_not_connect_again() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let socket = sys::tcp_socket(libc::AF_INET).unwrap();
-        let mut attempt = Attempt { addr, may_defer: false, started: true };
-        let err = attempt.step(socket.as_fd()).unwrap_err();
-        assert_eq!(err.kind(), io::ErrorKind::WouldBlock, "not connected, and no error");
+        leaving_nothing_open(|| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let addr = listener.local_addr().unwrap();
+            let socket = sys::tcp_socket(libc::AF_INET).unwrap();
+            let mut attempt = Attempt { addr, may_defer: false, started: true };
+            let err = attempt.step(socket.as_fd()).unwrap_err();
+            assert_eq!(err.kind(), io::ErrorKind::WouldBlock, "not connected, and no error");
+        });
     }
-    /// Connects to a listener while the kernel's answers are those of a script.
-    fn connect_with(scripts: &[(&'static str, &[i32])]) -> (io::Result<TcpStream>, usize) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
+
+    /// Connects to a listener while the kernel's answers are those of a script. What is left of it,
+    /// and the peer.
+    fn connect_with(scripts: &[(&'static str, &[i32])]) -> (io::Result<SocketAddr>, usize) {
         let scripts: Vec<_> = scripts.iter().map(|(call, errors)| script(call, errors)).collect();
-        let connected = async { timeout(HUNG_AFTER, connect(addr, &Before::default())).await };
-        let connected = reactor::block_on(connected).unwrap().expect("the connect hangs");
+        let connected = run(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let addr = listener.local_addr().unwrap();
+            let connected = timeout(HUNG_AFTER, connect(addr, &Before::default())).await;
+            connected.expect("the connect hangs")?.peer_addr()
+        });
         (connected, scripts.iter().map(Script::left).sum())
     }
 
@@ -253,7 +264,7 @@ mod tests {
         assert!(err.to_string().contains("no local port or route"), "{err}");
 
         let (connected, left) = connect_with(&[("connect", &[libc::EAGAIN, libc::EADDRNOTAVAIL])]);
-        assert_eq!((connected.unwrap().peer_addr().unwrap().port() != 0, left), (true, 0));
+        assert_eq!((connected.unwrap().port() != 0, left), (true, 0));
     }
 
     #[test]

@@ -120,6 +120,7 @@ fn is_shortage(err: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leaks::leaving_nothing_open;
     use crate::sys::fault::script;
     use crate::{TcpListener, TcpStream};
     use reactor::time::timeout;
@@ -127,8 +128,10 @@ mod tests {
     const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
 
     fn run_virtual(test: impl Future<Output = io::Result<()>>) {
-        let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-        runtime.block_on(test).unwrap();
+        leaving_nothing_open(|| {
+            let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
+            runtime.block_on(test).unwrap();
+        });
     }
 
     async fn listener_with_a_connection() -> io::Result<(TcpListener, TcpStream)> {

@@ -450,27 +450,34 @@ mod tests {
     use std::time::Duration;
 
     use crate::TcpListener;
+    use crate::leaks::leaving_nothing_open;
 
     /// A read stops at the urgent mark: it is short, and there is more, and no edge will say so.
     #[test]
     fn urgent_data_does_not_hide_what_follows_it() {
-        let received = reactor::block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
-            let peer = std::net::TcpStream::connect(listener.local_addr()?)?;
-            let (stream, _) = listener.accept().await?;
-            let mut buf = [0; 16];
-            assert_eq!(stream.try_read(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let received = leaving_nothing_open(|| {
+            reactor::block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+                let peer = std::net::TcpStream::connect(listener.local_addr()?)?;
+                let (stream, _) = listener.accept().await?;
+                let mut buf = [0; 16];
+                assert_eq!(
+                    stream.try_read(&mut buf).unwrap_err().kind(),
+                    io::ErrorKind::WouldBlock
+                );
 
-            io::Write::write_all(&mut &peer, b"before")?;
-            sys::send_urgent(peer.as_fd(), b'!')?;
-            io::Write::write_all(&mut &peer, b"after")?;
-            let mut received = Vec::new();
-            while received.len() < b"beforeafter".len() {
-                let read = reactor::time::timeout(Duration::from_secs(20), stream.read(&mut buf));
-                let n = read.await.expect("parked with data in the socket")?;
-                received.extend_from_slice(&buf[..n]);
-            }
-            Ok::<_, io::Error>(received)
+                io::Write::write_all(&mut &peer, b"before")?;
+                sys::send_urgent(peer.as_fd(), b'!')?;
+                io::Write::write_all(&mut &peer, b"after")?;
+                let mut received = Vec::new();
+                while received.len() < b"beforeafter".len() {
+                    let read =
+                        reactor::time::timeout(Duration::from_secs(20), stream.read(&mut buf));
+                    let n = read.await.expect("parked with data in the socket")?;
+                    received.extend_from_slice(&buf[..n]);
+                }
+                Ok::<_, io::Error>(received)
+            })
         });
         assert_eq!(received.unwrap().unwrap(), b"beforeafter");
     }

@@ -109,6 +109,9 @@ pub mod hyper;
 mod incoming;
 mod inherited;
 mod io;
+#[cfg(test)]
+#[path = "../tests/support/leaks.rs"]
+mod leaks;
 mod lent;
 mod listen;
 mod listener;

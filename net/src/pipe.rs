@@ -168,6 +168,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
+    use crate::leaks::leaving_nothing_open;
     use crate::sys::fault::{PASS, script};
 
     fn pooled() -> usize {
@@ -176,26 +177,28 @@ mod tests {
 
     #[test]
     fn a_pipe_is_pooled_when_it_is_empty_and_closed_when_it_is_not() {
-        empty_pool();
-        let (mut near, far) = UnixStream::pair().unwrap();
-        let (mut sink, sunk) = UnixStream::pair().unwrap();
-        near.write_all(b"lost").unwrap();
-        let mut pipe = lend().unwrap();
-        assert_eq!(pipe.fill(far.as_fd()).unwrap(), 4);
-        drop(pipe);
-        assert_eq!(pooled(), 0, "nobody else is to get these bytes");
+        leaving_nothing_open(|| {
+            empty_pool();
+            let (mut near, far) = UnixStream::pair().unwrap();
+            let (mut sink, sunk) = UnixStream::pair().unwrap();
+            near.write_all(b"lost").unwrap();
+            let mut pipe = lend().unwrap();
+            assert_eq!(pipe.fill(far.as_fd()).unwrap(), 4);
+            drop(pipe);
+            assert_eq!(pooled(), 0, "nobody else is to get these bytes");
 
-        near.write_all(b"kept").unwrap();
-        let mut pipe = lend().unwrap();
-        assert_eq!(pipe.fill(far.as_fd()).unwrap(), 4);
-        assert_eq!(pipe.drain(sunk.as_fd()).unwrap(), 4);
-        drop(pipe);
-        assert_eq!(pooled(), 1);
-        let mut buf = [0; 4];
-        sink.read_exact(&mut buf).unwrap();
-        assert_eq!(&buf, b"kept");
-        drop(lend().unwrap());
-        assert_eq!(pooled(), 1, "it was lent out again");
+            near.write_all(b"kept").unwrap();
+            let mut pipe = lend().unwrap();
+            assert_eq!(pipe.fill(far.as_fd()).unwrap(), 4);
+            assert_eq!(pipe.drain(sunk.as_fd()).unwrap(), 4);
+            drop(pipe);
+            assert_eq!(pooled(), 1);
+            let mut buf = [0; 4];
+            sink.read_exact(&mut buf).unwrap();
+            assert_eq!(&buf, b"kept");
+            drop(lend().unwrap());
+            assert_eq!(pooled(), 1, "it was lent out again");
+        });
     }
 
     #[test]

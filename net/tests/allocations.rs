@@ -4,11 +4,14 @@
 
 #[path = "../../reactor/tests/counting/mod.rs"]
 mod counting;
+#[path = "support/leaks.rs"]
+mod leaks;
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use leaks::leaving_nothing_open;
 use net::{
     Outgoing, RecvBatch, SendBatch, TcpListener, TcpStream, UdpSocket, UnixAddr, UnixDatagram,
     UnixStream,
@@ -20,9 +23,13 @@ use reactor::time::timeout;
 const WARM_UP: usize = 500;
 const COUNTED: usize = 500;
 
+fn run<T>(test: impl Future<Output = T>) -> T {
+    leaving_nothing_open(|| reactor::block_on(test).unwrap())
+}
+
 /// Runs `round` until everything has found its size, and then counts.
 fn assert_allocates_nothing(round: impl AsyncFn(&mut State) -> io::Result<()>) {
-    let allocated = reactor::block_on(async {
+    let allocated = run(async {
         let mut state = State::new()?;
         // Registers the socket, which a round does only when it happens to wait.
         let nothing_there = timeout(Duration::from_millis(1), state.far.recv(&mut [0; 8])).await;
@@ -36,7 +43,7 @@ fn assert_allocates_nothing(round: impl AsyncFn(&mut State) -> io::Result<()>) {
         }
         Ok::<_, io::Error>(counting::allocations() - before)
     });
-    assert_eq!(allocated.unwrap().unwrap(), 0);
+    assert_eq!(allocated.unwrap(), 0);
 }
 
 struct State {
@@ -71,7 +78,7 @@ async fn echo(stream: TcpStream) -> io::Result<()> {
 /// Both ends park and are woken in every round.
 #[test]
 fn reads_and_writes_allocate_nothing() {
-    let allocated = reactor::block_on(async {
+    let allocated = run(async {
         let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
         let near = TcpStream::connect(listener.local_addr()?).await?;
         spawn(echo(listener.accept().await?.0)).detach();
@@ -85,7 +92,7 @@ fn reads_and_writes_allocate_nothing() {
         }
         Ok::<_, io::Error>(counting::allocations() - before)
     });
-    assert_eq!(allocated.unwrap().unwrap(), 0);
+    assert_eq!(allocated.unwrap(), 0);
 }
 
 #[test]
@@ -128,7 +135,7 @@ fn batches_allocate_nothing() {
 
 #[test]
 fn unix_sockets_allocate_nothing() {
-    let allocated = reactor::block_on(async {
+    let allocated = run(async {
         let far = UnixDatagram::builder().bind_addr(&UnixAddr::unnamed())?;
         let near = UnixDatagram::builder().bind_addr(&UnixAddr::unnamed())?;
         let (near_stream, far_stream) = UnixStream::pair()?;
@@ -147,5 +154,5 @@ fn unix_sockets_allocate_nothing() {
         }
         Ok::<_, io::Error>(counting::allocations() - before)
     });
-    assert_eq!(allocated.unwrap().unwrap(), 0);
+    assert_eq!(allocated.unwrap(), 0);
 }

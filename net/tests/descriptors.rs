@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use leaks::{leaving_no_socket, sockets};
+use leaks::{descriptors, leaving_nothing_open};
 use net::{TcpListener, TcpStream, UdpSocket, UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use reactor::time::timeout;
 use reactor::{spawn, yield_now};
@@ -41,7 +41,7 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 async fn every_socket_is_nonblocking_and_close_on_exec() -> io::Result<()> {
-    let before = sockets();
+    let before = descriptors();
     let listener = TcpListener::bind(v4())?;
     let near = TcpStream::connect(listener.local_addr()?).await?;
     let (far, _) = listener.accept().await?;
@@ -51,7 +51,7 @@ async fn every_socket_is_nonblocking_and_close_on_exec() -> io::Result<()> {
     let (unix_far, _) = unix_listener.accept().await?;
     let unixgram = UnixDatagram::unbound()?;
     let (stream_pair, datagram_pair) = (UnixStream::pair()?, UnixDatagram::pair()?);
-    let opened: Vec<_> = sockets().difference(&before).cloned().collect();
+    let opened: Vec<_> = descriptors().difference(&before).cloned().collect();
     assert_eq!(opened.len(), 12);
     for fd in opened {
         assert_ne!(flags(&fd) & libc::O_NONBLOCK, 0, "descriptor {fd}");
@@ -199,15 +199,15 @@ fn leaves_nothing(
     name: &str,
     scenario: impl Future<Output = io::Result<()>>,
 ) {
-    let before = sockets();
+    let before = descriptors();
     let outcome = runtime.block_on(async { timeout(HUNG_AFTER, scenario).await });
     outcome.unwrap_or_else(|_| panic!("{name}: hangs")).unwrap();
-    assert_eq!(sockets(), before, "{name}");
+    assert_eq!(descriptors(), before, "{name}");
 }
 
 #[test]
 fn no_descriptor_is_left_behind() {
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let mut runtime = reactor::Runtime::new().unwrap();
         let rt = &mut runtime;
         leaves_nothing(rt, "flags", every_socket_is_nonblocking_and_close_on_exec());

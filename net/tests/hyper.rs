@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::rt::{Executor as _, Read as _, ReadBuf, Timer as _, Write as _};
 use hyper::service::service_fn;
 use hyper::{Request, Response, client, server};
-use leaks::leaving_no_socket;
+use leaks::leaving_nothing_open;
 use net::hyper::{Executor, Timer};
 use net::{TcpListener, TcpStream};
 use reactor::time::{now, timeout};
@@ -27,13 +27,13 @@ use reactor::{spawn, spawn_blocking};
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 
 fn run<T>(test: impl Future<Output = T>) -> T {
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         reactor::block_on(timeout(HUNG_AFTER, test)).unwrap().expect("the test hangs")
     })
 }
 
 fn run_virtual(test: impl Future<Output = ()>) {
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
         runtime.block_on(test);
     });

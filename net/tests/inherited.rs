@@ -3,11 +3,16 @@
 //! A binary with one test, which runs itself again: the descriptors belong to the whole process, and
 //! are given out once.
 
+#[path = "support/leaks.rs"]
+mod leaks;
+
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
+
+use leaks::leaving_nothing_open;
 
 const CHILD: &str = "NET_TEST_INHERITED";
 
@@ -21,6 +26,10 @@ fn inherited_sockets_are_taken_once_checked_and_close_on_exec() {
     if std::env::var_os(CHILD).is_some() {
         return reactor::block_on(child()).unwrap();
     }
+    leaving_nothing_open(start_all);
+}
+
+fn start_all() {
     // A descriptor that is not handed over will be the child's own by then.
     let own = "of LISTEN_FDS: it is close-on-exec, so it was not inherited";
     start(WEB_AND_ODD, "3", "web:odd:own", &format!("descriptor 5 {own}"));

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use leaks::leaving_no_socket;
+use leaks::leaving_nothing_open;
 use net::{TcpListener, TcpStream};
 use reactor::time::timeout;
 use reactor::{JoinSet, metrics, spawn, yield_now};
@@ -113,7 +113,7 @@ fn ten_thousand_connections_at_once() {
         reactor::block_on(clients).unwrap().expect("the clients hang").unwrap();
         return;
     }
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let served = reactor::block_on(async {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
             let mut clients = start_clients(listener.local_addr()?, count);
@@ -139,7 +139,7 @@ async fn churn(addr: SocketAddr, rounds: usize) -> io::Result<()> {
 #[test]
 fn twenty_thousand_connections_one_after_another() {
     const TASKS: usize = 16;
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let outcome = reactor::block_on(timeout(HUNG_AFTER, async {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
             let addr = listener.local_addr()?;

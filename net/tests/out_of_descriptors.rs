@@ -3,11 +3,15 @@
 //! A binary with one test, which runs itself again with a low limit: descriptors belong to the
 //! whole process.
 
+#[path = "support/leaks.rs"]
+mod leaks;
+
 use std::fs::File;
 use std::io;
 use std::process::Command;
 use std::time::Duration;
 
+use leaks::leaving_nothing_open;
 use net::{OpError, TcpListener, TcpStream};
 use reactor::time::timeout;
 
@@ -16,11 +20,8 @@ const CHILD: &str = "NET_TEST_OUT_OF_DESCRIPTORS";
 #[test]
 fn accept_without_descriptors_fails_and_the_listener_stays_usable() {
     if std::env::var_os(CHILD).is_some() {
-        let test = async { timeout(Duration::from_secs(60), out_of_descriptors()).await };
-        reactor::block_on(test).unwrap().expect("the listener hangs").unwrap();
-        let test = async { timeout(Duration::from_secs(60), incoming_pauses()).await };
-        reactor::block_on(test).unwrap().expect("incoming hangs").unwrap();
-        return;
+        run(out_of_descriptors());
+        return run(incoming_pauses());
     }
     let status = Command::new("sh")
         .args(["-c", r#"ulimit -n 48 && exec "$0" "$@""#])
@@ -30,6 +31,13 @@ fn accept_without_descriptors_fails_and_the_listener_stays_usable() {
         .status()
         .unwrap();
     assert!(status.success(), "the child says why");
+}
+
+fn run(test: impl Future<Output = io::Result<()>>) {
+    leaving_nothing_open(|| {
+        let test = async { timeout(Duration::from_secs(60), test).await };
+        reactor::block_on(test).unwrap().expect("the listener hangs").unwrap();
+    });
 }
 
 async fn out_of_descriptors() -> io::Result<()> {

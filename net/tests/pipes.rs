@@ -2,7 +2,9 @@
 //!
 //! A binary with one test: what other tests open at the same time would be counted too.
 
-use std::fs;
+#[path = "support/pipes.rs"]
+mod pipes;
+
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -10,19 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use net::{PIPES_POOLED_MAX, SPLICE_BYTES_MIN, TcpListener, TcpStream, copy_bidirectional};
+use pipes::pipe_ends;
 use reactor::time::timeout;
 use reactor::{JoinHandle, spawn, yield_now};
 
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 const CONNECTIONS: usize = 24;
 const SAID_BYTES: usize = 2 << 20;
-
-/// How many descriptors of this process are ends of pipes.
-fn pipe_ends() -> usize {
-    let entries = fs::read_dir("/proc/self/fd").unwrap();
-    let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-    targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
-}
 
 /// Two ends with room for less than what is said, and for more than what has to come at a time.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {

@@ -12,7 +12,7 @@ use futures_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
-use leaks::leaving_no_socket;
+use leaks::leaving_nothing_open;
 use net::{TcpListener, TcpStream};
 use reactor::spawn;
 use reactor::time::timeout;
@@ -22,7 +22,7 @@ const HOST: &str = "localhost";
 const SENT_BYTES: usize = 2 << 20;
 
 fn run(test: impl Future<Output = io::Result<()>>) {
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
         outcome.expect("the test hangs").unwrap();
     });

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream, client, server};
 use http::{Request, Response};
-use leaks::leaving_no_socket;
+use leaks::leaving_nothing_open;
 use net::{TcpListener, TcpStream};
 use reactor::spawn;
 use reactor::time::timeout;
@@ -26,7 +26,7 @@ const PIECE_BYTES: usize = 64 << 10;
 type Failure = Box<dyn std::error::Error>;
 
 fn run(test: impl Future<Output = Result<(), Failure>>) {
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
         outcome.expect("the test hangs").unwrap();
     });

@@ -9,6 +9,7 @@ use std::task::Poll;
 use reactor::{spawn, yield_now};
 
 use super::{SPLICE_BYTES_MIN, both, copy};
+use crate::leaks::leaving_nothing_open;
 use crate::pipe::empty_pool;
 use crate::sys::fault::{PASS, script};
 use crate::{CopyError, TcpListener, TcpStream};
@@ -16,7 +17,7 @@ use crate::{CopyError, TcpListener, TcpStream};
 const SENT_BYTES: usize = 3 << 20;
 
 fn run<T>(test: impl Future<Output = io::Result<T>>) -> T {
-    reactor::block_on(test).unwrap().unwrap()
+    leaving_nothing_open(|| reactor::block_on(test).unwrap().unwrap())
 }
 
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
@@ -42,7 +43,7 @@ async fn copied() -> io::Result<(Vec<u8>, Result<u64, CopyError>)> {
         }
         Ok::<_, io::Error>(all)
     });
-    // So that the first splice finds something.
+    // So that the first read finds much, and the rest is spliced.
     from.peek(&mut [0]).await?;
     let counted = copy(&from, &to).await;
     drop((from, to));

@@ -114,9 +114,10 @@ mod tests {
     use reactor::spawn;
 
     use super::*;
+    use crate::leaks::leaving_nothing_open;
 
     fn run<T>(test: impl Future<Output = T>) -> T {
-        reactor::block_on(test).unwrap()
+        leaving_nothing_open(|| reactor::block_on(test).unwrap())
     }
 
     fn port_of(service: &str) -> io::Result<u16> {

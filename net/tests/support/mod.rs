@@ -3,6 +3,7 @@
 #![allow(dead_code)] // no network needs everything
 
 pub(crate) mod leaks;
+pub(crate) mod pipes;
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,18 +11,18 @@ use std::time::Duration;
 
 use reactor::time::timeout;
 
-use leaks::leaving_no_socket;
+use leaks::leaving_nothing_open;
 
 /// How long a test may take before it counts as hung. Under virtual time, longer than any deadline
 /// in these tests.
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 const HUNG_AFTER_VIRTUAL: Duration = Duration::from_secs(1_000_000);
 
-/// Runs a test on a runtime, and fails it when it hangs, or when a socket is left behind once the
+/// Runs a test on a runtime, and fails it when it hangs, or when a descriptor is left behind once the
 /// runtime is gone.
 #[track_caller]
 pub(crate) fn run(test: impl Future<Output = io::Result<()>>) {
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let outcome = reactor::block_on(timeout(HUNG_AFTER, test)).unwrap();
         outcome.expect("the test hangs").unwrap();
     });
@@ -30,7 +31,7 @@ pub(crate) fn run(test: impl Future<Output = io::Result<()>>) {
 /// Runs a test under virtual time: deadlines come at once when nothing else is to be done.
 #[track_caller]
 pub(crate) fn run_virtual(test: impl Future<Output = io::Result<()>>) {
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
         let outcome = runtime.block_on(timeout(HUNG_AFTER_VIRTUAL, test));
         outcome.expect("the test hangs").unwrap();

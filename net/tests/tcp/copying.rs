@@ -6,10 +6,14 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use net::{CopyError, OpError, SPLICE_BYTES_MAX, TcpStream, UnixStream, copy, copy_bidirectional};
+use net::{
+    CopyError, OpError, SPLICE_BYTES_MAX, SPLICE_BYTES_MIN, Stream, StreamNetwork, TcpStream,
+    UnixStream, copy, copy_bidirectional,
+};
 use reactor::time::now;
 use reactor::{is_closed, spawn};
 
+use crate::support::pipes::pipe_ends;
 use crate::{
     fill, is_timeout, narrow_pair, pair, pattern, read_exact, read_to_end, run, run_virtual, settle,
 };
@@ -26,6 +30,25 @@ async fn narrow_forwarder() -> io::Result<(TcpStream, TcpStream, TcpStream, TcpS
     let (client, inner) = narrow_pair().await?;
     let (outer, server) = narrow_pair().await?;
     Ok((client, inner, outer, server))
+}
+
+/// What a source says before what a test is about: little, and all of it goes through the buffer, or
+/// so much that the rest is spliced.
+const SAID_BEFORE: [usize; 2] = [1, SPLICE_BYTES_MIN + 4096];
+
+/// Says that, and waits until it has arrived.
+async fn say_before<N: StreamNetwork, M: StreamNetwork>(
+    client: &Stream<N>,
+    server: &Stream<M>,
+    bytes: usize,
+) -> io::Result<()> {
+    client.write_all(&vec![7; bytes]).await?;
+    read_exact(server, &mut vec![0; bytes]).await
+}
+
+/// A pipe that was lent is pooled then.
+fn assert_spliced_after(said_before: usize) {
+    assert!(said_before < SPLICE_BYTES_MIN || pipe_ends() > 0, "no pipe was lent");
 }
 
 fn reset(stream: TcpStream) -> io::Result<()> {
@@ -132,7 +155,8 @@ fn passed_descriptors_do_not_hide_what_follows_them() {
         settle().await;
         let file = std::fs::File::open("/dev/null")?;
         let mut received = [0; 11];
-        for _ in 0..10 {
+        for round in 0..20 {
+            say_before(&client, &server, SAID_BEFORE[round % 2]).await?;
             client.write_all(b"one ").await?;
             client.send_fds(b"two ", &[file.as_fd()]).await?;
             client.write_all(b"end").await?;
@@ -140,7 +164,9 @@ fn passed_descriptors_do_not_hide_what_follows_them() {
             assert_eq!(&received, b"one two end");
         }
         drop(client);
-        assert_eq!(forwarded.await.unwrap()?, 110);
+        let expected = 20 * 11 + 10 * SAID_BEFORE.iter().sum::<usize>();
+        assert_eq!(forwarded.await.unwrap()?, expected as u64);
+        assert_spliced_after(SAID_BEFORE[1]);
         Ok(())
     });
 }
@@ -256,15 +282,19 @@ fn megabytes_cross_both_ways_at_once() {
 #[test]
 fn a_reset_source_is_an_error_with_the_count_and_never_an_end() {
     run(async {
-        let (client, inner, outer, server) = forwarder().await?;
-        let forwarded = spawn(async move { copy(&inner, &outer).await });
-        client.write_all(b"before").await?;
-        read_exact(&server, &mut [0; 6]).await?;
-        reset(client)?;
-        let err = forwarded.await.unwrap().unwrap_err();
-        assert_eq!(err.copied, 6);
-        let err = io::Error::from(err);
-        assert_eq!((err.kind(), operation(&err)), (io::ErrorKind::ConnectionReset, "read"));
+        for said_before in SAID_BEFORE {
+            let (client, inner, outer, server) = forwarder().await?;
+            let forwarded = spawn(async move { copy(&inner, &outer).await });
+            say_before(&client, &server, said_before).await?;
+            client.write_all(b"before").await?;
+            read_exact(&server, &mut [0; 6]).await?;
+            reset(client)?;
+            let err = forwarded.await.unwrap().unwrap_err();
+            assert_eq!(err.copied, said_before as u64 + 6);
+            let err = io::Error::from(err);
+            assert_eq!((err.kind(), operation(&err)), (io::ErrorKind::ConnectionReset, "read"));
+            assert_spliced_after(said_before);
+        }
         Ok(())
     });
 }
@@ -305,14 +335,19 @@ fn a_reset_of_one_side_ends_both_ways_of_a_forwarder() {
 #[test]
 fn the_read_deadline_of_the_source_ends_a_copy() {
     run_virtual(async {
-        let (client, inner, outer, server) = forwarder().await?;
-        inner.set_read_deadline(Some(now() + Duration::from_secs(60)));
-        let forwarded = spawn(async move { copy(&inner, &outer).await });
-        client.write_all(b"in time").await?;
-        read_exact(&server, &mut [0; 7]).await?;
-        let err = forwarded.await.unwrap().unwrap_err();
-        assert!(is_timeout(&err.source), "{err}");
-        assert_eq!((err.copied, operation(&err.source)), (7, "read"));
+        for said_before in SAID_BEFORE {
+            let (client, inner, outer, server) = forwarder().await?;
+            inner.set_read_deadline(Some(now() + Duration::from_secs(60)));
+            let forwarded = spawn(async move { copy(&inner, &outer).await });
+            say_before(&client, &server, said_before).await?;
+            client.write_all(b"in time").await?;
+            read_exact(&server, &mut [0; 7]).await?;
+            let err = forwarded.await.unwrap().unwrap_err();
+            assert!(is_timeout(&err.source), "{err}");
+            let expected = (said_before as u64 + 7, "read");
+            assert_eq!((err.copied, operation(&err.source)), expected);
+            assert_spliced_after(said_before);
+        }
         Ok(())
     });
 }
@@ -352,14 +387,16 @@ fn a_copy_cancelled_while_it_waits_for_its_source_has_lost_nothing() {
     run(async {
         let (client, inner, outer, server) = forwarder().await?;
         let (inner, outer) = (Rc::new(inner), Rc::new(outer));
-        for _ in 0..10 {
+        for round in 0..20 {
             let (from, to) = (Rc::clone(&inner), Rc::clone(&outer));
             let forwarded = spawn(async move { copy(&*from, &*to).await });
+            say_before(&client, &server, SAID_BEFORE[round % 2]).await?;
             client.write_all(b"some").await?;
             read_exact(&server, &mut [0; 4]).await?;
             forwarded.abort();
             assert!(forwarded.await.unwrap_err().is_cancelled());
         }
+        assert_spliced_after(SAID_BEFORE[1]);
         client.write_all(b"more").await?;
         read_exact(&inner, &mut [0; 4]).await
     });

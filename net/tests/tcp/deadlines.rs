@@ -237,28 +237,35 @@ fn deadlines_that_race_with_io_lose_no_byte() {
         let sent = crate::pattern(1 << 20);
         let expected = sent.clone();
         let writer = spawn(async move {
-            let mut rest = &sent[..];
+            let (mut rest, mut late) = (&sent[..], 0);
             while !rest.is_empty() {
                 near.set_write_deadline(Some(now() + SOON));
                 match near.write(rest).await {
                     Ok(n) => rest = &rest[n..],
-                    Err(err) if is_timeout(&err) => reactor::yield_now().await,
+                    Err(err) if is_timeout(&err) => {
+                        late += 1;
+                        reactor::yield_now().await;
+                    }
                     Err(err) => return Err(err),
                 }
             }
-            Ok::<_, io::Error>(())
+            Ok::<_, io::Error>(late)
         });
-        let (mut received, mut buf) = (Vec::new(), [0; 700]);
+        let (mut received, mut buf, mut late) = (Vec::new(), [0; 700], 0);
         loop {
             far.set_read_deadline(Some(now() + SOON));
             match far.read(&mut buf).await {
                 Ok(0) => break,
                 Ok(n) => received.extend_from_slice(&buf[..n]),
-                Err(err) if is_timeout(&err) => reactor::yield_now().await,
+                Err(err) if is_timeout(&err) => {
+                    late += 1;
+                    reactor::yield_now().await;
+                }
                 Err(err) => return Err(err),
             }
         }
-        writer.await.unwrap()?;
+        let writes_late = writer.await.unwrap()?;
+        assert!(late > 0 && writes_late > 0, "{late} late reads, {writes_late} late writes");
         assert!(received == expected, "{} of {} bytes", received.len(), expected.len());
         Ok(())
     });

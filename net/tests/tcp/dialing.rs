@@ -17,7 +17,7 @@ use reactor::time::{now, timeout};
 use reactor::{spawn, spawn_blocking};
 
 use crate::connecting::{refusing, unresponsive};
-use crate::support::leaks::leaving_no_socket;
+use crate::support::leaks::leaving_nothing_open;
 use crate::{is_timeout, run, run_virtual, settle, v4, v6};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -372,7 +372,7 @@ fn addresses_beyond_the_limit_are_not_tried() {
 
 #[test]
 fn a_runtime_ends_while_a_lookup_hangs() {
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         let (answer, hanging) = mpsc::channel::<()>();
         let hanging = std::sync::Arc::new(std::sync::Mutex::new(hanging));
         let mut runtime = reactor::Runtime::new().unwrap();

@@ -23,7 +23,7 @@ mod vectored;
 use std::io;
 use std::net::SocketAddr;
 
-use net::{TcpListener, TcpStream};
+use net::{Stream, StreamNetwork, TcpListener, TcpStream};
 
 use support::*;
 
@@ -79,7 +79,7 @@ async fn read_to_end(stream: &TcpStream) -> io::Result<Vec<u8>> {
 }
 
 /// Reads exactly `buf.len()` bytes.
-async fn read_exact(stream: &TcpStream, buf: &mut [u8]) -> io::Result<()> {
+async fn read_exact<N: StreamNetwork>(stream: &Stream<N>, buf: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < buf.len() {
         match stream.read(&mut buf[filled..]).await? {

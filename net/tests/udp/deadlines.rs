@@ -94,7 +94,7 @@ fn a_deadline_set_while_a_task_waits_ends_its_wait() {
 
 #[test]
 fn a_timeout_around_a_receive_takes_no_datagram() {
-    run_on_both(async |addr| {
+    run_virtual_on_both(async |addr| {
         let (near, far) = pair_on(addr)?;
         assert!(timeout(Duration::from_millis(1), far.recv(&mut [0; 8])).await.is_err());
         near.send(b"whole").await?;

@@ -4,7 +4,7 @@ use std::os::unix::net as std_unix;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use super::support::leaks::leaving_no_socket;
+use super::support::leaks::leaving_nothing_open;
 use super::*;
 
 fn take_over(path: &Path) -> io::Result<UnixListener> {
@@ -128,7 +128,7 @@ fn nothing_is_taken_over_while_another_does_so_in_that_directory() {
 #[test]
 fn of_several_who_take_over_at_once_one_gets_the_path() {
     const TAKERS: usize = 4;
-    leaving_no_socket(|| {
+    leaving_nothing_open(|| {
         for _ in 0..20 {
             let directory = Directory::new();
             let path = directory.join("socket");

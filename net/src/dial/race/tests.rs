@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use reactor::time::sleep;
 
 use super::*;
+use crate::leaks::leaving_nothing_open;
 
 const DELAY: Duration = Duration::from_millis(300);
 const MS: Duration = Duration::from_millis(1);
@@ -66,10 +67,16 @@ impl Drop for Open<'_> {
     }
 }
 
+fn run_virtual<T>(test: impl Future<Output = T>) -> T {
+    leaving_nothing_open(|| {
+        let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
+        runtime.block_on(test)
+    })
+}
+
 /// Races `hosts` under virtual time. Asserts that nothing is left open.
 fn race_in(hosts: &[(&str, Host)], limit: Option<Duration>, delay: Option<Duration>) -> Seen {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_virtual(async {
         let start = now();
         let (open, tried) = (Cell::new(0), RefCell::new(Vec::new()));
         let connect = async |addr: SocketAddr| {
@@ -223,8 +230,7 @@ fn past_the_deadline_nothing_is_tried() {
 
 #[test]
 fn a_dropped_race_drops_its_attempts() {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_virtual(async {
         let open = Cell::new(0);
         let connect = async |_addr: SocketAddr| {
             let _open = Open::new(&open);

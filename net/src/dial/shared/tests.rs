@@ -11,11 +11,14 @@ use reactor::time::timeout;
 use reactor::{JoinHandle, Runtime, block_on, spawn, yield_now};
 
 use super::*;
+use crate::leaks::leaving_nothing_open;
 
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 
 fn run(test: impl Future<Output = ()>) {
-    block_on(timeout(HUNG_AFTER, test)).unwrap().expect("the test hangs");
+    leaving_nothing_open(|| {
+        block_on(timeout(HUNG_AFTER, test)).unwrap().expect("the test hangs");
+    });
 }
 
 type Found = io::Result<Vec<SocketAddr>>;
@@ -162,6 +165,10 @@ fn an_error_is_everybodys() {
 /// runtime, whose task joined it, has to look up itself.
 #[test]
 fn a_lookup_that_ends_with_its_runtime_is_begun_anew_by_who_shared_it() {
+    leaving_nothing_open(a_lookup_ends_with_its_runtime);
+}
+
+fn a_lookup_ends_with_its_runtime() {
     let one_thread = || Runtime::builder().blocking_threads_max(1).build().unwrap();
     let (mut first, mut second) = (one_thread(), one_thread());
     let (slow, answers) = Slow::new();
