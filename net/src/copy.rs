@@ -64,9 +64,9 @@ impl<N> From<CopyError<N>> for io::Error {
 /// Moves bytes from one socket to another until the source's end of stream, and returns how many.
 /// The sink is not shut down.
 ///
-/// Small messages go through a buffer. Once [`SPLICE_BYTES_MIN`] bytes have come at a time, and for
-/// as long as they do, they stay within the kernel where that is possible, by splice(2) in pieces
-/// of at most [`SPLICE_BYTES_MAX`](crate::SPLICE_BYTES_MAX). What is on the way is never more than
+/// Small messages go through a buffer. Once [`SPLICE_BYTES_MIN`] bytes have come at a time, and until
+/// less has come twice in a row, they stay within the kernel where that is possible, by splice(2) in
+/// pieces of at most [`SPLICE_BYTES_MAX`](crate::SPLICE_BYTES_MAX). What is on the way is never more than
 /// one piece: a sink that takes nothing stops the reading. Deadlines are those of the
 /// sockets: the source's for reads, the sink's for writes.
 ///
