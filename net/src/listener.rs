@@ -197,7 +197,54 @@ fn is_of_the_connection(err: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
+    use reactor::{metrics, spawn, yield_now};
+
     use super::*;
+    use crate::leaks::leaving_nothing_open;
+    use crate::sys::fault::{PASS, Script, script};
+
+    /// How often the system was called since the scripts were written.
+    fn calls(scripts: &[Script]) -> usize {
+        scripts.iter().map(|script| SCRIPTED - script.left()).sum()
+    }
+
+    const SCRIPTED: usize = 100;
+
+    fn count(call: &'static str) -> Script {
+        script(call, &[PASS; SCRIPTED])
+    }
+
+    /// The options are those of the listener, which the kernel hands on, and a connection is
+    /// registered when it has to wait: so an accept is `accept4` and nothing else.
+    #[test]
+    fn an_accept_is_one_system_call_or_two_when_it_waits() {
+        const WAITING: usize = 10;
+        let test = async {
+            let listener = TcpListener::builder().bind("127.0.0.1:0".parse().unwrap())?;
+            let addr = listener.local_addr()?;
+            let _near: Vec<_> = (0..WAITING).map(|_| TcpStream::connect(addr).unwrap()).collect();
+            let accepts = [count("accept4")];
+            let others = ["setsockopt", "getsockopt", "getsockname", "getpeername", "fcntl"];
+            let others = others.map(count);
+            let mut accepted = Vec::new();
+            for _ in 0..WAITING {
+                accepted.push(listener.accept().await?.0);
+            }
+            assert_eq!(calls(&accepts), WAITING);
+
+            let accept = spawn(async move { listener.accept().await });
+            yield_now().await;
+            let _near_too = TcpStream::connect(addr)?;
+            accepted.push(accept.await.unwrap()?.0);
+            assert_eq!(calls(&accepts), WAITING + 2);
+            assert_eq!((calls(&others), metrics().descriptors), (0, 0), "none is registered");
+            assert!(accepted.iter().all(|stream| stream.nodelay().unwrap()));
+            Ok::<_, io::Error>(())
+        };
+        leaving_nothing_open(|| reactor::block_on(test).unwrap().unwrap());
+    }
 
     fn aborted() -> io::Error {
         io::Error::from_raw_os_error(libc::ECONNABORTED)

@@ -96,6 +96,7 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &RawAddr) -> io::Result<()> {
 }
 
 pub(crate) fn local_addr<A: Address>(fd: BorrowedFd<'_>) -> io::Result<A> {
+    scripted("getsockname")?;
     let mut addr = RawAddr::empty();
     let mut len = RawAddr::CAPACITY;
     let buffer = addr.buffer().as_mut_ptr();
@@ -105,6 +106,7 @@ pub(crate) fn local_addr<A: Address>(fd: BorrowedFd<'_>) -> io::Result<A> {
 }
 
 pub(crate) fn peer_addr<A: Address>(fd: BorrowedFd<'_>) -> io::Result<A> {
+    scripted("getpeername")?;
     let mut addr = RawAddr::empty();
     let mut len = RawAddr::CAPACITY;
     let buffer = addr.buffer().as_mut_ptr();
@@ -157,6 +159,7 @@ fn set_sockopt<T: OptionValue>(
     SockOption(level, name): SockOption,
     value: &T,
 ) -> io::Result<()> {
+    scripted("setsockopt")?;
     let (ptr, len) = ((&raw const *value).cast::<c_void>(), size_of::<T>() as u32);
     // SAFETY: the pointer and the length describe `value`, which lives through the call.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, ptr, len) })?;
@@ -168,6 +171,7 @@ fn sockopt<T: OptionValue>(
     SockOption(level, name): SockOption,
     value: &mut T,
 ) -> io::Result<()> {
+    scripted("getsockopt")?;
     let mut len = size_of::<T>() as u32;
     let ptr = (&raw mut *value).cast::<c_void>();
     // SAFETY: `value` has room for `len` bytes, and both are borrowed mutably through the call;

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::check;
+use super::{check, scripted};
 
 /// Puts a descriptor into non-blocking mode and closes it on exec, where it is not so already.
 pub(crate) fn set_nonblocking_and_cloexec(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -42,6 +42,7 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 fn flags(fd: BorrowedFd<'_>, command: c_int) -> io::Result<c_int> {
+    scripted("fcntl")?;
     // SAFETY: F_GETFL and F_GETFD take no further argument.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), command) })
 }
