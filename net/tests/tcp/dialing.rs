@@ -33,6 +33,20 @@ fn dialer_without_names() -> Dialer {
     Dialer::new().resolver(async |host, _port| panic!("asked for {host}"))
 }
 
+/// The hosts and ports that a resolver was asked for.
+type Asked = Rc<RefCell<Vec<(String, u16)>>>;
+
+/// A dialer that knows no name, and what it was asked for.
+fn dialer_that_notes() -> (Dialer, Asked) {
+    let asked = Asked::default();
+    let noted = Rc::clone(&asked);
+    let dialer = Dialer::new().resolver(async move |host, port| {
+        noted.borrow_mut().push((host.to_owned(), port));
+        Err(io::Error::other("no such name"))
+    });
+    (dialer, asked)
+}
+
 /// Listeners on one port of both loopbacks.
 pub(crate) fn both_loopbacks() -> io::Result<(TcpListener, TcpListener)> {
     loop {
@@ -78,12 +92,7 @@ fn a_literal_address_never_touches_the_resolver() {
 #[test]
 fn the_resolver_is_told_host_and_port() {
     run(async {
-        let asked = Rc::new(RefCell::new(Vec::new()));
-        let noted = Rc::clone(&asked);
-        let dialer = Dialer::new().resolver(async move |host, port| {
-            noted.borrow_mut().push((host.to_owned(), port));
-            Err(io::Error::other("no such name"))
-        });
+        let (dialer, asked) = dialer_that_notes();
         let err = dialer.dial("backend.example.:8080").await.unwrap_err();
         assert_eq!(err.to_string(), "dial tcp backend.example.:8080: lookup: no such name");
         assert_eq!(*asked.borrow(), [("backend.example.".to_owned(), 8080)]);
@@ -107,12 +116,7 @@ fn what_is_no_address_says_so_and_is_not_looked_up() {
 #[test]
 fn a_service_is_dialed_by_its_name() {
     run(async {
-        let asked = Rc::new(RefCell::new(Vec::new()));
-        let noted = Rc::clone(&asked);
-        let dialer = Dialer::new().resolver(async move |host, port| {
-            noted.borrow_mut().push((host.to_owned(), port));
-            Err(io::Error::other("no such name"))
-        });
+        let (dialer, asked) = dialer_that_notes();
         let err = dialer.dial("backend.example:https").await.unwrap_err();
         assert_eq!(err.to_string(), "dial tcp backend.example:https: lookup: no such name");
         assert_eq!(*asked.borrow(), [("backend.example".to_owned(), 443)]);
