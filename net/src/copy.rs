@@ -35,6 +35,20 @@ pub const SPLICE_BYTES_MIN: usize = 16 << 10;
 /// `N` is the count of bytes that were written, or for [`copy_bidirectional`] the two counts. What
 /// was read and not written is lost: it was in the pipe. As an [`io::Error`], which `?` turns it
 /// into, it is [`source`](Self::source).
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// let (near, from) = net::UnixStream::pair()?;
+/// let (to, gone) = net::UnixStream::pair()?;
+/// near.write_all(b"lost").await?;
+/// drop(gone);
+/// let err = net::copy(&from, &to).await.unwrap_err();
+/// assert_eq!((err.copied, err.source.kind()), (0, std::io::ErrorKind::BrokenPipe));
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct CopyError<N = u64> {
     /// Bytes written before the error.

@@ -38,6 +38,16 @@ const KEEPALIVE_COUNT: SockOption = SockOption(libc::IPPROTO_TCP, libc::TCP_KEEP
 ///
 /// A dead peer is noticed after `idle + count * interval`: 150 s by default, which are the values
 /// of Go's `net.KeepAliveConfig`.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use net::{Dialer, Keepalive};
+///
+/// // A dead peer is noticed after 30 seconds.
+/// let soon = Keepalive { idle: Duration::from_secs(15), interval: Duration::from_secs(5), count: 3 };
+/// let dialer = Dialer::new().keepalive(Some(soon));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence before the first probe: 1 s to 32,767 s, rounded up to whole seconds.

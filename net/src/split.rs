@@ -218,6 +218,20 @@ impl<N: StreamNetwork, S: Deref<Target = Stream<N>>> AsRef<Stream<N>> for Writer
 }
 
 /// The halves given to [`OwnedReadHalf::reunite`] are of two streams. They are in here.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// use net::{ReuniteError, UnixStream};
+///
+/// let (a, b) = UnixStream::pair()?;
+/// let ((a_reads, a_writes), (b_reads, _b_writes)) = (a.into_split(), b.into_split());
+/// let ReuniteError(_, a_writes) = b_reads.reunite(a_writes).unwrap_err();
+/// assert!(a_reads.reunite(a_writes).is_ok());
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ReuniteError<N: StreamNetwork = Tcp>(pub OwnedReadHalf<N>, pub OwnedWriteHalf<N>);
 

@@ -13,6 +13,17 @@ pub const TASKS_PER_TURN: u32 = 128;
 pub const TIMER_SLACK: Duration = Duration::from_micros(1);
 
 /// Settings of a [`Runtime`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use reactor::Runtime;
+///
+/// // For tests: an hour passes at once.
+/// let mut runtime = Runtime::builder().paused(true).build()?;
+/// runtime.block_on(reactor::time::sleep(Duration::from_secs(3600)));
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
     pub(crate) paused: bool,

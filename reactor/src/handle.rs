@@ -74,6 +74,15 @@ impl Handle {
 ///
 /// # Panics
 /// When polled again after it gave its result.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// let answer = reactor::spawn_blocking(|| 6 * 7); // on a thread of the pool
+/// assert_eq!(answer.await.unwrap(), 42);
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[must_use = "dropping it detaches the task"]
 pub struct RemoteJoinHandle<T> {
     receiver: Receiver<T>,
@@ -106,6 +115,17 @@ impl<T> fmt::Debug for RemoteJoinHandle<T> {
 }
 
 /// Why a task could not be sent to a runtime.
+///
+/// # Examples
+/// ```
+/// use reactor::{Runtime, SpawnError};
+///
+/// let mut runtime = Runtime::new()?;
+/// let handle = runtime.block_on(async { reactor::handle() });
+/// drop(runtime);
+/// assert_eq!(handle.spawn(|| async {}).unwrap_err(), SpawnError::Gone);
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {

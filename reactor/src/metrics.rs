@@ -6,6 +6,18 @@ use std::time::Duration;
 use crate::context;
 
 /// What a runtime has done since it was built, and what it holds now.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// let before = reactor::metrics();
+/// let task = reactor::spawn(async {});
+/// assert_eq!(reactor::metrics().tasks, before.tasks + 1);
+/// task.await.unwrap();
+/// assert_eq!(reactor::metrics().polls, before.polls + 1);
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {

@@ -26,6 +26,15 @@ use crate::waiters::Woken;
 /// over, in the order of their slots (which is the order of spawning, until slots are used again);
 /// their handles then say [`JoinError::is_cancelled`](crate::JoinError::is_cancelled). What these
 /// drops spawn is dropped at once.
+///
+/// # Examples
+/// ```
+/// let mut runtime = reactor::Runtime::new()?;
+/// let task = runtime.block_on(async { reactor::spawn(async { 6 * 7 }) });
+/// // What was spawned stays, and goes on in the next call.
+/// assert_eq!(runtime.block_on(task).unwrap(), 42);
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub struct Runtime {
     core: Rc<Core>,
     buffers: Buffers,

@@ -20,6 +20,14 @@ use crate::{Direction, PollFd, context, sys};
 pub const SIGNAL_LISTENERS_MAX: usize = sys::SIGNAL_SLOTS;
 
 /// A signal to listen for.
+///
+/// # Examples
+/// ```
+/// use reactor::SignalKind;
+///
+/// assert_eq!(SignalKind::TERMINATE.as_raw(), 15);
+/// assert_eq!(SignalKind::from_raw(15), SignalKind::TERMINATE);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SignalKind(libc::c_int);
 
@@ -92,6 +100,21 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
 ///
 /// Arrivals between two calls of [`recv`](Self::recv) count as one, as the kernel itself merges
 /// signals. Several listeners, on any threads, hear of each arrival.
+///
+/// # Examples
+/// ```no_run
+/// use reactor::{SignalKind, signal, spawn};
+///
+/// # async fn run(reread: impl Fn() + 'static) -> std::io::Result<()> {
+/// let mut hangup = signal(SignalKind::HANGUP)?;
+/// spawn(async move {
+///     while hangup.recv().await.is_ok() {
+///         reread();
+///     }
+/// })
+/// .detach();
+/// # Ok(()) }
+/// ```
 pub struct Signal {
     kind: SignalKind,
     slot: usize,

@@ -56,6 +56,21 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 /// Ends at a point in time. Made by [`sleep`] and [`sleep_until`]; cancel-safe.
 ///
 /// It belongs to the runtime it was made or first polled in, and ends only while that one runs.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// use std::{pin::pin, time::Duration};
+/// use reactor::time::{now, sleep, timeout};
+///
+/// let mut nap = pin!(sleep(Duration::from_millis(2)));
+/// assert!(timeout(Duration::ZERO, nap.as_mut()).await.is_err());
+/// let end = nap.deadline().unwrap();
+/// nap.await; // what is left of it
+/// assert!(now() >= end);
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[must_use = "a Sleep does nothing unless awaited"]
 pub struct Sleep {
     state: State,
@@ -235,6 +250,18 @@ impl fmt::Debug for Sleep {
 }
 
 /// The time-out of [`timeout`] came first.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// use std::{future::pending, io, time::Duration};
+/// use reactor::time::timeout;
+///
+/// let elapsed = timeout(Duration::ZERO, pending::<()>()).await.unwrap_err();
+/// assert_eq!(io::Error::from(elapsed).kind(), io::ErrorKind::TimedOut);
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 
@@ -295,6 +322,24 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 }
 
 /// What an [`Interval`] does when its ticks were not waited for in time.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use reactor::time::{MissedTicks, interval, now, sleep};
+///
+/// # let mut runtime = reactor::Runtime::builder().paused(true).build()?;
+/// # runtime.block_on(async {
+/// let second = Duration::from_secs(1);
+/// let mut ticks = interval(second).missed_ticks(MissedTicks::Skip);
+/// let first = ticks.tick().await;
+/// sleep(second * 5 / 2).await;
+/// assert_eq!(ticks.tick().await - first, second); // late, at once
+/// assert_eq!(ticks.tick().await - first, 3 * second); // in rhythm again
+/// assert_eq!(now() - first, 3 * second);
+/// # });
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTicks {
     /// The late tick comes at once, the next at the next multiple of the period: neither burst nor
@@ -308,6 +353,19 @@ pub enum MissedTicks {
 }
 
 /// Ticks in a steady rhythm. Made by [`interval`] and [`interval_at`].
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// use std::time::Duration;
+/// use reactor::time::interval;
+///
+/// let mut ticks = interval(Duration::from_millis(1));
+/// let first = ticks.tick().await; // at once
+/// assert_eq!(ticks.tick().await - first, ticks.period());
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,

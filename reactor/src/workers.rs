@@ -39,6 +39,13 @@ where
 }
 
 /// Settings of [`workers`].
+///
+/// # Examples
+/// ```
+/// // Each on a core of its own.
+/// let outcome = reactor::Workers::new(2).pin(true).run(async |index| Ok::<_, std::io::Error>(index));
+/// assert_eq!(outcome.unwrap(), [0, 1]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Workers {
     n: usize,
@@ -46,6 +53,14 @@ pub struct Workers {
 }
 
 /// Why [`workers`] came to an end before all of them did.
+///
+/// # Examples
+/// ```
+/// use reactor::{WorkersError, workers};
+///
+/// let outcome = workers(2, async |index| if index == 0 { Ok(()) } else { Err("no luck") });
+/// assert!(matches!(outcome, Err(WorkersError::Failed { index: 1, error: "no luck" })));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WorkersError<E> {

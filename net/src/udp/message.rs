@@ -24,6 +24,22 @@ pub(crate) const CONTROL_BYTES: usize =
 pub(crate) type UdpControl = Control<CONTROL_BYTES>;
 
 /// How a datagram arrived.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// let far = net::UdpSocket::builder().packet_info(true).bind("127.0.0.1:0".parse().unwrap())?;
+/// let near = net::UdpSocket::builder().connect(far.local_addr()?)?;
+/// near.send(b"too long for it").await?;
+///
+/// let info = far.recv_msg(&mut [0; 8]).await?;
+/// assert_eq!((info.len, info.datagram_len), (8, 15));
+/// assert_eq!(info.to, Some(far.local_addr()?.ip()));
+/// far.send_msg(b"from the address that was asked", &info.answer()).await?;
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Incoming {

@@ -58,6 +58,16 @@ struct SendSlot {
 }
 
 /// A [`SendBatch`] has no room for the datagram: send what is in it first.
+///
+/// # Examples
+/// ```
+/// use net::{BatchFull, Outgoing, SendBatch};
+///
+/// let mut batch = SendBatch::new(1, 1500);
+/// batch.push(b"the only one", &Outgoing::default())?;
+/// assert_eq!(batch.push(b"too many", &Outgoing::default()), Err(BatchFull));
+/// # Ok::<_, BatchFull>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchFull;
 

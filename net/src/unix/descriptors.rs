@@ -14,6 +14,21 @@ use crate::unix::{UnixAddr, UnixStream};
 pub const FDS_MAX: usize = sys::FDS_MAX;
 
 /// Descriptors that came with a message.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// use std::os::fd::AsFd;
+///
+/// let (near, far) = net::UnixStream::pair()?;
+/// let null = std::fs::File::open("/dev/null")?;
+/// near.send_fds(b"two", &[null.as_fd(), null.as_fd()]).await?;
+/// let (_, passed) = far.recv_fds(&mut [0; 8], 1).await?;
+/// assert_eq!((passed.fds.len(), passed.truncated), (1, true)); // and the second is closed
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping them closes them"]
 pub struct PassedFds {

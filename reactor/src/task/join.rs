@@ -17,6 +17,15 @@ use super::wake;
 ///
 /// # Panics
 /// When polled again after it gave its result.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// let task = reactor::spawn(async { 6 * 7 });
+/// assert_eq!(task.await.unwrap(), 42);
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[must_use = "dropping a JoinHandle detaches the task; say so with `drop(..)` or `.detach()`"]
 pub struct JoinHandle<T> {
     task: TaskRef,
@@ -75,6 +84,18 @@ impl<T> fmt::Debug for JoinHandle<T> {
 ///
 /// It keeps the memory of the task until it is dropped, and a result that nobody has taken; the
 /// future goes when the task ends.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// let task = reactor::spawn(std::future::pending::<()>());
+/// let abort = task.abort_handle();
+/// abort.abort();
+/// assert!(task.await.unwrap_err().is_cancelled());
+/// assert!(abort.is_finished());
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct AbortHandle {
     task: TaskRef,
@@ -102,6 +123,16 @@ impl fmt::Debug for AbortHandle {
 }
 
 /// Why a task has no result.
+///
+/// # Examples
+/// ```
+/// # reactor::block_on(async {
+/// let task = reactor::spawn(async { panic!("out of luck") });
+/// let err = task.await.unwrap_err();
+/// assert!(err.is_panic() && err.to_string().contains("out of luck"));
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub struct JoinError(Why);
 
 enum Why {
