@@ -1,13 +1,17 @@
 //! Accepting for ever: the loop that every server writes, with the pauses that many forget.
 
 use std::io;
-use std::time::{Duration, Instant};
+#[cfg(feature = "stream")]
+use std::pin::Pin;
+#[cfg(feature = "stream")]
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use reactor::time::{now, sleep_until};
+use reactor::time::{Sleep, sleep};
 
 use crate::error::OpError;
 use crate::listener::Listener;
-use crate::network::StreamNetwork;
+use crate::network::{Network, StreamNetwork};
 use crate::stream::Stream;
 
 /// The pause after an accept that failed for want of descriptors or memory. It doubles with each
@@ -16,6 +20,9 @@ pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
 
 /// The longest such pause.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A connection and its peer.
+type Accepted<N> = io::Result<(Stream<N>, <N as Network>::Addr)>;
 
 /// The connections of a listener, one after another: made by [`Listener::incoming`].
 ///
@@ -38,23 +45,29 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// ```
 ///
 /// # As a `Stream`
-/// The trait is not in futures-io, and this crate depends on no more of futures than that. Where
-/// futures-util is at hand, `unfold` makes a stream:
+/// With the feature `stream` it is one: futures' `Stream` of `io::Result<(Stream, Addr)>`, for combinators
+/// such as `for_each_concurrent`. It pauses as [`next`](Self::next) does and ends when the listener is
+/// closed. It waits by [`Listener::poll_accept`], so only one such stream of a listener can wait at a
+/// time.
 ///
 /// ```
+/// # #[cfg(feature = "stream")] {
 /// # reactor::block_on(async {
-/// use futures_util::{StreamExt, stream};
+/// use futures_util::StreamExt;
 /// # let listener = net::TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
 /// # let near = net::TcpStream::connect(listener.local_addr()?).await?;
 ///
-/// let mut connections = Box::pin(stream::unfold(listener.incoming(), async |mut incoming| {
-///     Some((incoming.next().await, incoming))
-/// }));
-/// let (stream, peer) = connections.next().await.unwrap()?;
-/// # assert_eq!(near.local_addr()?, peer);
-/// # drop(stream);
+/// let serve = listener.incoming().for_each_concurrent(1000, async |connection| match connection {
+///     Ok((stream, _peer)) => drop(stream.write_all(b"hello").await),
+///     Err(error) => log::warn!("{error}"),
+/// });
+/// # let mut buffer = [0; 5];
+/// # let read = near.read(&mut buffer);
+/// # futures_util::future::select(std::pin::pin!(serve), std::pin::pin!(read)).await;
+/// # assert_eq!(buffer[0], b'h');
 /// # Ok::<_, std::io::Error>(())
 /// # })??;
+/// # }
 /// # Ok::<_, std::io::Error>(())
 /// ```
 #[derive(Debug)]
@@ -62,14 +75,14 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub struct Connections<'a, N: StreamNetwork> {
     listener: &'a Listener<N>,
     pause: Duration,
-    /// The end of the pause, when one is on. Kept here, so that it holds also for who drops the
-    /// future of `next` and makes another.
-    paused_until: Option<Instant>,
+    /// The pause, when one is on. Kept here, so that it holds also for who drops the future of
+    /// `next` and makes another.
+    pausing: Option<Sleep>,
 }
 
 impl<'a, N: StreamNetwork> Connections<'a, N> {
     pub(crate) fn new(listener: &'a Listener<N>) -> Self {
-        Self { listener, pause: ACCEPT_PAUSE_MIN, paused_until: None }
+        Self { listener, pause: ACCEPT_PAUSE_MIN, pausing: None }
     }
 
     /// The next connection, and its peer.
@@ -86,16 +99,27 @@ impl<'a, N: StreamNetwork> Connections<'a, N> {
     /// ([`reactor::is_closed`]). To go on after any other would fail again at once.
     pub async fn next(&mut self) -> io::Result<(Stream<N>, N::Addr)> {
         loop {
-            if let Some(end) = self.paused_until {
-                sleep_until(end).await;
-                self.paused_until = None;
+            if let Some(pausing) = &mut self.pausing {
+                pausing.await;
+                self.pausing = None;
             }
-            match self.listener.accept().await {
-                Err(err) if is_shortage(&err) => self.back_off(&err),
-                accepted => {
-                    self.pause = ACCEPT_PAUSE_MIN;
-                    return accepted;
-                }
+            let accepted = self.listener.accept().await;
+            if let Some(accepted) = self.unless_short(accepted) {
+                return accepted;
+            }
+        }
+    }
+
+    /// `None`: a pause is on.
+    fn unless_short(&mut self, accepted: Accepted<N>) -> Option<Accepted<N>> {
+        match accepted {
+            Err(err) if is_shortage(&err) => {
+                self.back_off(&err);
+                None
+            }
+            accepted => {
+                self.pause = ACCEPT_PAUSE_MIN;
+                Some(accepted)
             }
         }
     }
@@ -103,8 +127,29 @@ impl<'a, N: StreamNetwork> Connections<'a, N> {
     #[cold]
     fn back_off(&mut self, err: &io::Error) {
         log::warn!("{err}; the next try is in {:?}", self.pause);
-        self.paused_until = Some(now() + self.pause);
+        self.pausing = Some(sleep(self.pause));
         self.pause = (self.pause * 2).min(ACCEPT_PAUSE_MAX);
+    }
+}
+
+#[cfg(feature = "stream")]
+impl<N: StreamNetwork> futures_core::Stream for Connections<'_, N> {
+    type Item = Accepted<N>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(pausing) = &mut this.pausing {
+                ready!(Pin::new(pausing).poll(cx));
+                this.pausing = None;
+            }
+            let accepted = ready!(this.listener.poll_accept(cx));
+            match this.unless_short(accepted) {
+                Some(Err(err)) if reactor::is_closed(&err) => return Poll::Ready(None),
+                Some(accepted) => return Poll::Ready(Some(accepted)),
+                None => {}
+            }
+        }
     }
 }
 
@@ -123,7 +168,7 @@ mod tests {
     use crate::leaks::leaving_nothing_open;
     use crate::sys::fault::script;
     use crate::{TcpListener, TcpStream};
-    use reactor::time::timeout;
+    use reactor::time::{now, timeout};
 
     const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
 
@@ -212,6 +257,27 @@ mod tests {
             assert_eq!(incoming.next().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
             listener.close();
             assert!(reactor::is_closed(&incoming.next().await.unwrap_err()));
+            Ok(())
+        });
+    }
+
+    #[cfg(feature = "stream")]
+    #[test]
+    fn a_stream_of_connections_pauses_as_well_and_ends_with_the_listener() {
+        use futures_util::StreamExt;
+        run_virtual(async {
+            let (listener, near) = listener_with_a_connection().await?;
+            let script = script("accept4", &[libc::EMFILE, libc::EMFILE]);
+            let mut incoming = listener.incoming();
+            let start = now();
+            let (_far, peer) = StreamExt::next(&mut incoming).await.unwrap()?;
+            assert_eq!(peer, near.local_addr()?);
+            assert_eq!((script.left(), now() - start), (0, Duration::from_millis(5 + 10)));
+            listener.set_deadline(Some(now()));
+            let err = StreamExt::next(&mut incoming).await.unwrap().unwrap_err();
+            assert_eq!(err.kind(), io::ErrorKind::TimedOut);
+            listener.close();
+            assert!(StreamExt::next(&mut incoming).await.is_none());
             Ok(())
         });
     }

@@ -59,7 +59,8 @@
 //! - [`listen_fds`] are the sockets that a service manager opened; `from_std` and `TryFrom<OwnedFd>`
 //!   take over any.
 //! - Feature `hyper`: hyper 1's traits on the streams, and an executor and a timer for it. Feature
-//!   `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams. Both are off unless asked for.
+//!   `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams. Feature `stream`: futures' `Stream`
+//!   on the connections of a listener. All are off unless asked for.
 //!
 //! # As in Go, and not as in the standard library
 //! - Nagle's algorithm is off and keep-alive is on, unless told otherwise.
