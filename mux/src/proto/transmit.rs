@@ -10,8 +10,8 @@ use super::stream::{Cause, End, Key};
 use super::trash::Trash;
 use crate::{Error, Initiator};
 
-/// Bytes gathered for one write, unless a single frame is larger. Nothing more is taken until these
-/// are gone, so that a control frame waits for no more than so much data. Linux makes packets of almost
+/// Bytes gathered for one write, of which one frame of data is, however large. Nothing more is taken
+/// until these are gone, so that a control frame waits for no more than so much data. Linux makes packets of almost
 /// 64 KiB of one write, and a small one of what is left over, which costs as much: so a write is to be
 /// a little less than two of them, not a little more than one or two.
 pub(crate) const BATCH_BYTES: usize = 128 * 1024;
@@ -22,7 +22,6 @@ impl Session {
         if self.outbox.is_empty() {
             self.refill();
         }
-        self.admit_writers();
     }
 
     fn refill(&mut self) {
@@ -61,11 +60,18 @@ impl Session {
 
     fn take_frames(&mut self) {
         let frame = HEADER_BYTES + self.config.frame_bytes_max as usize;
-        while self.outbox.is_empty() || self.outbox.len() + frame <= BATCH_BYTES {
-            if let Some(item) = self.control.pop() {
+        let mut has_data = false;
+        loop {
+            let before = self.outbox.len();
+            if before + HEADER_BYTES > BATCH_BYTES {
+                break;
+            } else if let Some(item) = self.control.pop() {
                 self.take_control(item);
+            } else if has_data && before + frame > BATCH_BYTES {
+                break;
             } else if let Some(key) = self.active.pop_front() {
                 self.take_turn(key);
+                has_data |= self.outbox.len() > before + HEADER_BYTES;
             } else {
                 break;
             }
@@ -176,12 +182,9 @@ impl Session {
                 self.discard(Trash::Chunk(copied));
             }
         }
-        let stream = self.stream(key);
-        let (after, waits) = (stream.sendable_bytes(), stream.in_writers);
+        let after = self.stream(key).sendable_bytes();
         self.sendable -= before - after;
-        if !waits {
-            self.changed(key, |events| events.writable = true);
-        }
+        self.data_left(key);
     }
 
     fn take_end(&mut self, key: Key) {

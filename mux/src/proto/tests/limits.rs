@@ -223,6 +223,7 @@ fn values_that_are_too_small_to_work_are_raised() {
         window_bytes: 1,
         window_bytes_max: 0,
         send_queue_bytes_max: 0,
+        send_bytes_max: 0,
         frame_bytes_max: 0,
         ..Config::default()
     };
@@ -230,6 +231,7 @@ fn values_that_are_too_small_to_work_are_raised() {
     assert_eq!(raised.window_bytes, WINDOW_BYTES_INITIAL);
     assert_eq!(raised.window_bytes_max, WINDOW_BYTES_INITIAL);
     assert_eq!((raised.send_queue_bytes_max, raised.frame_bytes_max), (1, 1));
+    assert_eq!(raised.send_bytes_max, 1);
 }
 
 #[test]

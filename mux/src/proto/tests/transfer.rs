@@ -131,6 +131,17 @@ fn a_batch_is_bounded_so_that_control_frames_do_not_wait_long() {
 }
 
 #[test]
+fn control_frames_share_a_write_with_a_frame_that_is_larger_than_a_batch() {
+    let mut session = client_with(Config { frame_bytes_max: 200_000, ..untuned() });
+    for _ in 0..3 {
+        let key = ready(session.open());
+        session.write(key, &[0; 200_000]);
+    }
+    session.fill();
+    assert_eq!(session.outbox.len(), 3 * HEADER_BYTES + HEADER_BYTES + 200_000);
+}
+
+#[test]
 fn payload_is_read_without_a_copy_until_it_is_settled() {
     let (_, _, mut far, accepted) = connected();
     let large = [1; LEND_BYTES_MIN];
