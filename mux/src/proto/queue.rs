@@ -86,6 +86,14 @@ impl ByteQueue {
         filled.push_slice(&tail);
     }
 
+    /// All that is there, if all of it was copied in and lies in one piece.
+    pub(crate) fn copied(&self) -> Option<&[u8]> {
+        self.filled
+            .as_ref()
+            .filter(|filled| filled.chunks.is_empty())
+            .map(|filled| &filled.tail[..])
+    }
+
     /// Takes the next chunk, or as much of it as `max` allows. `None` when empty, or `max` is 0.
     pub(crate) fn pop(&mut self, max: usize) -> Option<Bytes> {
         let filled = self.filled.as_mut().filter(|_| max > 0)?;

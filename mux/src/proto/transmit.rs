@@ -4,6 +4,7 @@ use super::code::{GoAwayCode, ResetCode};
 use super::control::Control;
 use super::frame::{Flags, HEADER_BYTES, Header, Kind};
 use super::outbox::Outbox;
+use super::queue::ByteQueue;
 use super::session::{Phase, Session};
 use super::state::{State, Step};
 use super::stream::{Cause, End, Key};
@@ -176,6 +177,9 @@ impl Session {
         stream.credit.spend(length);
         stream.sent += u64::from(length);
         let mut left = length as usize;
+        if self.take_small(key, left) {
+            left = 0;
+        }
         while let Some(chunk) = self.stream(key).send.pop(left) {
             left -= chunk.len();
             if let Some(copied) = self.outbox.payload(chunk) {
@@ -185,6 +189,17 @@ impl Session {
         let after = self.stream(key).sendable_bytes();
         self.sendable -= before - after;
         self.data_left(key);
+    }
+
+    /// A message that is small and all there is: copied beside its header from where it lies.
+    fn take_small(&mut self, key: Key, bytes: usize) -> bool {
+        let queue = &mut self.streams[key.index as usize].send;
+        let small = queue.copied().filter(|small| small.len() == bytes);
+        let taken = small.is_some_and(|small| self.outbox.small(small));
+        if taken {
+            *queue = ByteQueue::default();
+        }
+        taken
     }
 
     fn take_end(&mut self, key: Key) {

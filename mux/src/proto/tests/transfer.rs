@@ -174,6 +174,40 @@ fn a_chunk_is_sent_without_a_copy() {
 }
 
 #[test]
+fn small_messages_are_copied_beside_their_headers_and_nothing_is_left_to_drop() {
+    let mut session = client_with(untuned());
+    let keys = [(); 3].map(|()| ready(session.open()));
+    take(&mut session);
+    for key in keys {
+        session.write_bytes(key, &mut bytes::Bytes::from(vec![b'x'; 256]));
+    }
+    session.swap_trash(&mut Vec::new());
+    session.fill();
+    let mut trash = Vec::new();
+    session.swap_trash(&mut trash);
+    assert!(trash.is_empty(), "{trash:?}");
+    let mut slices = [IoSlice::new(&[]); 4];
+    assert_eq!(session.outbox.slices(&mut slices), 1, "256 bytes and a header each, side by side");
+    assert_eq!(slices[0].len(), 3 * (HEADER_BYTES + 256));
+    let expected = keys.map(|key| data(NONE, key.id, &[b'x'; 256])).concat();
+    assert_eq!(take(&mut session), expected);
+}
+
+#[test]
+fn a_second_batch_begins_where_the_first_one_began() {
+    let mut session = client_with(untuned());
+    let key = ready(session.open());
+    for _ in 0..3 {
+        session.write(key, b"small");
+        take(&mut session);
+        session.write(key, b"small");
+        session.fill();
+        assert!(session.outbox.copied_bytes() <= 2 * HEADER_BYTES + 5);
+        write(&mut session, usize::MAX);
+    }
+}
+
+#[test]
 fn credit_waits_for_a_connection_that_takes_nothing_and_goes_out_merged() {
     let (mut near, opened, mut far, accepted) = connected();
     far.feed(&frame(Kind::Ping, Flags::SYN, 0, 1));
