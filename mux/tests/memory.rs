@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use futures_util::{AsyncReadExt, AsyncWriteExt};
+use futures_util::{AsyncReadExt, AsyncWriteExt, poll};
 use mux::{Config, Flags, Header, Kind, Session, Stream};
 use peak_alloc::PeakAlloc;
 use reactor::time;
@@ -190,6 +190,58 @@ fn chunks_that_are_kept_hold_on_to_few_of_the_reads_they_came_in() {
         ALLOCATOR.current_usage() - before
     });
     assert!(grown < (1024 + 1024 + 300) * KIB, "{grown} bytes for 1 MiB that is kept");
+}
+
+/// What becomes of a driver whose streams have just been lent parts of a read.
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    Idles,
+    Ends,
+    IsDropped,
+}
+
+/// The memory that 16 sessions hold, each of which has had one read, of which 8 KiB are unread.
+async fn held_after_one_read(then: Then) -> usize {
+    let syn = frame(Kind::WindowUpdate, Flags::SYN, 1, 0);
+    let said = a_part_of_each_read(2)(1).unwrap();
+    let before = ALLOCATOR.current_usage();
+    let (mut kept, mut drivers) = (Vec::with_capacity(16), Vec::with_capacity(16));
+    for _ in 0..16 {
+        let (near, mut far): (End, End) = pipe(64 * KIB);
+        let (server, mut driver) = Session::server(near, Config::default());
+        far.write_all(&syn).await.unwrap();
+        assert!(poll!(&mut driver).is_pending());
+        let stream = server.accept().await.unwrap();
+        // Says the ACK: nothing wakes it after that but what it owes itself.
+        assert!(poll!(&mut driver).is_pending());
+        far.write_all(&said).await.unwrap();
+        match then {
+            Then::Idles => drop(reactor::spawn(driver)),
+            Then::Ends => {
+                drop(far);
+                (&mut driver).await.unwrap();
+                drivers.push(driver);
+                kept.push((stream, server, None));
+                continue;
+            }
+            Then::IsDropped => assert!(poll!(driver).is_pending()),
+        }
+        kept.push((stream, server, Some(far)));
+    }
+    time::sleep(Duration::from_millis(1)).await;
+    let pipes = if then == Then::Ends { 0 } else { 16 * 64 * KIB };
+    let held = ALLOCATOR.current_usage() - before;
+    assert!(kept.iter().all(|(stream, ..)| stream.stats().unread_bytes == 8192));
+    held - pipes
+}
+
+#[test]
+fn a_read_is_let_go_of_when_its_driver_idles_ends_or_is_dropped() {
+    for then in [Then::Idles, Then::Ends, Then::IsDropped] {
+        let held = run(async || held_after_one_read(then).await);
+        // What is unread, the eight buffers that wait for the next read, and the sessions.
+        assert!(held < (16 * 8 + 8 * 64 + 100) * KIB, "{held} bytes");
+    }
 }
 
 #[test]

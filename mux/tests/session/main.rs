@@ -23,7 +23,7 @@
 //! | write deadlines, blocked and future | deadlines: `a_write_that_waits_ends_at_its_deadline`, `a_deadline_that_is_moved_away_ends_nothing` |
 //! | a full backlog blocks, then fails on close | opening: `a_full_backlog_resets_and_the_session_goes_on`, churn: `an_open_that_waits_fails_when_the_session_closes` |
 //! | five backlogs with a live accepter | churn: `five_backlogs_of_streams_pass_a_backlog_that_is_accepted` |
-//! | keepalive, both sides | time: `keepalive_holds_an_idle_session_open` |
+//! | keepalive, both sides | time: `either_side_asks_for_a_sign_of_life_by_itself`, `keepalive_holds_an_idle_session_open` |
 //! | keepalive time-out | time: `a_peer_that_falls_silent_is_given_up` |
 //! | one write of the largest window | churn: `one_write_of_the_largest_window_needs_no_credit` |
 //! | 16 x 1 GiB (64 MiB here) | churn: `sixteen_large_transfers_share_a_session` |

@@ -8,6 +8,15 @@ use reactor::time;
 use crate::support::pipe;
 use crate::{run, sessions, tapped};
 
+fn sessions_with(near: Config, far: Config) -> (Session, Session) {
+    let (near_end, far_end) = pipe(64 * 1024);
+    let (client, driver) = Session::client(near_end, near);
+    drop(reactor::spawn(driver));
+    let (server, driver) = Session::server(far_end, far);
+    drop(reactor::spawn(driver));
+    (client, server)
+}
+
 #[test]
 fn a_peer_that_falls_silent_is_given_up() {
     run(async {
@@ -27,6 +36,27 @@ fn keepalive_holds_an_idle_session_open() {
         let (client, server) = sessions();
         time::sleep(Duration::from_secs(3600)).await;
         assert!(!client.is_closed() && !server.is_closed());
+    });
+}
+
+#[test]
+fn either_side_asks_for_a_sign_of_life_by_itself() {
+    run(async {
+        let never = || Config { keepalive: None, ..Config::default() };
+        let asked = |session: &Session| {
+            let stats = session.stats();
+            (stats.pings_received, stats.pongs_received)
+        };
+        let half_an_hour = Duration::from_secs(1801);
+        let (client, server) = sessions_with(Config::default(), never());
+        time::sleep(half_an_hour).await;
+        assert_eq!((asked(&client), asked(&server)), ((0, 60), (60, 0)));
+        let (client, server) = sessions_with(never(), Config::default());
+        time::sleep(half_an_hour).await;
+        assert_eq!((asked(&client), asked(&server)), ((60, 0), (0, 60)));
+        let (client, server) = sessions_with(never(), never());
+        time::sleep(half_an_hour).await;
+        assert_eq!((asked(&client), asked(&server)), ((0, 0), (0, 0)));
     });
 }
 
