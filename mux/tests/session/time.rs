@@ -90,6 +90,44 @@ fn a_ping_that_nobody_answers_ends_in_time_and_the_session_goes_on() {
 }
 
 #[test]
+fn a_stream_that_nobody_accepts_ends_in_time_and_the_session_goes_on() {
+    run(async {
+        let (client, server) = sessions();
+        let lost = client.open().await.unwrap();
+        let (start, waited) = (time::now(), Config::default().open_timeout.unwrap());
+        for err in [lost.read_bytes().await.unwrap_err(), lost.stopped().await.unwrap_err()] {
+            assert!(matches!(err, Error::OpenTimeout { waited: w } if w == waited), "{err:?}");
+        }
+        assert_eq!(time::now() - start, waited);
+        let late = server.accept().await.unwrap();
+        assert!(matches!(late.read_bytes().await, Err(Error::Reset { .. })), "it came too late");
+        let near = client.open().await.unwrap();
+        near.write_bytes("another".into()).await.unwrap();
+        let far = server.accept().await.unwrap();
+        assert_eq!(far.read_bytes().await.unwrap().unwrap(), "another");
+    });
+}
+
+#[test]
+fn a_connection_that_takes_nothing_is_given_up_and_writers_learn_why() {
+    run(async {
+        let (near, _far) = pipe(1000);
+        let config = Config { keepalive: None, ..Config::default() };
+        let (client, driver) = Session::client(near, config.clone());
+        drop(reactor::spawn(driver));
+        let stream = client.open().await.unwrap();
+        let start = time::now();
+        let written = async { while stream.write_bytes(vec![0; 60_000].into()).await.is_ok() {} };
+        written.await;
+        assert_eq!(time::now() - start, config.write_stall_timeout);
+        for err in [client.closed().await.unwrap_err(), stream.read_bytes().await.unwrap_err()] {
+            let waited = config.write_stall_timeout;
+            assert!(matches!(err, Error::WriteStall { waited: w } if w == waited), "{err:?}");
+        }
+    });
+}
+
+#[test]
 fn a_session_that_is_given_up_hangs_up_though_its_driver_is_kept() {
     run(async {
         let (near, far) = pipe(64 * 1024);
