@@ -13,11 +13,9 @@ use bytes::Bytes;
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Buffers that wait for the next read of any session.
-const SPARES_MAX: usize = 8;
-
-/// Buffers of the thread that may be lent at a time: 1 MiB.
-const LENT_MAX: usize = 16;
+/// Buffers of the thread that may be lent at a time, and that may wait for the next read of any
+/// session: 2 MiB. Enough for twenty sessions that receive at full speed.
+const BUFFERS_MAX: usize = 32;
 
 type Buffer = Box<[u8]>;
 
@@ -46,7 +44,7 @@ pub(crate) fn take() -> Buffer {
 /// Gives back a buffer that was not lent.
 pub(crate) fn give(buffer: Buffer) {
     with_spares(|spares| {
-        if spares.len() < SPARES_MAX {
+        if spares.len() < BUFFERS_MAX {
             spares.push(buffer);
         }
     });
@@ -56,7 +54,7 @@ pub(crate) fn give(buffer: Buffer) {
 pub(crate) fn lend(buffer: Buffer) -> Result<Bytes, Buffer> {
     match LENT.try_with(Arc::clone) {
         // One is the thread's own, one that of the buffer.
-        Ok(count) if Arc::strong_count(&count) <= LENT_MAX + 1 => {
+        Ok(count) if Arc::strong_count(&count) <= BUFFERS_MAX + 1 => {
             Ok(Bytes::from_owner(Lent { buffer, count }))
         }
         _ => Err(buffer),
@@ -105,16 +103,16 @@ mod tests {
 
     #[test]
     fn as_many_are_lent_as_may_be_and_as_many_kept_as_are_needed() {
-        let lent: Vec<_> = (0..LENT_MAX).map(|_| lend(take()).unwrap()).collect();
+        let lent: Vec<_> = (0..BUFFERS_MAX).map(|_| lend(take()).unwrap()).collect();
         give(lend(take()).unwrap_err());
         drop(lent);
-        assert_eq!(spares(), SPARES_MAX);
+        assert_eq!(spares(), BUFFERS_MAX);
         lend(take()).unwrap();
     }
 
     #[test]
     fn a_part_that_is_dropped_on_another_thread_leaves_nothing_there() {
-        let lent: Vec<_> = (0..LENT_MAX).map(|_| lend(take()).unwrap()).collect();
+        let lent: Vec<_> = (0..BUFFERS_MAX).map(|_| lend(take()).unwrap()).collect();
         let there = std::thread::spawn(move || {
             drop(lent);
             spares()

@@ -55,7 +55,7 @@ impl Stream {
     /// Takes the next chunk that has arrived, without copying it, or waits for it; `None` at the
     /// end of the stream. A chunk is never empty, and at most as large as the window. A large one
     /// (8 KiB and more) can be part of the buffer of 64 KiB that it was read into, and keeps that in
-    /// memory as long as it lives, or as any other part of it does. At most 16 such buffers of a thread
+    /// memory as long as it lives, or as any other part of it does. At most 32 such buffers of a thread
     /// are out at a time; when they are, chunks are copies, which keep at most twice their own size: so
     /// who keeps many pays by copies for all. Cancel-safe.
     ///

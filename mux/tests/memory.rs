@@ -189,7 +189,7 @@ fn chunks_that_are_kept_hold_on_to_few_of_the_reads_they_came_in() {
         assert_eq!(kept.iter().map(|chunk| chunk.len()).sum::<usize>(), 1024 * KIB);
         ALLOCATOR.current_usage() - before
     });
-    assert!(grown < (1024 + 1024 + 300) * KIB, "{grown} bytes for 1 MiB that is kept");
+    assert!(grown < (1024 + 2048 + 300) * KIB, "{grown} bytes for 1 MiB that is kept");
 }
 
 /// What becomes of a driver whose streams have just been lent parts of a read.
@@ -216,7 +216,10 @@ async fn held_after_one_read(then: Then) -> usize {
         assert!(poll!(&mut driver).is_pending());
         far.write_all(&said).await.unwrap();
         match then {
-            Then::Idles => drop(reactor::spawn(driver)),
+            Then::Idles => {
+                drop(reactor::spawn(driver));
+                time::sleep(Duration::from_millis(1)).await;
+            }
             Then::Ends => {
                 drop(far);
                 (&mut driver).await.unwrap();
@@ -228,7 +231,6 @@ async fn held_after_one_read(then: Then) -> usize {
         }
         kept.push((stream, server, Some(far)));
     }
-    time::sleep(Duration::from_millis(1)).await;
     let pipes = if then == Then::Ends { 0 } else { 16 * 64 * KIB };
     let held = ALLOCATOR.current_usage() - before;
     assert!(kept.iter().all(|(stream, ..)| stream.stats().unread_bytes == 8192));
@@ -239,8 +241,8 @@ async fn held_after_one_read(then: Then) -> usize {
 fn a_read_is_let_go_of_when_its_driver_idles_ends_or_is_dropped() {
     for then in [Then::Idles, Then::Ends, Then::IsDropped] {
         let held = run(async || held_after_one_read(then).await);
-        // What is unread, the eight buffers that wait for the next read, and the sessions.
-        assert!(held < (16 * 8 + 8 * 64 + 100) * KIB, "{held} bytes");
+        // What is unread, a few buffers that wait for the next read, and the sessions.
+        assert!(held < (16 * 8 + 3 * 64 + 100) * KIB, "{held} bytes");
     }
 }
 
