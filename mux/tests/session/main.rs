@@ -56,7 +56,7 @@
 //! | 512 concurrent echoes of 128 KiB | churn: `five_hundred_and_twelve_echoes_of_128_kib_at_once` |
 //! | a writer learns that the reader is gone | halves: `a_writer_learns_that_the_reader_is_gone` |
 //! | drain: streams finish, new ones are refused | halves: `drain_lets_streams_finish_and_refuses_what_is_new` |
-//! | a long path is never limited by the window | path: `a_window_is_not_the_limit_of_a_long_path` |
+//! | a long path is not limited by the window once it has grown | path: `a_window_is_not_the_limit_of_a_long_path`, `a_window_is_large_enough_within_nine_round_trips` |
 
 mod churn;
 mod deadlines;
