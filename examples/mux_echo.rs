@@ -29,6 +29,8 @@ const COUNT_MAX: usize = 1_000_000_000;
 /// How long to pause after a failed accept: with no descriptors left, trying at once would only
 /// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What the system holds of a connection that is not on its way yet: see docs/mux-writer.md.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 const USAGE: Usage = Usage {
     text: "\
@@ -79,6 +81,9 @@ async fn serve(address: SocketAddr) -> io::Result<()> {
     loop {
         match listener.accept().await {
             Ok((io, peer)) => {
+                if let Err(error) = io.set_notsent_lowat_bytes(UNSENT_BYTES_MAX) {
+                    log::warn!("{peer}: TCP_NOTSENT_LOWAT: {error}");
+                }
                 let (session, driver) = Session::server(io, Config::default());
                 reactor::spawn(serve_session(session)).detach();
                 reactor::spawn(async move {
@@ -117,7 +122,9 @@ async fn echo(stream: &Stream) -> Result<(), Error> {
 }
 
 async fn ask(address: SocketAddr, plan: Plan) -> io::Result<()> {
-    let (session, driver) = Session::client(TcpStream::connect(address).await?, Config::default());
+    let io = TcpStream::connect(address).await?;
+    io.set_notsent_lowat_bytes(UNSENT_BYTES_MAX)?;
+    let (session, driver) = Session::client(io, Config::default());
     let driver = reactor::spawn(driver);
     let pattern = Rc::new(Pattern::new());
     let latencies = Rc::new(RefCell::new(Histogram::new()));

@@ -43,6 +43,9 @@ const REDIAL_PAUSE_MIN: Duration = Duration::from_millis(100);
 const REDIAL_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long a dial may take, to the gateway or to the target.
 const DIAL_TIME_MAX: Duration = Duration::from_secs(10);
+/// What the system holds of the tunnel that is not on its way yet. The rest waits in the session,
+/// where a small answer goes ahead of a large download.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 const USAGE: Usage = Usage {
     text: "\
@@ -113,6 +116,7 @@ async fn take_agents(listener: TcpListener, agent: Agent) {
     loop {
         let (io, peer) = accept(&listener).await;
         log::info!("agent {peer}: connected");
+        hold_little_unsent(&io);
         let (session, driver) = Session::client(io, Config::default());
         // The handles of the one before go with its last user, and then it closes.
         let before = agent.replace(Some(session));
@@ -162,6 +166,7 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Serves the users of one session, until it ends.
 async fn serve_session(io: TcpStream, target: SocketAddr) {
+    hold_little_unsent(&io);
     let (session, driver) = Session::server(io, Config::default());
     let driver = reactor::spawn(driver);
     while let Ok(stream) = session.accept().await {
@@ -170,6 +175,13 @@ async fn serve_session(io: TcpStream, target: SocketAddr) {
     }
     if let Ok(outcome) = driver.await {
         log::warn!("the session ended: {outcome:?}");
+    }
+}
+
+/// Without it the tunnel works too, but what is urgent waits longer.
+fn hold_little_unsent(tunnel: &TcpStream) {
+    if let Err(error) = tunnel.set_notsent_lowat_bytes(UNSENT_BYTES_MAX) {
+        log::warn!("TCP_NOTSENT_LOWAT: {error}");
     }
 }
 

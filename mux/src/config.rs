@@ -11,6 +11,8 @@ use crate::proto::WINDOW_BYTES_INITIAL;
 /// the streams and of `resets_queued_max` and `pongs_queued_max`. With the defaults 64.3 MiB. For one
 /// turn of the driver the reads of that turn come to it, at most 512 KiB. And what the application
 /// writes: `send_bytes_max`, and `send_queue_bytes_max` for each stream whose peer gives no credit.
+/// Chunks that the application has read and keeps, or writes to another stream, hold on to at most
+/// 2 MiB more than they carry, for all sessions of the thread together.
 ///
 /// ```
 /// use mux::Config;
@@ -42,7 +44,10 @@ pub struct Config {
     /// Bytes written to all streams of the session that wait to be sent, those aside whose peer has
     /// given no credit. At this limit writes wait for their turn, in which one frame can be written;
     /// a write of at most 1 KiB to a stream that has nothing queued does not wait. So what is written is
-    /// in the cache of the processor when it is sent, however many streams there are. Default: 256 KiB.
+    /// in the cache of the processor when it is sent, however many streams there are. Beyond the limit
+    /// come at most the write that reached it (`send_queue_bytes_max`, or a whole chunk), a frame, such
+    /// small writes, and a frame for each stream whose writer came too late to its turn or gave it up.
+    /// At least 1. Default: 256 KiB.
     pub send_bytes_max: usize,
     /// Payload of one Data frame, and what one stream may send before the next has its turn, in
     /// bytes. At least 1. Default: 16 KiB.
@@ -139,6 +144,7 @@ impl Config {
         self.window_bytes = self.window_bytes.max(WINDOW_BYTES_INITIAL);
         self.window_bytes_max = self.window_bytes_max.max(self.window_bytes);
         self.send_queue_bytes_max = self.send_queue_bytes_max.max(1);
+        self.send_bytes_max = self.send_bytes_max.max(1);
         self.frame_bytes_max = self.frame_bytes_max.max(1);
         self
     }

@@ -1,6 +1,5 @@
 //! The driver: the task that reads and writes for a session.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,22 +8,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
 use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time::{self, Sleep};
 
 use crate::Error;
+use crate::buffers;
 use crate::proto::{BATCH_BYTES, LEND_BYTES_MIN, Outbox, Phase, Trash};
 use crate::shared::{Inner, Shared};
 
-/// Bytes of one read. The buffers are shared by all sessions of the thread; an idle one holds none.
-const READ_BYTES: usize = 64 * 1024;
-
 /// Chunks in one vectored write.
 const SLICES_MAX: usize = 64;
-
-/// Buffers that wait for the next read of any session: as many as one session fills in a turn.
-const SPARES_MAX: usize = ROUNDS_MAX;
 
 /// Rounds of one read and one write in a single poll; then other tasks have their turn. What was read
 /// is in the processor's cache then.
@@ -34,33 +27,6 @@ const ROUNDS_MAX: usize = 8;
 /// not. Less than is read: what waits in the kernel's buffers, and makes everything behind it wait,
 /// grows shorter by a turn at each end.
 const WRITE_BYTES_MAX: usize = BATCH_BYTES / 2;
-
-thread_local! {
-    static SPARES: Cell<Vec<BytesMut>> = const { Cell::new(Vec::new()) };
-}
-
-/// `None` when the thread is about to end: a driver may be dropped as late as that.
-fn with_spares<R>(act: impl FnOnce(&mut Vec<BytesMut>) -> R) -> Option<R> {
-    let act = |place: &Cell<Vec<_>>| {
-        let mut spares = place.take();
-        let result = act(&mut spares);
-        place.set(spares);
-        result
-    };
-    SPARES.try_with(act).ok()
-}
-
-fn take_spare() -> BytesMut {
-    with_spares(Vec::pop).flatten().unwrap_or_else(|| BytesMut::zeroed(READ_BYTES))
-}
-
-fn give_spare(buffer: BytesMut) {
-    with_spares(|spares| {
-        if spares.len() < SPARES_MAX {
-            spares.push(buffer);
-        }
-    });
-}
 
 /// The other half of a [`Session`](crate::Session): a future to be spawned, that reads, writes and
 /// keeps the time. It ends with the session, and says why: `Ok` when either side closed it in
@@ -79,8 +45,8 @@ pub struct Driver<T> {
     timer: Option<Sleep>,
     unflushed: bool,
     io_closed: bool,
-    /// What was read in the last poll and streams hold parts of: until the next poll.
-    lent: Vec<Bytes>,
+    /// Streams hold parts of what was read in the last poll: until the next poll.
+    lent: bool,
     /// Bytes written in this poll.
     written: usize,
     /// Kept for their capacity.
@@ -105,7 +71,7 @@ impl<T> Driver<T> {
             timer: None,
             unflushed: false,
             io_closed: false,
-            lent: Vec::new(),
+            lent: false,
             written: 0,
             wakers: Vec::new(),
             trash: Vec::new(),
@@ -118,11 +84,9 @@ impl<T> Driver<T> {
 
     /// Takes back the buffers that were lent, unless the application keeps parts of them.
     fn settle(&mut self) {
-        if self.lent.is_empty() {
-            return;
+        if std::mem::take(&mut self.lent) {
+            self.with(|inner| inner.proto.settle());
         }
-        self.with(|inner| inner.proto.settle());
-        self.lent.drain(..).filter_map(|buffer| buffer.try_into_mut().ok()).for_each(give_spare);
     }
 
     fn end(&mut self, err: Error) {
@@ -144,7 +108,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
         this.settle();
         let rested = this.rounds(cx);
         // After the rounds: what the peer has said and taken counts, however late we come to see it.
-        let acted = this.with(|inner| inner.proto.tick(now) | inner.proto.owes_turn());
+        let acted = this.with(|inner| {
+            inner.proto.admit_writers();
+            inner.proto.tick(now) | inner.proto.owes_turn()
+        });
         // Before anyone is woken: a waker may run code that asks for more.
         this.shared.park_driver(cx);
         this.shared.wake(&mut this.wakers);
@@ -171,7 +138,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         for _ in 0..ROUNDS_MAX {
             if self.round(cx) == Progress::None {
                 // What was lent is to be settled when the readers have had their turn.
-                return self.lent.is_empty() && self.may_write();
+                return !self.lent && self.may_write();
             }
         }
         false
@@ -196,10 +163,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Progress {
         let Some(io) = &mut self.io else { return Progress::None };
-        let mut buffer = take_spare();
+        let mut buffer = buffers::take();
         match Pin::new(io).poll_read(cx, &mut buffer) {
             Poll::Pending => {
-                give_spare(buffer);
+                buffers::give(buffer);
                 Progress::None
             }
             Poll::Ready(outcome) => {
@@ -209,22 +176,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
     }
 
-    fn take_in(&mut self, outcome: io::Result<usize>, buffer: BytesMut) {
+    fn take_in(&mut self, outcome: io::Result<usize>, buffer: Box<[u8]>) {
         match outcome {
             Ok(0) => self.with(|inner| inner.proto.feed_end()),
-            Ok(n) if n >= LEND_BYTES_MIN => return self.lend(buffer.freeze(), n),
-            Ok(n) => self.with(|inner| inner.proto.feed(&buffer[..n])),
+            Ok(n) => return self.feed(buffer, n),
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => self.end(Error::Io(Arc::new(err))),
         }
-        give_spare(buffer);
+        buffers::give(buffer);
     }
 
-    fn lend(&mut self, buffer: Bytes, len: usize) {
-        self.with(|inner| inner.proto.feed_lending(&buffer, len));
-        match buffer.try_into_mut() {
-            Ok(buffer) => give_spare(buffer),
-            Err(buffer) => self.lent.push(buffer),
+    fn feed(&mut self, buffer: Box<[u8]>, len: usize) {
+        let lent = if len < LEND_BYTES_MIN { Err(buffer) } else { buffers::lend(buffer) };
+        match lent {
+            Ok(lent) => self.lent |= self.with(|inner| inner.proto.feed_lending(&lent, len)),
+            Err(buffer) => {
+                self.with(|inner| inner.proto.feed(&buffer[..len]));
+                buffers::give(buffer);
+            }
         }
     }
 

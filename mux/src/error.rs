@@ -11,9 +11,12 @@ use crate::proto::{GoAwayCode, ResetCode, Violation};
 /// What an error ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
+    /// Nothing: a call has failed, and what it was made on goes on.
+    Nothing,
     /// One stream. Its session and the other streams go on.
     Stream,
-    /// The session and every stream in it.
+    /// The session and every stream in it. Of a GoAway 0 and of ids that are used up: what could
+    /// still be opened in it; the streams that are there go on.
     Session,
 }
 
@@ -110,16 +113,24 @@ impl Error {
         err.get_ref()?.downcast_ref()
     }
 
-    /// What it ends: the stream, or the session as a whole. [`Error::PingTimeout`] ends nothing, but
-    /// is said of the session.
+    /// What it ends: the stream, the session as a whole, or nothing.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
-            Self::Reset { .. }
-            | Self::OpenTimeout { .. }
-            | Self::DeadlineExceeded
-            | Self::WriteAfterShutdown => Scope::Stream,
-            _ => Scope::Session,
+            Self::DeadlineExceeded | Self::WriteAfterShutdown | Self::PingTimeout { .. } => {
+                Scope::Nothing
+            }
+            Self::Reset { .. } | Self::OpenTimeout { .. } => Scope::Stream,
+            Self::IdsExhausted
+            | Self::GoAway { .. }
+            | Self::Protocol(_)
+            | Self::Io(_)
+            | Self::KeepaliveTimeout { .. }
+            | Self::WriteStall { .. }
+            | Self::CloseTimeout { .. }
+            | Self::DrainTimeout { .. }
+            | Self::Closed { .. }
+            | Self::DriverGone => Scope::Session,
         }
     }
 
@@ -227,6 +238,15 @@ mod tests {
         let err = io::Error::from(reset);
         assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
         assert!(matches!(Error::of(&err), Some(Error::Reset { by: Initiator::Remote, .. })));
+
+        let waited = Duration::from_secs(1);
+        for goes_on in
+            [Error::DeadlineExceeded, Error::WriteAfterShutdown, Error::PingTimeout { waited }]
+        {
+            assert_eq!(goes_on.scope(), Scope::Nothing, "{goes_on}");
+        }
+        assert_eq!(Error::OpenTimeout { waited }.scope(), Scope::Stream);
+        assert_eq!(Error::KeepaliveTimeout { waited }.scope(), Scope::Session);
 
         let failed = Error::Io(Arc::new(io::ErrorKind::UnexpectedEof.into()));
         assert_eq!((failed.scope(), failed.initiator()), (Scope::Session, None));

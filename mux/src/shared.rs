@@ -119,7 +119,7 @@ impl Shared {
     /// Lets the driver see what a handle has asked for. It runs once for all that is asked before
     /// its turn comes.
     pub(crate) fn kick(&self) {
-        let driver = self.inner.borrow_mut().driver.take();
+        let driver = self.inner.borrow_mut().take_driver(true);
         if let Some(driver) = driver {
             driver.wake();
         }
@@ -136,6 +136,11 @@ impl Shared {
 }
 
 impl Inner {
+    /// The driver's waker, if there is `work`: to be woken when nothing is borrowed.
+    pub(crate) fn take_driver(&mut self, work: bool) -> Option<Waker> {
+        if work { self.driver.take() } else { None }
+    }
+
     pub(crate) fn queue(&mut self, wanted: Wanted) -> &mut WaitQueue {
         match wanted {
             Wanted::Accept => &mut self.accepts,

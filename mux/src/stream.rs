@@ -19,7 +19,8 @@ use crate::{Error, ResetCode, StreamStats};
 ///
 /// Reading gives what has arrived, then the end if the peer has sent its FIN, or else an error: a
 /// stream that was reset, or whose session died, does not look like one that ended. Writing queues
-/// up to [`Config::send_queue_bytes_max`](crate::Config); the driver sends.
+/// up to `send_queue_bytes_max` of the [`Config`](crate::Config), and up to its `send_bytes_max` for all
+/// streams together; the driver sends.
 ///
 /// `AsyncRead` and `AsyncWrite` are there for `&Stream` too, so that two futures of a task can read
 /// and write at the same time. One reader and one writer can wait; a second of a kind takes the
@@ -52,9 +53,11 @@ impl Stream {
     }
 
     /// Takes the next chunk that has arrived, without copying it, or waits for it; `None` at the
-    /// end of the stream. A chunk is never empty, and at most as large as the window. It can be part of
-    /// the buffer of 64 KiB that it was read into, and keeps at most eight times its own size in
-    /// memory: who keeps many for long copies them. Cancel-safe.
+    /// end of the stream. A chunk is never empty, and at most as large as the window. A large one
+    /// (8 KiB and more) can be part of the buffer of 64 KiB that it was read into, and keeps that in
+    /// memory as long as it lives, or as any other part of it does. At most 32 such buffers of a thread
+    /// are out at a time; when they are, chunks are copies, which keep at most twice their own size: so
+    /// who keeps many pays by copies for all. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::DeadlineExceeded`] at once; after everything that arrived before, [`Error::Reset`],
@@ -64,19 +67,21 @@ impl Stream {
     }
 
     /// Queues a chunk to be sent, without copying it (unless it is small). Waits until less than
-    /// [`Config::send_queue_bytes_max`](crate::Config) is queued; the chunk may be larger.
+    /// [`Config::send_queue_bytes_max`](crate::Config) of the stream is queued, and until there is room
+    /// in `send_bytes_max` or its turn has come; the chunk may be larger than either, and goes whole.
     /// Cancel-safe: until it returns nothing is queued.
     ///
     /// # Errors
     /// [`Error::WriteAfterShutdown`], [`Error::DeadlineExceeded`], [`Error::Reset`],
     /// [`Error::OpenTimeout`], and what ended the session.
     pub async fn write_bytes(&self, mut data: Bytes) -> Result<(), Error> {
-        let wanted = data.len();
-        let room = |proto: &mut proto::Session, key| proto.poll_room(key, wanted);
-        Attempt::new(self, Side::Writer, room).await?;
-        self.shared.with(|inner| inner.proto.write_bytes(self.key, &mut data));
-        self.shared.kick();
-        Ok(())
+        // What is left in `data` is dropped here, when nothing is borrowed.
+        let write = |proto: &mut proto::Session, key| {
+            ready!(proto.poll_room(key, data.len()))?;
+            proto.write_bytes(key, &mut data);
+            Poll::Ready(Ok(()))
+        };
+        Attempt::new(self, Side::Writer, write).await
     }
 
     /// Ends this side's direction: a FIN goes out behind what was written. Does not wait for it to
@@ -169,37 +174,27 @@ impl Stream {
         parked: &mut Option<u32>,
         attempt: impl FnOnce(&mut proto::Session, Key) -> Poll<Result<T, Error>>,
     ) -> Poll<Result<T, Error>> {
-        let (outcome, old, work) = self.shared.with(|inner| {
+        let (outcome, old, driver) = self.shared.with(|inner| {
             let outcome = attempt(&mut inner.proto, self.key);
             if outcome.is_ready() {
-                return (outcome, None, inner.proto.has_work());
+                let work = inner.proto.has_work();
+                return (outcome, None, inner.take_driver(work));
             }
             let (turn, old) = inner.place(self.key, side).park(cx);
             *parked = Some(turn);
-            (Poll::Pending, old, false)
+            let work = inner.proto.owes_turn();
+            (Poll::Pending, old, inner.take_driver(work))
         });
         drop(old);
-        if work {
-            self.shared.kick();
+        if let Some(driver) = driver {
+            driver.wake();
         }
         outcome
     }
 
     fn poll_write_slices(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        let room = |proto: &mut proto::Session, key| proto.poll_room(key, wanted);
-        let mut room = ready!(self.poll(cx, Side::Writer, room))?;
-        let mut written = 0;
-        self.shared.with(|inner| {
-            for buf in bufs {
-                let part = &buf[..buf.len().min(room)];
-                inner.proto.write(self.key, part);
-                written += part.len();
-                room -= part.len();
-            }
-        });
-        self.shared.kick();
-        Poll::Ready(Ok(written))
+        let write = |proto: &mut proto::Session, key| proto.write_vectored(key, bufs);
+        self.poll(cx, Side::Writer, write).map_err(io::Error::from)
     }
 }
 

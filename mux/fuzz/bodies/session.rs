@@ -139,6 +139,8 @@ impl Play {
             // Windows may grow, and memory run out.
             window_bytes_max: if options & 8 == 0 { 0 } else { 1 << 20 },
             receive_bytes_max: if options & 16 == 0 { 1 << 30 } else { 300_000 },
+            // Writers stand in line.
+            send_bytes_max: if options & 32 == 0 { 256 * 1024 } else { 5000 },
             accept_backlog_max: 2,
             inbound_streams_max: 3,
             outbound_streams_max: 3,

@@ -41,10 +41,18 @@ impl Outbox {
         self.copy(&header.encode());
     }
 
+    /// Copies what is small; false, and nothing is done, if it is not.
+    pub(crate) fn small(&mut self, data: &[u8]) -> bool {
+        let small = data.len() <= COPY_BYTES_MAX;
+        if small {
+            self.copy(data);
+        }
+        small
+    }
+
     /// Gives back what it has copied: not to be dropped under a borrow.
     pub(crate) fn payload(&mut self, data: Bytes) -> Option<Bytes> {
-        if data.len() <= COPY_BYTES_MAX {
-            self.copy(&data);
+        if self.small(&data) {
             return Some(data);
         }
         self.len += data.len();
@@ -89,6 +97,13 @@ impl Outbox {
             Some(Part::Copied(range)) => range.end += data.len(),
             _ => self.parts.push_back(Part::Copied(start..self.copied.len())),
         }
+    }
+}
+
+#[cfg(test)]
+impl Outbox {
+    pub(crate) fn copied_bytes(&self) -> usize {
+        self.copied.len()
     }
 }
 

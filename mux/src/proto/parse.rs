@@ -40,7 +40,7 @@ impl Parser {
 }
 
 /// The least payload that is kept as a part of the buffer it came in; less is copied. The driver's
-/// buffer is eight times as large, and no chunk that an application takes holds on to more.
+/// buffer is eight times as large, so a chunk that an application keeps holds on to no more than that.
 pub(crate) const LEND_BYTES_MIN: usize = 8 * 1024;
 
 impl Session {
@@ -51,9 +51,10 @@ impl Session {
     }
 
     /// The same with the first `len` bytes of `buffer`. Streams may keep parts of it until they are
-    /// told to [`settle`](Self::settle).
-    pub(crate) fn feed_lending(&mut self, buffer: &Bytes, len: usize) {
+    /// told to [`settle`](Self::settle); true if any does.
+    pub(crate) fn feed_lending(&mut self, buffer: &Bytes, len: usize) -> bool {
         self.parse(&buffer[..len], Some(buffer));
+        !self.borrowers.is_empty()
     }
 
     /// Copies what nobody has read yet of the buffers that were lent, and lets go of them.

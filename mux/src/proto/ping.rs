@@ -10,9 +10,8 @@ use crate::Error;
 /// Names a ping; later ones are larger.
 pub(crate) type Ticket = u64;
 
-/// A ping that nobody has answered for so long does not hold up the next one, and a round trip that
-/// was measured so long ago is measured again when a window depends on it.
-const STALE: Duration = Duration::from_secs(10);
+/// A round trip that was measured so long ago is measured again when a window depends on it.
+const RTT_STALE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(crate) struct Pings {
@@ -32,11 +31,12 @@ struct Rtt {
 }
 
 impl Pings {
-    /// A ping to wait for: the one under way, or a new one, which is then to be queued.
-    pub(crate) fn ask(&mut self, now: Instant) -> (Ticket, bool) {
+    /// A ping to wait for: the one under way, or a new one, which is then to be queued. One that
+    /// nobody has answered within `timeout` does not hold up the next.
+    pub(crate) fn ask(&mut self, now: Instant, timeout: Duration) -> (Ticket, bool) {
         match self.pending {
             Some((ticket, None)) => (ticket, false),
-            Some((ticket, Some(sent))) if now.duration_since(sent) < STALE => (ticket, false),
+            Some((ticket, Some(sent))) if now.duration_since(sent) < timeout => (ticket, false),
             _ => {
                 self.last += 1;
                 self.pending = Some((self.last, None));
@@ -77,7 +77,7 @@ impl Pings {
     }
 
     fn is_rtt_stale(&self, now: Instant) -> bool {
-        self.rtt.is_none_or(|rtt| now.duration_since(rtt.measured) >= STALE)
+        self.rtt.is_none_or(|rtt| now.duration_since(rtt.measured) >= RTT_STALE)
     }
 }
 
@@ -98,7 +98,7 @@ impl Session {
     }
 
     pub(super) fn ask_ping(&mut self) -> Ticket {
-        let (ticket, is_new) = self.pings.ask(self.timing.now);
+        let (ticket, is_new) = self.pings.ask(self.timing.now, self.config.ping_timeout);
         if is_new {
             // The value is put in when the ping leaves.
             self.control.push(Control::Ping);
@@ -141,7 +141,7 @@ mod tests {
     fn the_round_trip_is_the_least_of_late_and_follows_the_path_upwards() {
         let (mut pings, mut now) = (Pings::default(), Instant::now());
         let mut measure = |ms: u64| {
-            pings.ask(now);
+            pings.ask(now, Duration::from_secs(10));
             let value = pings.sent(now).unwrap();
             now += Duration::from_millis(ms);
             assert!(pings.answered(value, now));

@@ -86,13 +86,21 @@ impl ByteQueue {
         filled.push_slice(&tail);
     }
 
+    /// All that is there, if all of it was copied in and lies in one piece.
+    pub(crate) fn copied(&self) -> Option<&[u8]> {
+        self.filled
+            .as_ref()
+            .filter(|filled| filled.chunks.is_empty())
+            .map(|filled| &filled.tail[..])
+    }
+
     /// Takes the next chunk, or as much of it as `max` allows. `None` when empty, or `max` is 0.
     pub(crate) fn pop(&mut self, max: usize) -> Option<Bytes> {
         let filled = self.filled.as_mut().filter(|_| max > 0)?;
         let chunk = match filled.chunks.front_mut() {
             Some(front) if front.len() > max => front.split_to(max),
             Some(_) => filled.pop_front()?,
-            None if filled.tail.len() <= max => std::mem::take(&mut filled.tail).freeze(),
+            None if filled.tail.len() <= max => filled.take_tail(),
             None => filled.tail.split_to(max).freeze(),
         };
         self.took(chunk.len());
@@ -149,8 +157,15 @@ impl Chunks {
 
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(std::mem::take(&mut self.tail).freeze());
+            let tail = self.take_tail();
+            self.chunks.push_back(tail);
         }
+    }
+
+    /// The tail as a chunk, which holds no more than twice what it carries.
+    fn take_tail(&mut self) -> Bytes {
+        let tail = std::mem::take(&mut self.tail);
+        if tail.capacity() > 2 * tail.len() { Bytes::copy_from_slice(&tail) } else { tail.freeze() }
     }
 }
 
@@ -223,6 +238,24 @@ mod tests {
         assert!(buffer.is_unique());
         assert_eq!(queue.len(), 1000 + 7 + 5000);
         assert!(queue.memory_bytes() < 6007 + 4096 + 500, "{}", queue.memory_bytes());
+    }
+
+    #[test]
+    fn a_chunk_holds_on_to_no_more_than_twice_itself() {
+        let mut queue = ByteQueue::default();
+        queue.push_slice(&[7; 5000]);
+        queue.push_slice(b"in a block of 4096 bytes");
+        queue.push_bytes(&mut Bytes::from(vec![8; 300]));
+        let chunks = [(); 3].map(|()| queue.pop(usize::MAX).unwrap());
+        assert_eq!(chunks[1], b"in a block of 4096 bytes"[..]);
+        for chunk in chunks {
+            let len = chunk.len();
+            assert!(chunk.try_into_mut().unwrap().capacity() <= 2 * len);
+        }
+        queue.push_slice(&[7; 5000]);
+        queue.push_slice(b"and the last of all");
+        queue.pop(usize::MAX);
+        assert!(queue.pop(usize::MAX).unwrap().try_into_mut().unwrap().capacity() < 40);
     }
 
     #[derive(Clone, Debug)]

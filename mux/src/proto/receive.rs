@@ -170,9 +170,13 @@ impl Session {
     /// was asked for, to the bit.
     fn on_ping(&mut self, header: Header) {
         if header.flags.contains(Flags::ACK) {
-            let now = self.timing.now;
-            self.signals.pong |= self.pings.answered(header.length, now);
-        } else if self.control.pongs() < self.config.pongs_queued_max {
+            let answered = self.pings.answered(header.length, self.timing.now);
+            self.counts.pongs_received += u64::from(answered);
+            self.signals.pong |= answered;
+            return;
+        }
+        self.counts.pings_received += 1;
+        if self.control.pongs() < self.config.pongs_queued_max {
             self.control.push(Control::Pong(header.length));
         } else {
             self.counts.pings_ignored += 1;

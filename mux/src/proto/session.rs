@@ -77,6 +77,10 @@ pub(crate) struct Session {
     pub(super) sendable: usize,
     /// Streams whose writers wait for their turn, once each; gone with the stream.
     pub(super) writers: VecDeque<Key>,
+    /// Bytes of the turns that were given last and are not used yet.
+    pub(super) turns_given: usize,
+    /// Data was taken to be sent since turns were given.
+    pub(super) data_moved: bool,
     pub(super) outbox: Outbox,
     pub(super) parser: Parser,
     /// Streams that hold parts of what was fed last.
@@ -122,6 +126,8 @@ impl Session {
             active: VecDeque::new(),
             sendable: 0,
             writers: VecDeque::new(),
+            turns_given: 0,
+            data_moved: false,
             outbox: Outbox::default(),
             parser: Parser::default(),
             borrowers: Vec::new(),

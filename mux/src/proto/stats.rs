@@ -29,6 +29,10 @@ pub struct SessionStats {
     pub bytes_received: u64,
     /// Payload gathered to be sent.
     pub bytes_sent: u64,
+    /// Pings of the peer, answered or not.
+    pub pings_received: u64,
+    /// Answers of the peer to pings of this side, those aside that nobody asked for.
+    pub pongs_received: u64,
     /// Pings of the peer that were not answered, because too many answers waited.
     pub pings_ignored: u64,
     /// Frames that did nothing: Data and window updates of length 0 without a flag.

@@ -90,6 +90,8 @@ pub(crate) struct Stream {
     pub(crate) in_active: bool,
     /// A writer of the stream waits for its turn to write.
     pub(crate) in_writers: bool,
+    /// What that writer wants to write is small: it needs no turn once nothing is queued.
+    pub(crate) waits_small: bool,
     /// Bytes that may be written whatever waits to be sent: its turn has come.
     pub(crate) allowance: u32,
     pub(crate) events: Events,
@@ -140,6 +142,7 @@ impl Stream {
             in_control: false,
             in_active: false,
             in_writers: false,
+            waits_small: false,
             allowance: 0,
             events: Events::default(),
             read_expired: false,

@@ -1,7 +1,7 @@
 //! What the application reads and writes.
 
-use std::io::IoSliceMut;
-use std::task::Poll;
+use std::io::{IoSlice, IoSliceMut};
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
 
@@ -104,6 +104,23 @@ impl Session {
             return Some(cause.error(&self.config));
         }
         self.why_ended().or((stream.end != End::Open).then_some(Error::WriteAfterShutdown))
+    }
+
+    /// Queues a copy of as much as can be written now, at least one byte of several.
+    pub(crate) fn write_vectored(
+        &mut self,
+        key: Key,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, Error>> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let room = ready!(self.poll_room(key, wanted))?.min(wanted);
+        let mut left = room;
+        for buf in bufs {
+            let part = &buf[..buf.len().min(left)];
+            self.write(key, part);
+            left -= part.len();
+        }
+        Poll::Ready(Ok(room))
     }
 
     /// Queues a copy. Only after [`poll_room`](Self::poll_room), and not more than that.

@@ -4,14 +4,15 @@ use super::code::{GoAwayCode, ResetCode};
 use super::control::Control;
 use super::frame::{Flags, HEADER_BYTES, Header, Kind};
 use super::outbox::Outbox;
+use super::queue::ByteQueue;
 use super::session::{Phase, Session};
 use super::state::{State, Step};
 use super::stream::{Cause, End, Key};
 use super::trash::Trash;
 use crate::{Error, Initiator};
 
-/// Bytes gathered for one write, unless a single frame is larger. Nothing more is taken until these
-/// are gone, so that a control frame waits for no more than so much data. Linux makes packets of almost
+/// Bytes gathered for one write, of which one frame of data is, however large. Nothing more is taken
+/// until these are gone, so that a control frame waits for no more than so much data. Linux makes packets of almost
 /// 64 KiB of one write, and a small one of what is left over, which costs as much: so a write is to be
 /// a little less than two of them, not a little more than one or two.
 pub(crate) const BATCH_BYTES: usize = 128 * 1024;
@@ -22,7 +23,6 @@ impl Session {
         if self.outbox.is_empty() {
             self.refill();
         }
-        self.admit_writers();
     }
 
     fn refill(&mut self) {
@@ -61,11 +61,18 @@ impl Session {
 
     fn take_frames(&mut self) {
         let frame = HEADER_BYTES + self.config.frame_bytes_max as usize;
-        while self.outbox.is_empty() || self.outbox.len() + frame <= BATCH_BYTES {
-            if let Some(item) = self.control.pop() {
+        let mut has_data = false;
+        loop {
+            let before = self.outbox.len();
+            if before + HEADER_BYTES > BATCH_BYTES {
+                break;
+            } else if let Some(item) = self.control.pop() {
                 self.take_control(item);
+            } else if has_data && before + frame > BATCH_BYTES {
+                break;
             } else if let Some(key) = self.active.pop_front() {
                 self.take_turn(key);
+                has_data |= self.outbox.len() > before + HEADER_BYTES;
             } else {
                 break;
             }
@@ -170,18 +177,29 @@ impl Session {
         stream.credit.spend(length);
         stream.sent += u64::from(length);
         let mut left = length as usize;
+        if self.take_small(key, left) {
+            left = 0;
+        }
         while let Some(chunk) = self.stream(key).send.pop(left) {
             left -= chunk.len();
             if let Some(copied) = self.outbox.payload(chunk) {
                 self.discard(Trash::Chunk(copied));
             }
         }
-        let stream = self.stream(key);
-        let (after, waits) = (stream.sendable_bytes(), stream.in_writers);
+        let after = self.stream(key).sendable_bytes();
         self.sendable -= before - after;
-        if !waits {
-            self.changed(key, |events| events.writable = true);
+        self.data_left(key);
+    }
+
+    /// A message that is small and all there is: copied beside its header from where it lies.
+    fn take_small(&mut self, key: Key, bytes: usize) -> bool {
+        let queue = &mut self.streams[key.index as usize].send;
+        let small = queue.copied().filter(|small| small.len() == bytes);
+        let taken = small.is_some_and(|small| self.outbox.small(small));
+        if taken {
+            *queue = ByteQueue::default();
         }
+        taken
     }
 
     fn take_end(&mut self, key: Key) {

@@ -5,6 +5,9 @@
 //! bounded too ([`Config::send_bytes_max`](crate::Config)): beyond it writers stand in line, and each
 //! may write one frame when its turn comes. What waits for a peer's credit does not count: it could
 //! wait for ever, and the others with it.
+//!
+//! A turn is for the time until the next are given. Whoever comes later has it all the same, so that a
+//! task that is slow to run gets on, but it counts no more: the place is given to others meanwhile.
 
 use std::task::Poll;
 
@@ -19,16 +22,18 @@ const EXPRESS_BYTES_MAX: usize = 1024;
 impl Session {
     /// How many of `wanted` bytes may be written now.
     pub(super) fn poll_turn(&mut self, key: Key, wanted: usize) -> Poll<usize> {
-        let free = self.has_room() && self.writers.is_empty();
+        let held = self.sendable + self.turns_given;
+        let free = held < self.config.send_bytes_max && self.writers.is_empty();
         let stream = self.stream(key);
-        let allowed = stream.allowance as usize;
-        if allowed > 0 {
-            return Poll::Ready(wanted.min(allowed));
-        }
-        let express = stream.send.is_empty() && wanted <= EXPRESS_BYTES_MAX;
-        if free || express {
+        let small = wanted <= EXPRESS_BYTES_MAX;
+        if free || (small && stream.send.is_empty()) {
+            self.leave_writers(key);
             return Poll::Ready(wanted);
         }
+        if stream.allowance > 0 {
+            return Poll::Ready(wanted.min(stream.allowance as usize));
+        }
+        stream.waits_small = small;
         if !stream.in_writers {
             stream.in_writers = true;
             self.writers.push_back(key);
@@ -40,28 +45,53 @@ impl Session {
     pub(super) fn queued(&mut self, key: Key, before: usize) {
         let stream = self.stream(key);
         let more = stream.sendable_bytes() - before;
-        stream.allowance = stream.allowance.saturating_sub(u32::try_from(more).unwrap_or(u32::MAX));
+        let used = stream.allowance.min(u32::try_from(more).unwrap_or(u32::MAX));
+        stream.allowance -= used;
+        self.turns_given = self.turns_given.saturating_sub(used as usize);
         self.sendable += more;
         self.activate(key);
     }
 
-    /// Gives writers their turns, as many as there is room for. A turn is not kept free for a writer
-    /// that does not use it: the next one has his when the driver comes again.
-    pub(super) fn admit_writers(&mut self) {
+    /// Gives writers their turns, as many as there is room for; comes once in a turn of the driver.
+    /// A turn is not kept free for a writer that does not use it: the next one has his when the driver
+    /// comes again. And one writer has his whenever data was taken to be sent, though small writes,
+    /// which wait for no turn, may have filled its place at once.
+    pub(crate) fn admit_writers(&mut self) {
+        let moved = std::mem::take(&mut self.data_moved);
+        self.turns_given = 0;
+        if self.writers.is_empty() {
+            return;
+        }
         let frame = self.config.frame_bytes_max;
         let room = self.config.send_bytes_max.saturating_sub(self.sendable);
-        for _ in 0..room.div_ceil(frame as usize) {
+        for _ in 0..room.div_ceil(frame as usize).max(usize::from(moved)) {
             let Some(key) = self.writers.pop_front() else { return };
             let stream = self.stream(key);
             stream.in_writers = false;
             stream.allowance = frame;
+            self.turns_given += frame as usize;
             self.changed(key, |events| events.writable = true);
         }
     }
 
-    /// Whether a writer waits that could have its turn.
+    /// Data of the stream was taken to be sent.
+    pub(super) fn data_left(&mut self, key: Key) {
+        self.data_moved = true;
+        let frame = self.config.frame_bytes_max;
+        let stream = self.stream(key);
+        if stream.allowance < frame {
+            // A turn that was begun is over: who has less to write than a frame leaves the rest.
+            stream.allowance = 0;
+        }
+        // Whoever stands in line is told when his turn comes; or if he needs none any more.
+        if !stream.in_writers || (stream.waits_small && stream.send.is_empty()) {
+            self.changed(key, |events| events.writable = true);
+        }
+    }
+
+    /// Whether a writer waits that could have its turn, if those who have theirs do not use it.
     pub(crate) fn owes_turn(&self) -> bool {
-        self.has_room() && !self.writers.is_empty()
+        self.sendable < self.config.send_bytes_max && !self.writers.is_empty()
     }
 
     /// Whoever waited for a turn waits for something else now.
@@ -69,9 +99,5 @@ impl Session {
         if std::mem::take(&mut self.stream(key).in_writers) {
             remove_last(&mut self.writers, |writer| *writer == key);
         }
-    }
-
-    fn has_room(&self) -> bool {
-        self.sendable < self.config.send_bytes_max
     }
 }

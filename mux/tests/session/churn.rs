@@ -113,6 +113,36 @@ fn five_backlogs_of_streams_pass_a_backlog_that_is_accepted() {
 }
 
 #[test]
+fn streams_beyond_the_backlog_are_refused_and_those_within_it_are_served() {
+    run(async {
+        let config = Config { accept_backlog_max: 16, unacked_opens_max: 80, ..Config::default() };
+        let (client, server) = sessions_over(64 * 1024, config);
+        // Five backlogs at once, and nobody accepts until all of them have arrived.
+        let opened: Vec<_> = join_all((0..80).map(|_| client.open())).await;
+        let opened: Vec<_> = opened.into_iter().map(Result::unwrap).collect();
+        client.ping().await.unwrap();
+        let stats = server.stats();
+        assert_eq!((stats.backlog, stats.streams_refused), (16, 64));
+        drop(reactor::spawn(serve_echo(server)));
+        for (n, stream) in opened.into_iter().enumerate() {
+            let asked = async {
+                stream.write_bytes("served".into()).await?;
+                stream.shutdown()?;
+                stream.read_bytes().await
+            };
+            match asked.await {
+                Ok(answer) => assert!(n < 16 && answer.unwrap() == "served"),
+                Err(Error::Reset { by: Initiator::Remote, code }) => {
+                    assert!(n >= 16 && code == ResetCode::RESOURCE_LIMIT_EXCEEDED, "{n}: {code:?}");
+                }
+                Err(err) => panic!("{err:?}"),
+            }
+        }
+        ask(&client, 81, 100).await;
+    });
+}
+
+#[test]
 fn an_open_that_waits_fails_when_the_session_closes() {
     run(async {
         let config = Config { unacked_opens_max: 1, ..Config::default() };

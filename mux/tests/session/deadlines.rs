@@ -94,6 +94,25 @@ fn a_write_that_has_expired_never_arrives() {
 }
 
 #[test]
+fn a_write_that_expires_while_it_waits_never_arrives() {
+    run(async {
+        let (_client, near, _server, far) = streams().await;
+        fill(&near).await;
+        let (sent, unsent) = (near.stats().bytes_sent, near.stats().unsent_bytes);
+        let start = time::now();
+        near.set_write_deadline(in_a_second());
+        assert_expired(near.write_bytes("late".into()).await);
+        assert_eq!(time::now() - start, SECOND, "it did wait");
+        near.set_write_deadline(None);
+        near.shutdown().unwrap();
+        let (bytes, end) = read_to_end(&far).await;
+        end.unwrap();
+        assert_eq!(bytes.len() as u64, sent + unsent as u64);
+        assert!(bytes.iter().all(|&byte| byte == 0));
+    });
+}
+
+#[test]
 fn a_deadline_that_is_moved_away_ends_nothing() {
     run(async {
         let (_client, near, _server, far) = streams().await;

@@ -104,6 +104,20 @@ fn buffered_data_is_readable_after_the_session_died() {
 }
 
 #[test]
+fn what_has_arrived_is_readable_after_this_side_has_closed_the_session() {
+    run(async {
+        let (client, near, server, far) = streams().await;
+        far.write_bytes("arrived".into()).await.unwrap();
+        client.ping().await.unwrap();
+        client.close().await.unwrap();
+        server.closed().await.unwrap();
+        assert_eq!(near.read_bytes().await.unwrap().unwrap(), "arrived");
+        let end = near.read_bytes().await.unwrap_err();
+        assert!(matches!(end, Error::Closed { by: Initiator::Local }), "{end:?}");
+    });
+}
+
+#[test]
 fn go_away_makes_the_peers_open_fail_and_lets_streams_finish() {
     run(async {
         let (client, near, server, far) = streams().await;

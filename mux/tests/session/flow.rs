@@ -90,21 +90,31 @@ fn flushing_waits_until_the_writer_has_taken_everything() {
     });
 }
 
-#[test]
-fn one_turn_writes_one_batch() {
+/// What the first poll of a driver writes that has three chunks of 200,000 bytes to send, and in how
+/// many writes.
+fn first_turn(config: Config) -> (usize, usize) {
     run(async {
         let (near, mut far) = pipe(1 << 20);
-        // Each frame is more than a batch.
-        let config =
-            Config { frame_bytes_max: 200_000, send_bytes_max: 1 << 20, ..Config::default() };
+        let tap = near.outgoing();
         let (client, mut driver) = Session::client(near, config);
-        for stream in join_all((0..3).map(|_| client.open())).await {
-            stream.unwrap().write_bytes(vec![0; 200_000].into()).await.unwrap();
+        let streams = join_all((0..3).map(|_| client.open())).await;
+        for stream in &streams {
+            stream.as_ref().unwrap().write_bytes(vec![0; 200_000].into()).await.unwrap();
         }
         assert!(poll!(&mut driver).is_pending());
-        let written = far.read(&mut vec![0; 1 << 20]).await.unwrap();
-        assert!((200_000..300_000).contains(&written), "{written} bytes");
-    });
+        (far.read(&mut vec![0; 1 << 20]).await.unwrap(), tap.writes())
+    })
+}
+
+#[test]
+fn one_turn_writes_one_batch_of_many_frames_by_one_write() {
+    let config = Config { send_bytes_max: 1 << 20, ..Config::default() };
+    let (bytes, writes) = first_turn(config.clone());
+    // Three SYNs, and as many frames as fit.
+    assert_eq!((bytes, writes), (3 * 12 + 7 * (12 + 16 * 1024), 1));
+    assert!(bytes <= 128 * 1024);
+    let large = Config { frame_bytes_max: 200_000, ..config };
+    assert_eq!(first_turn(large), (3 * 12 + 12 + 200_000, 1), "a frame larger than a batch");
 }
 
 #[test]
@@ -122,6 +132,52 @@ fn writers_that_give_up_their_turns_hold_up_nobody() {
         }
         last.unwrap().write_bytes(vec![0; 5000].into()).await.unwrap();
         assert!(others.iter().all(|stream| stream.stats().unsent_bytes == 0));
+    });
+}
+
+#[test]
+fn a_turn_that_is_not_used_holds_up_nobody() {
+    run(async {
+        let config = Config { send_bytes_max: 1, keepalive: None, ..Config::default() };
+        let (client, _server) = sessions_over(64 * 1024, config);
+        let [first, lazy, last] = [client.open(), client.open(), client.open()];
+        let (first, lazy, last) = (first.await.unwrap(), lazy.await.unwrap(), last.await.unwrap());
+        first.write_bytes(vec![0; 50_000].into()).await.unwrap();
+        let mut waits = pin!(lazy.write_bytes(vec![0; 5000].into()));
+        assert!(poll!(waits.as_mut()).is_pending());
+        time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(first.stats().unsent_bytes, 0, "the turn has come");
+        last.write_bytes(vec![0; 5000].into()).await.unwrap();
+        assert!(poll!(waits.as_mut()).is_ready(), "who comes late to it has it all the same");
+    });
+}
+
+#[test]
+fn the_queues_of_all_streams_are_bounded_together() {
+    const KIB: usize = 1024;
+    run(async {
+        let (near, mut far) = pipe(1 << 20);
+        let config = Config { window_bytes_max: 0, ..Config::default() };
+        let (client, mut driver) = Session::client(near, config);
+        let streams = join_all((0..64).map(|_| client.open())).await;
+        let streams: Vec<_> = streams.into_iter().map(Result::unwrap).collect();
+        let mut writers = pin!(join_all(
+            streams.iter().map(|mut stream| async move { stream.write_all(&[0; 200 * KIB]).await })
+        ));
+        let unsent = || streams.iter().map(|stream| stream.stats().unsent_bytes).sum::<usize>();
+        let (mut sent, mut drained) = (0, vec![0; 1 << 20]);
+        while sent < 64 * 200 * KIB {
+            let _ = poll!(writers.as_mut());
+            // The limit, the write that reaches it, and what a frame is more than the room for it.
+            assert!(unsent() <= (256 + 64 + 16) * KIB, "{} are queued", unsent());
+            assert!(poll!(&mut driver).is_pending());
+            assert!(unsent() <= (256 + 64) * KIB, "{} are left", unsent());
+            let written = far.read(&mut drained).await.unwrap();
+            sent += written;
+            let last = sent > 63 * 200 * KIB;
+            assert!(last || written > 100 * KIB, "the queues run empty: {written} after {sent}");
+        }
+        assert!(poll!(writers.as_mut()).is_ready());
     });
 }
 

@@ -9,7 +9,7 @@
 //! | ping time-out, then recovery | time: `a_ping_that_is_late_is_answered_in_the_end`, `a_ping_that_nobody_answers_ends_in_time_and_the_session_goes_on`, raw: `a_ping_that_was_lost_does_not_hold_up_the_next` |
 //! | closes before the ACK leak no slot | proto/tests/limits: `streams_closed_before_the_ack_hold_no_slot` |
 //! | ids 1 and 2, stream count | proto/tests/life: `ids_count_up_by_two_from_one_and_two`, `the_last_id_is_used_and_then_there_are_none` |
-//! | open time-out | proto/tests/timeouts: `a_stream_that_nobody_accepts_is_reset_in_time` |
+//! | open time-out | time: `a_stream_that_nobody_accepts_ends_in_time_and_the_session_goes_on`, proto/tests/timeouts: `a_stream_that_nobody_accepts_is_reset_in_time` |
 //! | close time-out sends RST, both maps are empty | churn: `a_dropped_stream_that_the_peer_leaves_open_is_reset_on_both_sides` |
 //! | typed errors after close | churn: `every_call_after_close_says_so` |
 //! | small data on many streams | flow: `many_streams_echo_at_once` |
@@ -18,12 +18,12 @@
 //! | many streams | churn: `a_thousand_streams_open_and_close` |
 //! | ping-pong on many streams | churn: `streams_play_ping_pong` |
 //! | read after close (half close) | ending: `each_direction_ends_by_itself` |
-//! | buffered data readable after the session closed | ending: `buffered_data_is_readable_after_the_session_died`, `closing_delivers_what_was_written_and_ends_both_sides` |
+//! | buffered data readable after the session closed | ending: `buffered_data_is_readable_after_the_session_died`, `closing_delivers_what_was_written_and_ends_both_sides`, `what_has_arrived_is_readable_after_this_side_has_closed_the_session` |
 //! | read deadlines, blocked and future | deadlines: `a_read_that_waits_ends_at_its_deadline`, `a_deadline_reaches_a_read_that_waits_already` |
 //! | write deadlines, blocked and future | deadlines: `a_write_that_waits_ends_at_its_deadline`, `a_deadline_that_is_moved_away_ends_nothing` |
 //! | a full backlog blocks, then fails on close | opening: `a_full_backlog_resets_and_the_session_goes_on`, churn: `an_open_that_waits_fails_when_the_session_closes` |
-//! | five backlogs with a live accepter | churn: `five_backlogs_of_streams_pass_a_backlog_that_is_accepted` |
-//! | keepalive, both sides | time: `keepalive_holds_an_idle_session_open` |
+//! | five backlogs with a live accepter | churn: `five_backlogs_of_streams_pass_a_backlog_that_is_accepted`, `streams_beyond_the_backlog_are_refused_and_those_within_it_are_served` |
+//! | keepalive, both sides | time: `either_side_asks_for_a_sign_of_life_by_itself`, `keepalive_holds_an_idle_session_open` |
 //! | keepalive time-out | time: `a_peer_that_falls_silent_is_given_up` |
 //! | one write of the largest window | churn: `one_write_of_the_largest_window_needs_no_credit` |
 //! | 16 x 1 GiB (64 MiB here) | churn: `sixteen_large_transfers_share_a_session` |
@@ -36,7 +36,7 @@
 //! | 400 shutdown races | churn: `four_hundred_sessions_end_in_the_middle_of_things` |
 //! | reset fails the peer's reads and writes | ending: `a_reset_reaches_reader_and_writer_of_the_peer_while_they_wait` |
 //! | window overflow rejected | proto/tests/hostile: `a_broken_rule_ends_the_session_and_is_named` |
-//! | expired writes never arrive | deadlines: `a_write_that_has_expired_never_arrives` |
+//! | expired writes never arrive | deadlines: `a_write_that_has_expired_never_arrives`, `a_write_that_expires_while_it_waits_never_arrives` |
 //! | random initial windows never stall | churn: `windows_of_any_size_on_either_side_never_stall` |
 //! | stream limit resets and recovers | proto/tests/limits: `a_stream_beyond_the_stream_limit_is_reset_until_a_handle_is_dropped` |
 //! | close during a partial frame with 1,000 writers | churn: `closing_comes_between_a_thousand_writers_and_a_frame_half_sent` |
@@ -49,12 +49,14 @@
 //! | split over two tasks | halves: `two_tasks_have_a_half_each` |
 //! | ping under symmetric back-pressure | flow: `a_ping_is_answered_while_the_streams_are_stuck` |
 //! | encode/decode round trip | proto/frame: `every_header_survives_the_wire` |
-//! | FIN + data | proto/tests/life: `a_fin_may_come_with_payload_or_with_the_syn` |
+//! | FIN + data | raw: `a_fin_on_a_frame_with_payload_ends_the_stream_behind_it`, proto/tests/life: `a_fin_may_come_with_payload_or_with_the_syn`, interop |
+//! | ids in any order | raw: `streams_may_be_opened_in_any_order_of_their_ids` |
+//! | a stalled write ends the session | time: `a_connection_that_takes_nothing_is_given_up_and_writers_learn_why` |
 //! | RST is not EOF | proto/tests/life: `a_reset_discards_what_is_queued_and_is_read_after_what_has_arrived` |
 //! | 512 concurrent echoes of 128 KiB | churn: `five_hundred_and_twelve_echoes_of_128_kib_at_once` |
 //! | a writer learns that the reader is gone | halves: `a_writer_learns_that_the_reader_is_gone` |
 //! | drain: streams finish, new ones are refused | halves: `drain_lets_streams_finish_and_refuses_what_is_new` |
-//! | a long path is never limited by the window | path: `a_window_is_not_the_limit_of_a_long_path` |
+//! | a long path is not limited by the window once it has grown | path: `a_window_is_not_the_limit_of_a_long_path`, `a_window_is_large_enough_within_nine_round_trips` |
 
 mod churn;
 mod deadlines;

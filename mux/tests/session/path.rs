@@ -56,6 +56,28 @@ fn a_window_is_not_the_limit_of_a_long_path() {
     });
 }
 
+/// From 256 KiB to the 15 MiB that the path needs are six doublings. The first waits for the measure
+/// of the round trip; each is said in an update and is of use a round trip later.
+#[test]
+fn a_window_is_large_enough_within_nine_round_trips() {
+    run(async {
+        let (client, server) = sessions_over(LONG, &Config::default());
+        let count = Rc::new(Cell::new(0));
+        drop(reactor::spawn(pour(client.open().await.unwrap())));
+        drop(reactor::spawn(drink(server.accept().await.unwrap(), Rc::clone(&count))));
+        let round_trip = 2 * LONG.delay;
+        let full = LONG.bytes_per_second * round_trip.as_millis() as u64 / 1000;
+        let mut shares = Vec::new();
+        for _ in 0..24 {
+            let before = count.get();
+            time::sleep(round_trip).await;
+            shares.push((count.get() - before) * 100 / full);
+        }
+        assert!(shares[9..].iter().all(|&share| share >= 90), "percent: {shares:?}");
+        assert!(shares[..9].iter().sum::<u64>() >= 250, "percent: {shares:?}");
+    });
+}
+
 #[test]
 fn a_window_that_may_not_grow_is_the_limit_of_a_long_path() {
     run(async {

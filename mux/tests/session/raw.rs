@@ -6,8 +6,8 @@ use futures_util::{AsyncReadExt, AsyncWriteExt, poll};
 use mux::{Config, Driver, Error, Flags, HEADER_BYTES, Header, Kind, Rule, Session};
 use reactor::time;
 
-use crate::run;
 use crate::support::{End, pipe};
+use crate::{read_to_end, run};
 
 /// A client that is not driven, and the other end of its connection.
 fn client(config: Config) -> (Session, Driver<End>, End) {
@@ -20,6 +20,47 @@ async fn read_header(far: &mut End) -> Header {
     let mut bytes = [0; HEADER_BYTES];
     far.read_exact(&mut bytes).await.unwrap();
     Header::decode(&bytes).unwrap()
+}
+
+async fn write_frame(far: &mut End, stream_id: u32, flags: Flags, payload: &[u8]) {
+    let (kind, length) = (Kind::Data, payload.len() as u32);
+    let header = Header { kind, flags, stream_id, length };
+    far.write_all(&[&header.encode()[..], payload].concat()).await.unwrap();
+}
+
+/// A server that is driven, and the other end of its connection.
+fn server() -> (Session, End) {
+    let (near, far) = pipe(64 * 1024);
+    let (session, driver) = Session::server(near, Config::default());
+    drop(reactor::spawn(driver));
+    (session, far)
+}
+
+#[test]
+fn a_fin_on_a_frame_with_payload_ends_the_stream_behind_it() {
+    run(async {
+        let (server, mut far) = server();
+        write_frame(&mut far, 1, Flags::SYN, b"the first ").await;
+        write_frame(&mut far, 1, Flags::FIN, b"and the last").await;
+        let (bytes, end) = read_to_end(&server.accept().await.unwrap()).await;
+        end.unwrap();
+        assert_eq!(bytes, b"the first and the last");
+    });
+}
+
+#[test]
+fn streams_may_be_opened_in_any_order_of_their_ids() {
+    run(async {
+        let (server, mut far) = server();
+        let ids = [9, 3, 7, 1, 5, 1001, 11];
+        for id in ids {
+            write_frame(&mut far, id, Flags::SYN | Flags::FIN, &[id as u8]).await;
+        }
+        for id in ids {
+            let stream = server.accept().await.unwrap();
+            assert_eq!((stream.id(), read_to_end(&stream).await.0), (id, vec![id as u8]));
+        }
+    });
 }
 
 async fn write_header(far: &mut End, kind: Kind, flags: Flags, length: u32) {

@@ -23,7 +23,7 @@ use scenario::Taken;
 use wire::Rng;
 
 /// Seeds of an ordinary test run. They are the same each time, so that it does not fail by chance.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 5000;
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::{AsyncReadExt, AsyncWriteExt, poll};
-use mux::{Error, Initiator, ResetCode, Stream};
+use mux::{Error, Initiator, ResetCode, Session, Stream};
 use reactor::{JoinHandle, time};
 
 use crate::link::Wire;
@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) playing: Cell<usize>,
     /// The tasks of the streams that were accepted.
     pub(crate) players: RefCell<Vec<JoinHandle<()>>>,
+    /// By side, until the run comes to its end.
+    pub(crate) sessions: RefCell<Vec<Session>>,
 }
 
 /// How long reads and writes that have a deadline may take.
@@ -71,6 +73,7 @@ impl World {
             ledger: RefCell::default(),
             playing: Cell::new(0),
             players: RefCell::default(),
+            sessions: RefCell::default(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! One run: two sessions, their applications, and what must hold at the end.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -56,9 +58,13 @@ impl Run {
         let (near, far, wire) = link(plan.faults.clone(), referees, rng);
         let (client, client_driver) = Session::client(near, client_config);
         let (server, server_driver) = Session::server(far, server_config);
-        let drivers = [reactor::spawn(client_driver), reactor::spawn(server_driver)];
         let world = Rc::new(World::new(plan, Rc::clone(&wire)));
         let sessions = [client, server];
+        world.sessions.borrow_mut().extend(sessions.clone());
+        let drivers = [
+            reactor::spawn(watched(Rc::clone(&world), Side::Client, client_driver)),
+            reactor::spawn(watched(Rc::clone(&world), Side::Server, server_driver)),
+        ];
         let accepts = Side::BOTH.map(|side| {
             let session = sessions[side as usize].clone();
             reactor::spawn(accept_all(Rc::clone(&world), side, session))
@@ -133,6 +139,8 @@ impl Run {
 
     async fn end(self, fallen: Option<Side>) -> Taken {
         let Self { world, wire, sessions, drivers, accepts } = self;
+        // Or the last handle would never go.
+        drop(world.sessions.take());
         let plan = &world.plan;
         let closed = match plan.ending {
             Ending::Close(side) => sessions[side as usize].close().await,
@@ -176,6 +184,22 @@ impl Run {
     }
 }
 
+/// Runs a driver, and looks at what its session holds after each of its turns.
+async fn watched(
+    world: Rc<World>,
+    side: Side,
+    mut driver: impl Future<Output = Result<(), Error>> + Unpin,
+) -> Result<(), Error> {
+    poll_fn(|cx| {
+        let outcome = Pin::new(&mut driver).poll(cx);
+        if let Some(session) = world.sessions.borrow().get(side as usize) {
+            assert_within_limits(session, &world.plan.configs[side as usize]);
+        }
+        outcome
+    })
+    .await
+}
+
 async fn open_one(world: Rc<World>, side: Side, session: Session) {
     let opened = session.open().await;
     assert_within_limits(&session, &world.plan.configs[side as usize]);
@@ -198,6 +222,10 @@ fn assert_within_limits(session: &Session, config: &Config) {
     assert!(stats.inbound_streams <= config.inbound_streams_max, "{stats:?}");
     assert!(stats.outbound_streams <= config.outbound_streams_max, "{stats:?}");
     assert!(stats.streams_refused <= stats.resets_sent, "{stats:?}");
+    // An update and a reset of each stream; resets beside, pongs, a ping and a GoAway.
+    let streams = stats.inbound_streams + stats.outbound_streams;
+    let replies = config.resets_queued_max + config.pongs_queued_max + 2;
+    assert!(stats.control_queue <= 2 * streams + replies, "{stats:?}");
 }
 
 async fn accept_all(world: Rc<World>, side: Side, session: Session) {

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -19,6 +19,8 @@ struct Channel {
     broken: bool,
     /// The reader sees nothing more, for tests of silence.
     stopped: bool,
+    /// How often something was written.
+    writes: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -51,6 +53,11 @@ impl Tap {
     /// From now on the bytes stay in the buffer.
     pub fn stop(&self) {
         self.0.borrow_mut().stopped = true;
+    }
+
+    /// How often something was written.
+    pub fn writes(&self) -> usize {
+        self.0.borrow().writes
     }
 
     /// Lets the bytes flow again.
@@ -89,20 +96,35 @@ impl AsyncWrite for End {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut channel = self.outgoing.borrow_mut();
         if channel.broken || channel.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let n = buf.len().min(channel.capacity - channel.bytes.len());
-        if n == 0 {
+        let mut room = channel.capacity - channel.bytes.len();
+        if room == 0 {
             channel.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        channel.bytes.extend(&buf[..n]);
+        let before = channel.bytes.len();
+        for buf in bufs {
+            let part = &buf[..buf.len().min(room)];
+            channel.bytes.extend(part);
+            room -= part.len();
+        }
+        channel.writes += 1;
+        let written = channel.bytes.len() - before;
         let reader = channel.reader.take();
         drop(channel);
         wake(reader);
-        Poll::Ready(Ok(n))
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

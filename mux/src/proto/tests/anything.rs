@@ -12,16 +12,22 @@ use crate::proto::Alarm;
 #[derive(Clone, Debug)]
 enum Step {
     Frame(Header, usize),
+    LentFrame(Header, usize),
+    Settle,
     Bytes(Vec<u8>),
     FeedEnd,
     Fill,
     Write(usize),
+    Admit,
     Tick(u64),
     Open,
     Accept,
     Read(usize, usize),
     ReadBytes(usize),
     Send(usize, usize),
+    SendSmall(usize, usize),
+    SendBytes(usize, usize),
+    Flush(usize),
     Shutdown(usize),
     Reset(usize),
     Release(usize),
@@ -35,7 +41,7 @@ enum Step {
 }
 
 /// Few ids, most of them the peer's, so that they meet; sizes around the limits.
-fn peer_frame() -> impl Strategy<Value = Step> {
+fn peer_frame() -> impl Strategy<Value = (Header, usize)> {
     let kind = prop_oneof![
         4 => Just(Kind::Data),
         4 => Just(Kind::WindowUpdate),
@@ -49,16 +55,22 @@ fn peer_frame() -> impl Strategy<Value = Step> {
         // Any other GoAway ends the session too soon to be of interest.
         let length = if kind == Kind::GoAway { 0 } else { length };
         let sent = if kind == Kind::Data { sent.min(length as usize) } else { 0 };
-        Step::Frame(Header { kind, flags: Flags::of(flags), stream_id, length }, sent)
+        (Header { kind, flags: Flags::of(flags), stream_id, length }, sent)
     })
 }
+
+/// Chunks may be larger than a frame, and than what all queues may hold.
+const CHUNK_BYTES_MAX: usize = 40_000;
 
 fn step() -> impl Strategy<Value = Step> {
     let n = 0usize..8;
     prop_oneof![
-        40 => peer_frame(),
+        30 => peer_frame().prop_map(|(header, sent)| Step::Frame(header, sent)),
+        10 => peer_frame().prop_map(|(header, sent)| Step::LentFrame(header, sent)),
+        4 => Just(Step::Settle),
         2 => proptest::collection::vec(0u8..4, 0..30).prop_map(Step::Bytes),
         6 => Just(Step::Fill),
+        6 => Just(Step::Admit),
         6 => prop_oneof![0usize..30, 0usize..200_000].prop_map(Step::Write),
         3 => (0u64..40).prop_map(Step::Tick),
         4 => Just(Step::Open),
@@ -66,6 +78,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (n.clone(), 0usize..200_000).prop_map(|(i, max)| Step::Read(i, max)),
         4 => n.clone().prop_map(Step::ReadBytes),
         6 => (n.clone(), 0usize..200_000).prop_map(|(i, bytes)| Step::Send(i, bytes)),
+        6 => (n.clone(), 0usize..1500).prop_map(|(i, bytes)| Step::SendSmall(i, bytes)),
+        4 => (n.clone(), 0..CHUNK_BYTES_MAX).prop_map(|(i, bytes)| Step::SendBytes(i, bytes)),
+        3 => n.clone().prop_map(Step::Flush),
         3 => n.clone().prop_map(Step::Shutdown),
         2 => n.clone().prop_map(Step::Reset),
         6 => n.clone().prop_map(Step::Release),
@@ -112,9 +127,15 @@ fn apply(session: &mut Session, handles: &mut Vec<Key>, now: &mut Instant, step:
             session.feed(&header.encode());
             session.feed(&vec![7; sent]);
         }
+        Step::LentFrame(header, sent) => {
+            let bytes = [&header.encode()[..], &vec![7; sent]].concat();
+            session.feed_lending(&bytes.into(), HEADER_BYTES + sent);
+        }
+        Step::Settle => session.settle(),
         Step::Bytes(bytes) => session.feed(&bytes),
         Step::FeedEnd => session.feed_end(),
         Step::Fill => session.fill(),
+        Step::Admit => session.admit_writers(),
         Step::Write(bytes) => write(session, bytes),
         Step::Tick(seconds) => {
             *now += Duration::from_secs(seconds);
@@ -141,6 +162,20 @@ fn apply(session: &mut Session, handles: &mut Vec<Key>, now: &mut Instant, step:
             if let Poll::Ready(Ok(room)) = session.poll_room(key, usize::MAX) {
                 session.write(key, &vec![7; bytes.min(room)]);
             }
+        }
+        Step::SendSmall(i, bytes) => {
+            let Some(key) = handle(i) else { return };
+            let message = vec![7; bytes];
+            drop(session.write_vectored(key, &[IoSlice::new(&message)]));
+        }
+        Step::SendBytes(i, bytes) => {
+            let Some(key) = handle(i) else { return };
+            if let Poll::Ready(Ok(_)) = session.poll_room(key, bytes) {
+                session.write_bytes(key, &mut vec![7; bytes].into());
+            }
+        }
+        Step::Flush(i) => {
+            handle(i).map(|key| session.poll_flushed(key).is_ready());
         }
         Step::Shutdown(i) => drop(handle(i).map(|key| session.shutdown(key))),
         Step::Reset(i) => drop(handle(i).map(|key| session.reset(key, ResetCode::NONE))),
@@ -181,11 +216,14 @@ fn check(session: &Session, handles: &[Key]) {
     assert!(session.control.len() <= 3 * 6 + 2 + 2 + 2, "{:?}", session.control);
     let (mut unread, mut reserved, mut sendable) = (0, 0, 0);
     for (index, stream) in &session.streams {
+        let key = Key { index: index as u32, id: stream.id };
         assert!(stream.window.max() <= 3 * WINDOW_BYTES_INITIAL);
         assert!(stream.recv.len() <= stream.window.max() as usize);
-        assert!(stream.send.len() <= 64 * 1024);
-        let held = handles.contains(&Key { index: index as u32, id: stream.id });
+        assert!(stream.send.len() <= 64 * 1024 + CHUNK_BYTES_MAX);
+        let held = handles.contains(&key);
         assert_eq!(held, stream.owner == crate::proto::stream::Owner::Handle);
+        assert_eq!(stream.in_writers, writers.contains(&key), "stream {}", stream.id);
+        assert!(stream.allowance <= session.config.frame_bytes_max);
         unread += stream.recv.len();
         reserved += stream.window.extra() as usize;
         sendable += stream.sendable_bytes();

@@ -67,28 +67,6 @@ fn nothing_after_the_broken_rule_is_looked_at() {
 }
 
 #[test]
-fn an_announced_length_allocates_nothing() {
-    let mut session = server();
-    session.feed(&[flag(SYN, 1), frame(Kind::Data, NONE, 1, FULL)].concat());
-    let key = ready(session.accept());
-    assert_eq!(session.stream(key).recv.memory_bytes(), 0);
-    session.feed(b"x");
-    assert!(session.stream(key).recv.memory_bytes() < 1000);
-}
-
-#[test]
-fn single_bytes_are_not_held_as_single_chunks() {
-    let mut session = server();
-    session.feed(&flag(SYN, 1));
-    let key = ready(session.accept());
-    for _ in 0..FULL {
-        session.feed(&data(NONE, 1, b"x"));
-    }
-    assert_eq!(session.stream(key).recv.len(), FULL as usize);
-    assert!(session.stream(key).recv.memory_bytes() < FULL as usize * 11 / 10);
-}
-
-#[test]
 fn data_after_the_fin_resets_the_stream_alone() {
     let mut session = server();
     session

@@ -223,6 +223,7 @@ fn values_that_are_too_small_to_work_are_raised() {
         window_bytes: 1,
         window_bytes_max: 0,
         send_queue_bytes_max: 0,
+        send_bytes_max: 0,
         frame_bytes_max: 0,
         ..Config::default()
     };
@@ -230,32 +231,76 @@ fn values_that_are_too_small_to_work_are_raised() {
     assert_eq!(raised.window_bytes, WINDOW_BYTES_INITIAL);
     assert_eq!(raised.window_bytes_max, WINDOW_BYTES_INITIAL);
     assert_eq!((raised.send_queue_bytes_max, raised.frame_bytes_max), (1, 1));
+    assert_eq!(raised.send_bytes_max, 1);
 }
 
 #[test]
 fn every_limit_is_in_the_book_with_its_default() {
     let book = include_str!("../../../../docs/mux-attacks.md");
-    let shown = format!("{:?}", Config::default());
-    let fields = shown.trim_start_matches("Config { ").trim_end_matches(" }").split(", ");
-    for (name, _) in fields.filter_map(|field| field.split_once(": ")) {
-        assert!(book.contains(&format!("`{name}`")), "docs/mux-attacks.md lacks {name}");
-    }
-    let d = Config::default();
-    let seconds = |time: Option<Duration>| format!("{} s", time.unwrap().as_secs());
-    for (name, default) in [
-        ("window_bytes", format!("{} KiB", d.window_bytes >> 10)),
-        ("window_bytes_max", format!("{} MiB", d.window_bytes_max >> 20)),
-        ("receive_bytes_max", format!("{} MiB", d.receive_bytes_max >> 20)),
-        ("send_queue_bytes_max", format!("{} KiB", d.send_queue_bytes_max >> 10)),
-        ("frame_bytes_max", format!("{} KiB", d.frame_bytes_max >> 10)),
-        ("accept_backlog_max", d.accept_backlog_max.to_string()),
-        ("unacked_opens_max", d.unacked_opens_max.to_string()),
-        ("pongs_queued_max", d.pongs_queued_max.to_string()),
-        ("open_timeout", seconds(d.open_timeout)),
-        ("write_stall_timeout", seconds(Some(d.write_stall_timeout))),
-        ("close_timeout", seconds(Some(d.close_timeout))),
-    ] {
+    let Config {
+        window_bytes,
+        window_bytes_max,
+        receive_bytes_max,
+        send_queue_bytes_max,
+        send_bytes_max,
+        frame_bytes_max,
+        accept_backlog_max,
+        inbound_streams_max,
+        outbound_streams_max,
+        unacked_opens_max,
+        pongs_queued_max,
+        resets_queued_max,
+        resets_per_second_max,
+        empty_frames_max,
+        open_timeout,
+        keepalive,
+        keepalive_timeout,
+        ping_timeout,
+        write_stall_timeout,
+        close_timeout,
+        stream_close_timeout,
+    } = Config::default();
+    let rows = [
+        ("window_bytes", bytes(window_bytes as usize)),
+        ("window_bytes_max", bytes(window_bytes_max as usize)),
+        ("receive_bytes_max", bytes(receive_bytes_max)),
+        ("send_queue_bytes_max", bytes(send_queue_bytes_max)),
+        ("send_bytes_max", bytes(send_bytes_max)),
+        ("frame_bytes_max", bytes(frame_bytes_max as usize)),
+        ("accept_backlog_max", count(accept_backlog_max)),
+        ("inbound_streams_max", count(inbound_streams_max)),
+        ("outbound_streams_max", count(outbound_streams_max)),
+        ("unacked_opens_max", count(unacked_opens_max)),
+        ("pongs_queued_max", count(pongs_queued_max)),
+        ("resets_queued_max", count(resets_queued_max)),
+        ("resets_per_second_max", count(resets_per_second_max as usize)),
+        ("empty_frames_max", count(empty_frames_max as usize)),
+        ("open_timeout", time(open_timeout.unwrap())),
+        ("keepalive", time(keepalive.unwrap())),
+        ("keepalive_timeout", time(keepalive_timeout)),
+        ("ping_timeout", time(ping_timeout)),
+        ("write_stall_timeout", time(write_stall_timeout)),
+        ("close_timeout", time(close_timeout)),
+        ("stream_close_timeout", time(stream_close_timeout)),
+    ];
+    // No field can be forgotten: the pattern names all, and what it names is to be used.
+    for (name, default) in &rows {
         let row = format!("| `{name}` | {default} |");
         assert!(book.contains(&row), "docs/mux-attacks.md lacks {row}");
     }
+    assert_eq!(book.matches("\n| `").count(), rows.len(), "the book has a limit that is no more");
+}
+
+fn bytes(bytes: usize) -> String {
+    if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
+}
+
+fn count(count: usize) -> String {
+    let (thousands, rest) = (count / 1000, count % 1000);
+    if thousands > 0 { format!("{thousands},{rest:03}") } else { rest.to_string() }
+}
+
+fn time(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds >= 120 { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
 }

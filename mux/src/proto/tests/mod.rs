@@ -58,6 +58,7 @@ pub(super) fn take(session: &mut Session) -> Vec<u8> {
     loop {
         session.fill();
         if session.outbox.is_empty() {
+            session.admit_writers();
             return bytes;
         }
         let mut slices = [IoSlice::new(&[]); 16];

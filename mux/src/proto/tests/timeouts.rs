@@ -47,6 +47,27 @@ fn a_ping_without_answer_does_not_hold_up_the_next() {
 }
 
 #[test]
+fn a_ping_holds_up_the_next_for_as_long_as_it_is_waited_for() {
+    for (timeout, later, pongs, is_new) in [(1, 2, 3, true), (60, 30, 50, false)] {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let ping_timeout = Duration::from_secs(timeout);
+        let config = Config { ping_timeout, keepalive: None, ..untuned() };
+        let mut session = Session::new(Role::Client, config, start);
+        let first = session.ping(at(0)).unwrap();
+        take(&mut session);
+        let second = session.ping(at(later)).unwrap();
+        assert_eq!((second > first, take(&mut session).len()), (is_new, 12 * usize::from(is_new)));
+        session.wind(at(pongs));
+        session.feed(&frame(Kind::Ping, Flags::ACK, 0, 1));
+        assert_eq!(session.pong(second).is_ready(), !is_new, "an answer that came late");
+        session.feed(&frame(Kind::Ping, Flags::ACK, 0, 2));
+        let took = if is_new { pongs - later } else { pongs };
+        assert_eq!(ready(session.pong(second)), Duration::from_secs(took));
+    }
+}
+
+#[test]
 fn a_ping_that_was_answered_is_not_the_next_one() {
     let mut session = client_with(Config::default());
     let first = session.ping(session.timing.now).unwrap();

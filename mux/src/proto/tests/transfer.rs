@@ -131,6 +131,17 @@ fn a_batch_is_bounded_so_that_control_frames_do_not_wait_long() {
 }
 
 #[test]
+fn control_frames_share_a_write_with_a_frame_that_is_larger_than_a_batch() {
+    let mut session = client_with(Config { frame_bytes_max: 200_000, ..untuned() });
+    for _ in 0..3 {
+        let key = ready(session.open());
+        session.write(key, &[0; 200_000]);
+    }
+    session.fill();
+    assert_eq!(session.outbox.len(), 3 * HEADER_BYTES + HEADER_BYTES + 200_000);
+}
+
+#[test]
 fn payload_is_read_without_a_copy_until_it_is_settled() {
     let (_, _, mut far, accepted) = connected();
     let large = [1; LEND_BYTES_MIN];
@@ -160,6 +171,40 @@ fn a_chunk_is_sent_without_a_copy() {
     assert_eq!(session.outbox.slices(&mut slices), 2);
     assert_eq!(slices[0].len(), 2 * HEADER_BYTES, "the SYN and the header of the data");
     assert_eq!(slices[1].as_ptr(), chunk.as_ptr());
+}
+
+#[test]
+fn small_messages_are_copied_beside_their_headers_and_nothing_is_left_to_drop() {
+    let mut session = client_with(untuned());
+    let keys = [(); 3].map(|()| ready(session.open()));
+    take(&mut session);
+    for key in keys {
+        session.write_bytes(key, &mut bytes::Bytes::from(vec![b'x'; 256]));
+    }
+    session.swap_trash(&mut Vec::new());
+    session.fill();
+    let mut trash = Vec::new();
+    session.swap_trash(&mut trash);
+    assert!(trash.is_empty(), "{trash:?}");
+    let mut slices = [IoSlice::new(&[]); 4];
+    assert_eq!(session.outbox.slices(&mut slices), 1, "256 bytes and a header each, side by side");
+    assert_eq!(slices[0].len(), 3 * (HEADER_BYTES + 256));
+    let expected = keys.map(|key| data(NONE, key.id, &[b'x'; 256])).concat();
+    assert_eq!(take(&mut session), expected);
+}
+
+#[test]
+fn a_second_batch_begins_where_the_first_one_began() {
+    let mut session = client_with(untuned());
+    let key = ready(session.open());
+    for _ in 0..3 {
+        session.write(key, b"small");
+        take(&mut session);
+        session.write(key, b"small");
+        session.fill();
+        assert!(session.outbox.copied_bytes() <= 2 * HEADER_BYTES + 5);
+        write(&mut session, usize::MAX);
+    }
 }
 
 #[test]

@@ -14,6 +14,12 @@ fn crowded() -> (Session, [Key; 3]) {
     (session, keys)
 }
 
+/// What the driver does in one turn.
+fn turn(session: &mut Session) {
+    session.fill();
+    session.admit_writers();
+}
+
 fn woken(session: &mut Session) -> Vec<Key> {
     std::iter::from_fn(|| session.take_events())
         .filter(|(_, events)| events.writable)
@@ -29,7 +35,7 @@ fn writers_have_turns_of_one_frame_in_the_order_they_came() {
     assert!(session.poll_room(b, 60_000).is_pending());
     assert!(session.poll_room(c, 60_000).is_pending());
     assert!(session.poll_room(b, 60_000).is_pending(), "asking again is no second place");
-    session.fill();
+    turn(&mut session);
     assert_eq!(woken(&mut session), [a, b]);
     assert!(session.poll_room(a, 60_000).is_pending(), "behind those who wait");
     assert_eq!(ready(session.poll_room(b, 60_000)), FRAME);
@@ -38,7 +44,7 @@ fn writers_have_turns_of_one_frame_in_the_order_they_came() {
     session.write(b, &[2; FRAME - 10_000]);
     assert!(session.poll_room(b, 60_000).is_pending());
     write(&mut session, usize::MAX);
-    session.fill();
+    turn(&mut session);
     assert_eq!(woken(&mut session), [c]);
     assert_eq!(ready(session.poll_room(c, 60_000)), FRAME);
 }
@@ -64,7 +70,10 @@ fn what_waits_for_credit_makes_nobody_wait() {
     session.feed(&frame(Kind::WindowUpdate, Flags::NONE, 1, 5));
     assert!(session.poll_room(b, 5000).is_pending());
     take(&mut session);
-    assert_eq!(ready(session.poll_room(c, 5000)), 5000, "5 bytes are gone, the others wait again");
+    assert_eq!(ready(session.poll_room(b, 5000)), 5000, "5 bytes are gone, the others wait again");
+    session.write(b, &[2; 5000]);
+    take(&mut session);
+    assert_eq!(ready(session.poll_room(c, 5000)), 5000);
 }
 
 #[test]
@@ -74,7 +83,7 @@ fn a_flush_waits_for_no_turn() {
     assert!(session.poll_room(a, 5000).is_pending());
     session.write_bytes(b, &mut Bytes::from(vec![2; 250_000]));
     assert!(session.poll_flushed(a).is_pending());
-    session.fill();
+    turn(&mut session);
     assert!(woken(&mut session).contains(&a), "though much of the other waits to be sent");
     ready(session.poll_flushed(a));
 }
@@ -88,4 +97,73 @@ fn a_chunk_waits_for_its_turn_and_then_goes_whole() {
     ready(session.poll_room(b, 500_000));
     session.write_bytes(b, &mut Bytes::from(vec![2; 100_000]));
     assert!(session.poll_room(b, 1).is_pending(), "its turn is used up");
+}
+
+#[test]
+fn small_writes_without_end_do_not_keep_a_writer_from_its_turn() {
+    let mut session = client_with(Config { send_bytes_max: 1, ..untuned() });
+    let keys = [(); 200].map(|()| ready(session.open()));
+    take(&mut session);
+    let small_writes = |session: &mut Session| {
+        for &key in &keys[1..] {
+            if session.poll_room(key, 1024).is_ready() {
+                session.write(key, &[1; 1024]);
+            }
+        }
+    };
+    small_writes(&mut session);
+    assert!(session.poll_room(keys[0], 5000).is_pending());
+    turn(&mut session);
+    write(&mut session, usize::MAX);
+    small_writes(&mut session);
+    assert!(session.sendable > 128 * 1024, "there is no room at all");
+    assert!(woken(&mut session).contains(&keys[0]));
+    assert_eq!(ready(session.poll_room(keys[0], 5000)), 5000);
+}
+
+#[test]
+fn a_small_write_that_stands_in_line_leaves_it_when_its_queue_is_empty() {
+    let (mut session, [a, b, c]) = crowded();
+    session.write(a, &[1; 250_000]);
+    session.write(b, b"a small message");
+    assert!(session.poll_room(c, 5000).is_pending());
+    assert!(session.poll_room(b, 1000).is_pending(), "behind its own message");
+    turn(&mut session);
+    assert!(session.sendable > 1);
+    assert_eq!(woken(&mut session), [a, b, c]);
+    assert_eq!(ready(session.poll_room(b, 1000)), 1000);
+    assert!(session.writers.is_empty() && !session.stream(b).in_writers);
+}
+
+#[test]
+fn a_large_write_that_stands_in_line_is_told_once() {
+    let (mut session, [a, b, c]) = crowded();
+    session.write(a, &[1; 250_000]);
+    session.write(b, b"a small message");
+    assert!(session.poll_room(c, 5000).is_pending());
+    assert!(session.poll_room(b, 5000).is_pending());
+    turn(&mut session);
+    assert_eq!(woken(&mut session), [a, c]);
+    write(&mut session, usize::MAX);
+    turn(&mut session);
+    assert_eq!(woken(&mut session), [a, b]);
+}
+
+#[test]
+fn what_is_left_of_a_turn_is_no_limit_when_there_is_room() {
+    let (mut session, [a, b, c]) = crowded();
+    session.write(a, &[1; 60_000]);
+    assert!(session.poll_room(b, 60_000).is_pending());
+    take(&mut session);
+    assert_eq!(ready(session.poll_room(b, 60_000)), FRAME);
+    assert!(session.poll_room(c, 60_000).is_pending(), "its turn is his");
+    take(&mut session);
+    assert_eq!(ready(session.poll_room(c, 60_000)), FRAME, "he did not come");
+    session.write(c, &[3; FRAME]);
+    take(&mut session);
+    assert_eq!(ready(session.poll_room(b, 60_000)), 60_000, "his turn was long ago");
+    session.write(b, &[2; 10_000]);
+    take(&mut session);
+    session.write(a, &[1; 60_000]);
+    assert!(session.poll_room(b, 5000).is_pending(), "what he left of it is gone");
 }

@@ -17,8 +17,8 @@ use crate::{BACKLOG, Peer};
 /// Longer than any check takes.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Frames of a session that lives by its keepalive alone.
-const KEEPALIVE_FRAMES: u64 = 8;
+/// Pings of each side of a session that lives by its keepalive alone.
+const KEEPALIVE_PINGS: u64 = 3;
 
 const BULK_BYTES: u64 = 32 << 20;
 
@@ -166,11 +166,14 @@ async fn ping(session: Session) -> io::Result<()> {
     Ok(())
 }
 
-/// Both sides ask after each other several times a second, and nothing else happens: what comes in is
-/// their pings and the answers to ours. Without them this waits until the check's time is over.
+/// Both sides ask after each other several times a second, and nothing else happens: their pings
+/// come, and the answers to ours. Without either this waits until the check's time is over.
 async fn keepalive(session: Session) -> io::Result<()> {
-    let before = session.stats().frames_received;
-    while !session.is_closed() && session.stats().frames_received < before + KEEPALIVE_FRAMES {
+    let asked = || {
+        let stats = session.stats();
+        stats.pings_received.min(stats.pongs_received)
+    };
+    while !session.is_closed() && asked() < KEEPALIVE_PINGS {
         time::sleep(Duration::from_millis(10)).await;
     }
     expect(!session.is_closed(), "the session did not outlive its keepalive")?;

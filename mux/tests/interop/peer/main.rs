@@ -38,7 +38,8 @@ fn config() -> Config {
         window_bytes: 1 << 20,
         accept_backlog_max: BACKLOG,
         unacked_opens_max: 1024,
-        keepalive: Some(Duration::from_millis(200)),
+        // Sooner than theirs: any frame of theirs is a sign of life.
+        keepalive: Some(Duration::from_millis(100)),
         ..Config::default()
     }
 }

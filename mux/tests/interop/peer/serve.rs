@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use futures_util::{AsyncReadExt, AsyncWriteExt};
-use mux::{Session, Stream};
+use mux::{Error, Session, Stream};
 use net::TcpListener;
 
 use crate::pattern;
@@ -56,8 +56,11 @@ pub(crate) async fn serve(role: &str) -> io::Result<()> {
         let (io, _) = listener.accept().await?;
         let (session, driver) = crate::session(role, io);
         reactor::spawn(async {
-            if let Err(err) = driver.await {
-                println!("session: {err:?}");
+            match driver.await {
+                // hashicorp closes its socket with our last words unread.
+                Err(Error::Io(err)) if err.kind() == io::ErrorKind::ConnectionReset => {}
+                Err(err) => println!("session: {err:?}"),
+                Ok(()) => {}
             }
         })
         .detach();
