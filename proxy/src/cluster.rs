@@ -11,8 +11,7 @@ mod membership;
 mod status;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -111,7 +110,7 @@ impl Cluster {
             name: config.name.as_str().into(),
             shared,
             members: RefCell::default(),
-            rng: RefCell::new(Rng::new(RandomState::new().hash_one(&config.name))),
+            rng: RefCell::new(Rng::new(worker.seed_of(&config.name))),
             watching: Cell::new(None),
         });
         cluster.set_hosts(&config.hosts);
@@ -176,7 +175,8 @@ impl Cluster {
     /// leaves gets no further requests.
     pub(crate) fn set_hosts(&self, hosts: &[config::Host]) {
         let mut members = self.members.borrow_mut();
-        let mut before: HashMap<SocketAddr, Rc<Host>> =
+        // Ordered: what leaves does so in the same order in every run of a seed.
+        let mut before: BTreeMap<SocketAddr, Rc<Host>> =
             members.hosts.drain(..).map(|host| (host.address, host)).collect();
         let hosts: Vec<Rc<Host>> = hosts
             .iter()

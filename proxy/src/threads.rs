@@ -138,6 +138,7 @@ impl Threads {
             stats: Arc::clone(&self.stats[index]),
             open: self.open.clone(),
             reuse_port: self.stats.len() > 1,
+            seed: self.config.seed.map(|seed| seed.wrapping_add(index as u64)),
         };
         let filters = (self.filters)();
         let server = Server::start_part(&self.config, &filters, &part);

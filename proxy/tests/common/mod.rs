@@ -21,26 +21,31 @@ use proxy::{Config, Filters, Server};
 /// A test that takes longer hangs.
 const HANG: Duration = Duration::from_secs(30);
 
+/// The same of virtual time: a day, in which whoever waits for something has heard of it.
+const HANG_PAUSED: Duration = Duration::from_secs(24 * 60 * 60);
+/// Pause of whoever waits for a condition, so that virtual time goes on meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// Runs a test in a runtime of its own; a hang is a failure.
-pub fn run<F: Future<Output = ()>>(test: F) {
-    capture_log();
-    reactor::block_on(async {
-        reactor::time::timeout(HANG, test).await.expect("the test hangs");
-    })
-    .unwrap();
+pub fn run<F: Future>(test: F) -> F::Output {
+    run_in(false, HANG, test)
 }
 
 /// The same in virtual time: pauses end when nothing else is left to do.
-pub fn run_paused<F: Future<Output = ()>>(test: F) {
-    capture_log();
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(test);
+pub fn run_paused<F: Future>(test: F) -> F::Output {
+    run_in(true, HANG_PAUSED, test)
 }
 
-/// Lets other tasks run until `condition` holds.
+fn run_in<F: Future>(paused: bool, hang: Duration, test: F) -> F::Output {
+    capture_log();
+    let mut runtime = reactor::Runtime::builder().paused(paused).build().unwrap();
+    runtime.block_on(async { reactor::time::timeout(hang, test).await.expect("the test hangs") })
+}
+
+/// Lets other tasks, and time, go on until `condition` holds.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {
-        reactor::yield_now().await;
+        reactor::time::sleep(LOOK_AGAIN).await;
     }
 }
 
