@@ -254,8 +254,7 @@ fn a_host_that_reads_late_stops_its_clients_and_nothing_is_lost() {
 
 #[test]
 fn a_host_that_never_reads_is_given_up_and_its_requests_are_answered() {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_paused(async {
         let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384"#;
         let bed = Bed::new(Setup { limits, ..Setup::default() });
         let client = Rc::new(bed.client().await);
@@ -263,19 +262,12 @@ fn a_host_that_never_reads_is_given_up_and_its_requests_are_answered() {
         let host = bed.host.accept().await;
         // The clock stands still until nothing moves any more, and jumps then.
         let began = reactor::time::now();
-        until_time(|| bed.server.stats().upstream_closed == 1).await;
+        until(|| bed.server.stats().upstream_closed == 1).await;
         assert!(reactor::time::now() - began >= Duration::from_secs(15));
         assert!(bed.server.stats().lost_upstream > 0);
         flooding.abort();
         drop((host, client));
-        until_time(|| bed.server.stats().is_idle()).await;
+        until(|| bed.server.stats().is_idle()).await;
         assert_eq!(bed.server.stats().lost(), 0);
     });
-}
-
-/// [`until`] for virtual time, which stands still while anybody is busy.
-async fn until_time(mut condition: impl FnMut() -> bool) {
-    while !condition() {
-        reactor::time::sleep(Duration::from_millis(500)).await;
-    }
 }

@@ -4,10 +4,12 @@ mod common;
 
 use common::*;
 use proxy::codec::bolt::status;
+use proxy::limits::BACKOFF_MIN;
+use reactor::time;
 
 #[test]
 fn a_request_without_answer_gets_status_7_and_its_late_answer_is_dropped() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let mut client = bed.client().await;
         client.send(&request_with(1, 20, b"", b"slow")).await;
@@ -32,7 +34,7 @@ fn a_request_without_answer_gets_status_7_and_its_late_answer_is_dropped() {
 
 #[test]
 fn a_frame_that_names_no_time_out_gets_the_one_of_its_route() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { route: r#", "timeout": "20ms""#, ..Setup::default() });
         let mut client = bed.client().await;
         for (id, timeout_ms) in [(1, 0), (2, -1), (3, i32::MIN)] {
@@ -49,7 +51,7 @@ fn a_frame_that_names_no_time_out_gets_the_one_of_its_route() {
 
 #[test]
 fn a_time_out_that_no_clock_can_count_is_cut_short_and_not_a_panic() {
-    run(async {
+    run_paused(async {
         let host = Host::new();
         let mut config = Setup { hosts: &[host.address()], ..Setup::default() }.config();
         config.listeners[0].router.virtual_hosts[0].routes[0].timeout =
@@ -66,7 +68,7 @@ fn a_time_out_that_no_clock_can_count_is_cut_short_and_not_a_panic() {
 
 #[test]
 fn time_outs_end_in_the_order_of_their_deadlines() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let mut client = bed.client().await;
         let frames: Vec<u8> = [(1, 90), (2, 30), (3, 60)]
@@ -85,7 +87,7 @@ fn time_outs_end_in_the_order_of_their_deadlines() {
 
 #[test]
 fn a_request_times_out_also_while_the_connection_is_being_made() {
-    run(async {
+    run_paused(async {
         let mute = Mute::new().await;
         let cluster = r#", "connect_timeout": "500ms""#;
         let server = Setup { hosts: &[mute.address], cluster, ..Setup::default() }.start();
@@ -100,7 +102,7 @@ fn a_request_times_out_also_while_the_connection_is_being_made() {
 
 #[test]
 fn a_dial_that_takes_too_long_is_given_up() {
-    run(async {
+    run_paused(async {
         let mute = Mute::new().await;
         let cluster = r#", "connect_timeout": "30ms""#;
         let server = Setup { hosts: &[mute.address], cluster, ..Setup::default() }.start();
@@ -117,8 +119,7 @@ fn a_dial_that_takes_too_long_is_given_up() {
 #[test]
 fn clients_held_back_by_a_dial_go_on_when_it_fails() {
     // The dial's time-out comes when nothing else is left to do, and not before.
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_paused(async {
         let mute = Mute::new().await;
         let server = Setup {
             hosts: &[mute.address],
@@ -147,7 +148,7 @@ fn clients_held_back_by_a_dial_go_on_when_it_fails() {
 
 #[test]
 fn a_refused_host_is_answered_with_status_16_and_not_dialed_again_at_once() {
-    run(async {
+    run_paused(async {
         let server = Setup { hosts: &[dead_address()], ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         // One after the other, the first of them waiting for the refusal.
@@ -166,7 +167,7 @@ fn a_refused_host_is_answered_with_status_16_and_not_dialed_again_at_once() {
 
 #[test]
 fn a_dead_host_costs_nothing_while_another_lives() {
-    run(async {
+    run_paused(async {
         let living = Host::new();
         let server =
             Setup { hosts: &[dead_address(), living.address()], ..Setup::default() }.start();
@@ -188,7 +189,7 @@ fn a_dead_host_costs_nothing_while_another_lives() {
 
 #[test]
 fn nobody_waits_for_a_host_that_failed_and_is_dialed_again_while_another_lives() {
-    run(async {
+    run_paused(async {
         let (address, living) = (dead_address(), Host::new());
         let server = Setup { hosts: &[address, living.address()], ..Setup::default() }.start();
         let echo = reactor::spawn(async move { living.accept().await.echo().await });
@@ -206,6 +207,7 @@ fn nobody_waits_for_a_host_that_failed_and_is_dialed_again_while_another_lives()
         let mute = Mute::at(address).await;
         while server.clusters()[0].hosts[0].connections == 0 {
             assert_eq!(ask(&mut client).await, status::SUCCESS);
+            time::sleep(BACKOFF_MIN / 10).await;
         }
         for _ in 0..20 {
             assert_eq!(ask(&mut client).await, status::SUCCESS);
@@ -218,7 +220,7 @@ fn nobody_waits_for_a_host_that_failed_and_is_dialed_again_while_another_lives()
 
 #[test]
 fn a_connection_that_cannot_be_made_costs_nothing_while_another_to_the_host_lives() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { cluster: r#", "connections_per_host": 2"#, ..Setup::default() });
         let mut client = bed.client().await;
         let mut only = bed.host.accept_after(&mut client).await;
@@ -240,7 +242,7 @@ fn a_connection_that_cannot_be_made_costs_nothing_while_another_to_the_host_live
 
 #[test]
 fn a_host_that_comes_back_is_used_again() {
-    run(async {
+    run_paused(async {
         let address = dead_address();
         let server = Setup { hosts: &[address], ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
@@ -258,6 +260,7 @@ fn a_host_that_comes_back_is_used_again() {
                 assert_eq!(back.content(), b"again");
                 break;
             }
+            time::sleep(BACKOFF_MIN / 10).await;
         }
         echo.abort();
     });
@@ -265,7 +268,7 @@ fn a_host_that_comes_back_is_used_again() {
 
 #[test]
 fn a_lost_upstream_answers_each_waiting_request_once_and_is_dialed_anew() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let mut clients = [bed.client().await, bed.client().await];
         let mut host = bed.host.accept_after(&mut clients[0]).await;
@@ -305,7 +308,7 @@ fn a_lost_upstream_answers_each_waiting_request_once_and_is_dialed_anew() {
 
 #[test]
 fn a_client_that_leaves_takes_its_requests_along_and_leaves_the_upstream_alone() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let leaver = bed.client().await;
         let peer = leaver.stream.local_addr().unwrap().to_string();
@@ -338,7 +341,7 @@ fn a_client_that_leaves_takes_its_requests_along_and_leaves_the_upstream_alone()
 
 #[test]
 fn an_empty_cluster_is_answered_with_status_16() {
-    run(async {
+    run_paused(async {
         let server = Setup::default().start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(4, b"")).await;
@@ -352,7 +355,7 @@ fn an_empty_cluster_is_answered_with_status_16() {
 
 #[test]
 fn a_missing_cluster_is_answered_with_status_6() {
-    run(async {
+    run_paused(async {
         let mut config = Setup::default().config();
         config.listeners[0].router.virtual_hosts[0].routes[0].targets[0].cluster =
             "nowhere".to_owned();
@@ -366,7 +369,7 @@ fn a_missing_cluster_is_answered_with_status_6() {
 
 #[test]
 fn a_port_in_use_is_named() {
-    run(async {
+    run_paused(async {
         let taken = Host::new();
         let mut config = Setup::default().config();
         config.listeners[0].address = taken.address();

@@ -138,6 +138,32 @@ fn a_host_of_which_only_the_weight_or_the_labels_change_is_changed() {
 }
 
 #[test]
+fn a_host_that_stays_keeps_its_connection_and_what_is_known_of_its_health() {
+    run_paused(async {
+        let (host, dead) = (numbered(7), dead_address());
+        let list = List::new("stays");
+        list.write(&[host.0, dead]);
+        let check = r#", "health_check": {"interval": "1h"}"#;
+        let server = list.start_with(check, "");
+        until(|| members(&server).len() == 2 && !server.clusters()[0].hosts[1].healthy).await;
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        assert_eq!(ask(&mut client, 1).await, Some(7));
+        let joiner = numbered(8);
+        list.write(&[host.0, dead, joiner.0]);
+        until(|| members(&server).len() == 3).await;
+        let hosts = server.clusters().remove(0).hosts;
+        assert!(!hosts[1].healthy, "it was not asked again");
+        assert_eq!(hosts[0].connections, 1);
+        for id in 2..6 {
+            ask(&mut client, id).await.expect("an answer");
+        }
+        let stats = server.stats();
+        assert_eq!((stats.upstream_connected, stats.upstream_closed), (2, 0), "{stats}");
+        [host.1, joiner.1].iter().for_each(reactor::JoinHandle::abort);
+    });
+}
+
+#[test]
 fn hosts_updated_under_load_lose_no_request() {
     run(async {
         let hosts: Vec<_> = (0..4).map(numbered).collect();

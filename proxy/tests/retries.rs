@@ -30,7 +30,7 @@ const RETRY_ONCE: &str = r#", "retry_policy": {"retry_on": true, "num_retries": 
 
 #[test]
 fn a_retry_skips_the_bad_host() {
-    run(async {
+    run_paused(async {
         let living = Host::new();
         let hosts = [dead_address(), living.address()];
         let server = Setup { hosts: &hosts, route: RETRY_ONCE, ..Setup::default() }.start();
@@ -50,7 +50,7 @@ fn a_retry_skips_the_bad_host() {
 
 #[test]
 fn a_request_whose_connection_is_lost_is_tried_at_another_host() {
-    run(async {
+    run_paused(async {
         let (bad, good) = (Host::new(), Host::new());
         let hosts = [bad.address(), good.address()];
         let server = Setup { hosts: &hosts, route: RETRY_ONCE, ..Setup::default() }.start();
@@ -75,7 +75,7 @@ fn a_request_whose_connection_is_lost_is_tried_at_another_host() {
 
 #[test]
 fn a_per_try_time_out_has_the_request_tried_elsewhere_and_the_late_answer_dropped() {
-    run(async {
+    run_paused(async {
         let (slow, good) = (Host::new(), Host::new());
         let hosts = [slow.address(), good.address()];
         let route = r#", "retry_policy": {"retry_on": true, "retry_timeout": "20ms"}"#;
@@ -125,7 +125,7 @@ fn retries_stop_at_their_limit() {
 
 #[test]
 fn an_answer_of_a_status_that_is_listed_is_a_failed_try() {
-    run(async {
+    run_paused(async {
         let route = r#", "retry_policy": {"retry_on": true, "status_codes": [4]}"#;
         let bed = Bed::new(Setup { route, ..Setup::default() });
         let mut client = bed.client().await;
@@ -153,7 +153,7 @@ fn an_answer_of_a_status_that_is_listed_is_a_failed_try() {
 
 #[test]
 fn the_budget_bounds_the_retries_of_all_requests_together() {
-    run(async {
+    run_paused(async {
         let route = r#", "retry_policy": {"retry_on": true, "status_codes": [4]}"#;
         let bed = Bed::new(Setup { route, ..Setup::default() });
         let mut client = bed.client().await;
@@ -178,7 +178,7 @@ fn the_budget_bounds_the_retries_of_all_requests_together() {
 
 #[test]
 fn a_oneway_and_a_long_frame_are_sent_once() {
-    run(async {
+    run_paused(async {
         let route = r#", "retry_policy": {"retry_on": true, "status_codes": [4]}"#;
         let bed = Bed::new(Setup { route, ..Setup::default() });
         let mut client = bed.client().await;
@@ -252,7 +252,7 @@ fn time_outs_of_minus_1_and_0_are_the_routes_also_with_retries() {
 
 #[test]
 fn a_client_that_leaves_between_two_tries_leaves_nothing_behind() {
-    run(async {
+    run_paused(async {
         let route = r#", "retry_policy":
             {"retry_on": true, "num_retries": 9, "status_codes": [4]}"#;
         let bed = Bed::new(Setup { route, ..Setup::default() });
@@ -271,7 +271,7 @@ fn a_client_that_leaves_between_two_tries_leaves_nothing_behind() {
 
 #[test]
 fn above_the_limit_of_kept_bytes_frames_are_sent_and_not_kept() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { route: RETRY_ONCE, ..Setup::default() });
         let client = bed.client().await;
         let frame = request(1, &vec![7; RETRY_FRAME_BYTES_MAX - 100]);
