@@ -1,6 +1,7 @@
 //! A proxy between peers that speak raw frames, so that a test decides every byte.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod blocking;
 pub mod bytes;
 pub mod numbered;
 pub mod scene;
