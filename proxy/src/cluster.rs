@@ -8,6 +8,7 @@
 mod checks;
 mod host;
 mod membership;
+mod resolver;
 mod status;
 
 use std::cell::{Cell, RefCell};
@@ -27,6 +28,7 @@ use crate::pool::{Candidate, best_of};
 use crate::worker::Worker;
 
 pub(crate) use host::Host;
+pub(crate) use resolver::Resolver;
 pub use status::{ClusterStatus, HostStatus};
 
 /// Picks of the balancer before all other hosts are asked in turn.

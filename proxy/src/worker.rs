@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::buffers::Buffers;
+use crate::cluster::Resolver;
 use crate::limits::Limits;
 use crate::random::{self, Random};
 use crate::stats::Stats;
@@ -16,7 +17,8 @@ pub(crate) struct Worker {
     pub(crate) stats: Arc<Stats>,
     pub(crate) random: Random,
     /// Decides what is drawn; without one it is drawn differently every time.
-    seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) resolver: Resolver,
 }
 
 impl Worker {
@@ -27,7 +29,8 @@ impl Worker {
     /// One that counts here.
     pub(crate) fn counting(limits: Limits, stats: Arc<Stats>, seed: Option<u64>) -> Self {
         let random = Random::with_seed(random::seed_of(seed, ""));
-        Worker { buffers: Buffers::new(), limits, stats, random, seed }
+        let resolver = Resolver::default();
+        Worker { buffers: Buffers::new(), limits, stats, random, seed, resolver }
     }
 
     /// The seed of what has this name.
