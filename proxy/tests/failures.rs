@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
 use proxy::codec::bolt::status;
 use proxy::limits::BACKOFF_MIN;
@@ -263,6 +265,28 @@ fn a_host_that_comes_back_is_used_again() {
             time::sleep(BACKOFF_MIN / 10).await;
         }
         echo.abort();
+    });
+}
+
+#[test]
+fn the_pauses_between_dials_double_up_to_their_limit() {
+    run_paused(async {
+        let step = BACKOFF_MIN / 20;
+        let server = Setup { hosts: &[dead_address()], ..Setup::default() }.start();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        let (mut pauses, mut last) = (Vec::new(), time::now());
+        while pauses.len() < 8 {
+            let dials = server.stats().upstream_connect_failed;
+            client.send(&request(1, b"")).await;
+            assert_eq!(client.frame().await.frame.status, status::CONNECTION_CLOSED);
+            if server.stats().upstream_connect_failed > dials {
+                pauses.push(time::now() - last);
+                last = time::now();
+            }
+            time::sleep(step).await;
+        }
+        let pauses: Vec<u128> = pauses.iter().skip(1).map(Duration::as_millis).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000]);
     });
 }
 

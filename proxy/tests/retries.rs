@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::*;
 use proxy::codec::bolt::{self, status};
-use proxy::limits::{KEPT_BYTES_MAX, RETRY_FRAME_BYTES_MAX};
+use proxy::limits::{KEPT_BYTES_MAX, RETRY_FRAME_BYTES_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 use reactor::time;
 
 /// An echo at `host` that lasts as long as the runtime.
@@ -148,6 +148,34 @@ fn an_answer_of_a_status_that_is_listed_is_a_failed_try() {
         assert_eq!(client.frame().await.frame.status, 4);
         drop(client);
         all_empty(&bed.server).await;
+    });
+}
+
+#[test]
+fn the_second_try_is_made_at_once_and_others_after_pauses_that_double() {
+    run_paused(async {
+        let route = r#", "retry_policy":
+            {"retry_on": true, "num_retries": 7, "status_codes": [4]}"#;
+        let bed = Bed::new(Setup { route, ..Setup::default() });
+        let mut client = bed.client().await;
+        client.send(&request(1, b"x")).await;
+        let mut host = bed.host.accept().await;
+        let (mut pauses, mut last) = (Vec::new(), time::now());
+        for _ in 0..8 {
+            let got = host.frame().await;
+            pauses.push(time::now() - last);
+            last = time::now();
+            host.send(&answer_with(4, got.id())).await;
+        }
+        assert_eq!(client.frame().await.frame.status, 4);
+        assert_eq!(pauses[..2], [Duration::ZERO; 2], "the first and the second");
+        let mut whole = RETRY_PAUSE_MIN;
+        for pause in &pauses[2..] {
+            // Up to half of it is taken off by chance.
+            assert!((whole / 2..=whole).contains(pause), "{pause:?} of {whole:?}: {pauses:?}");
+            whole = (whole * 2).min(RETRY_PAUSE_MAX);
+        }
+        assert_eq!(whole, RETRY_PAUSE_MAX);
     });
 }
 
