@@ -3,11 +3,11 @@
 
 pub mod blocking;
 pub mod bytes;
+mod capture;
 pub mod numbered;
 pub mod scene;
 pub mod wire;
 
-use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
@@ -18,6 +18,9 @@ use net::{TcpListener, TcpStream};
 use proxy::codec::bolt::{self, Bolt};
 use proxy::codec::{Codec, Decoded, Frame, FrameLimits, Protocol};
 use proxy::{Config, Filters, Server};
+
+#[allow(unused_imports)] // some tests ask for no warnings
+pub use capture::{capture_log, warnings};
 
 /// A test that takes longer hangs.
 const HANG: Duration = Duration::from_secs(30);
@@ -160,12 +163,16 @@ pub struct Host {
 
 impl Host {
     pub fn new() -> Host {
-        Host { listener: TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap() }
+        Host::at("127.0.0.1:0".parse().unwrap())
     }
 
     /// A host at an address that was dead.
     pub fn at(address: SocketAddr) -> Host {
-        Host { listener: TcpListener::bind(address).unwrap() }
+        Host::of(TcpListener::bind(address).unwrap())
+    }
+
+    pub fn of(listener: TcpListener) -> Host {
+        Host { listener }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -387,38 +394,4 @@ pub fn heartbeat_ack(heartbeat: &Got) -> Vec<u8> {
     let mut out = Vec::new();
     Bolt.heartbeat_ack(heartbeat.frame.origin, &mut out);
     out
-}
-
-thread_local! {
-    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Keeps warnings per thread; a test and its runtime are one thread.
-struct Capture;
-
-impl log::Log for Capture {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let line = record.args().to_string();
-            // The thread may be on its way out.
-            let _ = LINES.try_with(|lines| lines.borrow_mut().push(line));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-pub fn capture_log() {
-    // Another test of the binary may have been first.
-    let _ = log::set_logger(&Capture);
-    log::set_max_level(log::LevelFilter::Warn);
-}
-
-/// The warnings since the last call.
-pub fn warnings() -> Vec<String> {
-    LINES.with(|lines| lines.take())
 }
