@@ -28,8 +28,7 @@ fn above_max_requests_requests_get_status_4_until_one_is_answered() {
         host.frame().await;
         assert_eq!(cluster(&bed.server).requests, 2);
         other.send(&request(3, b"c")).await;
-        let back = other.frame().await;
-        assert_eq!((back.id(), back.frame.status), (3, status::SERVER_THREADPOOL_BUSY));
+        other.expect(3, status::SERVER_THREADPOOL_BUSY).await;
 
         host.answer(&first).await;
         let freed = if first.content() == b"a" { &mut one } else { &mut other };
@@ -53,13 +52,11 @@ fn above_max_pending_requests_a_dial_has_no_more_waiters() {
         for id in 1..=3 {
             client.send(&request(id, b"")).await;
         }
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (3, status::SERVER_THREADPOOL_BUSY));
+        client.expect(3, status::SERVER_THREADPOOL_BUSY).await;
         let status = cluster(&server);
         assert_eq!((status.pending, status.connections), (2, 2), "nobody dials for the third");
         for id in [1, 2] {
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+            client.expect(id, status::CONNECTION_CLOSED).await;
         }
         drop((client, mute));
         all_empty(&server).await;
@@ -103,8 +100,7 @@ fn max_connections_holds_for_each_cluster_although_they_share_a_host() {
         let mut one = host.accept().await;
         let got = one.frame().await;
         client.send(&request_with(2, 0, &to(b"c"), b"two")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (2, status::SERVER_THREADPOOL_BUSY));
+        client.expect(2, status::SERVER_THREADPOOL_BUSY).await;
         other.send(&request_with(3, 0, &to(b"d"), b"three")).await;
         let mut two = host.accept().await;
         let third = two.frame().await;

@@ -17,8 +17,7 @@ fn a_request_without_answer_gets_status_7_and_its_late_answer_is_dropped() {
         client.send(&request_with(1, 20, b"", b"slow")).await;
         let mut host = bed.host.accept().await;
         let slow = host.frame().await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        client.expect(1, status::TIMEOUT).await;
         assert_eq!(bed.server.stats().in_flight, 0);
 
         client.send(&request(2, b"next")).await;
@@ -45,8 +44,7 @@ fn a_frame_that_names_no_time_out_gets_the_one_of_its_route() {
         let mut host = bed.host.accept().await;
         for id in 1..=3 {
             host.frame().await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::TIMEOUT));
+            client.expect(id, status::TIMEOUT).await;
         }
     });
 }
@@ -79,8 +77,7 @@ fn time_outs_end_in_the_order_of_their_deadlines() {
             .collect();
         client.send(&frames).await;
         for id in [2, 3, 1] {
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::TIMEOUT));
+            client.expect(id, status::TIMEOUT).await;
         }
         drop(client);
         all_empty(&bed.server).await;
@@ -95,8 +92,7 @@ fn a_request_times_out_also_while_the_connection_is_being_made() {
         let server = Setup { hosts: &[mute.address], cluster, ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request_with(1, 30, b"", b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        client.expect(1, status::TIMEOUT).await;
         drop((client, mute));
         all_empty(&server).await;
     });
@@ -110,8 +106,7 @@ fn a_dial_that_takes_too_long_is_given_up() {
         let server = Setup { hosts: &[mute.address], cluster, ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(1, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::CONNECTION_CLOSED));
+        client.expect(1, status::CONNECTION_CLOSED).await;
         assert_eq!(server.stats().upstream_connect_failed, 1);
         drop((client, mute));
         all_empty(&server).await;
@@ -139,8 +134,7 @@ fn clients_held_back_by_a_dial_go_on_when_it_fails() {
         until(|| server.stats().stalls >= 2).await;
         for client in &mut clients {
             for id in 0..8 {
-                let back = client.frame().await;
-                assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+                client.expect(id, status::CONNECTION_CLOSED).await;
             }
         }
         drop((clients, mute));
@@ -156,8 +150,7 @@ fn a_refused_host_is_answered_with_status_16_and_not_dialed_again_at_once() {
         // One after the other, the first of them waiting for the refusal.
         for id in 1..=50 {
             client.send(&request(id, b"")).await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+            client.expect(id, status::CONNECTION_CLOSED).await;
         }
         let stats = server.stats();
         assert!(stats.upstream_connect_failed < 50, "{stats}");
@@ -229,12 +222,10 @@ fn a_connection_that_cannot_be_made_costs_nothing_while_another_to_the_host_live
         drop(bed.host);
         let echo = reactor::spawn(async move { only.echo().await });
         client.send(&request(1, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::CONNECTION_CLOSED));
+        client.expect(1, status::CONNECTION_CLOSED).await;
         for id in 2..50 {
             client.send(&request(id, b"x")).await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::SUCCESS));
+            client.expect(id, status::SUCCESS).await;
         }
         drop(client);
         all_empty(&bed.server).await;
@@ -369,8 +360,7 @@ fn an_empty_cluster_is_answered_with_status_16() {
         let server = Setup::default().start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(4, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (4, status::CONNECTION_CLOSED));
+        client.expect(4, status::CONNECTION_CLOSED).await;
         client.send(&oneway(5, b"")).await;
         client.send(&heartbeat(6)).await;
         assert_eq!(client.frame().await.id(), 6, "the oneway gets no answer");
@@ -386,8 +376,7 @@ fn a_missing_cluster_is_answered_with_status_6() {
         let server = proxy::Server::start(&config).unwrap();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(4, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (4, status::NO_PROCESSOR));
+        client.expect(4, status::NO_PROCESSOR).await;
     });
 }
 

@@ -320,8 +320,7 @@ fn requests_are_routed_by_header_and_the_rest_gets_status_6() {
         bolt::push_header(b"service", b"elsewhere", &mut elsewhere);
 
         client.send(&request_with(1, 0, &elsewhere, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::NO_PROCESSOR));
+        client.expect(1, status::NO_PROCESSOR).await;
         let mut dropped = request_with(2, 0, &elsewhere, b"");
         dropped[1] = 2;
         client.send(&dropped).await;
@@ -346,8 +345,7 @@ fn a_malformed_header_map_gets_status_9_and_the_next_request_its_answer() {
         bolt::push_header(b"service", b"any", &mut good);
         client.send(&request_with(1, 0, b"\0\0\0\x09x", b"")).await;
         client.send(&request_with(2, 0, &good, b"fine")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::CODEC_EXCEPTION));
+        client.expect(1, status::CODEC_EXCEPTION).await;
         let mut host = bed.host.accept().await;
         let got = host.frame().await;
         host.answer(&got).await;

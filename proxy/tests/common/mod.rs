@@ -9,6 +9,7 @@ pub mod scene;
 pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -294,6 +295,17 @@ impl Peer {
 
     pub async fn frame(&mut self) -> Got {
         self.next().await.expect("a frame, but the connection was closed")
+    }
+
+    /// The next frame, which is an answer under this id and with this status.
+    #[track_caller]
+    pub fn expect(&mut self, id: u32, status: u16) -> impl Future<Output = Got> {
+        let at = Location::caller();
+        async move {
+            let back = self.frame().await;
+            assert_eq!((back.id(), back.frame.status), (id, status), "at {at}");
+            back
+        }
     }
 
     /// Waits for the peer to close, without a further frame.
