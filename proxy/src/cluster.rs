@@ -8,11 +8,11 @@
 mod checks;
 mod host;
 mod membership;
+mod resolver;
 mod status;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -28,6 +28,7 @@ use crate::pool::{Candidate, best_of};
 use crate::worker::Worker;
 
 pub(crate) use host::Host;
+pub(crate) use resolver::Resolver;
 pub use status::{ClusterStatus, HostStatus};
 
 /// Picks of the balancer before all other hosts are asked in turn.
@@ -111,7 +112,7 @@ impl Cluster {
             name: config.name.as_str().into(),
             shared,
             members: RefCell::default(),
-            rng: RefCell::new(Rng::new(RandomState::new().hash_one(&config.name))),
+            rng: RefCell::new(Rng::new(worker.seed_of(&config.name))),
             watching: Cell::new(None),
         });
         cluster.set_hosts(&config.hosts);
@@ -176,7 +177,8 @@ impl Cluster {
     /// leaves gets no further requests.
     pub(crate) fn set_hosts(&self, hosts: &[config::Host]) {
         let mut members = self.members.borrow_mut();
-        let mut before: HashMap<SocketAddr, Rc<Host>> =
+        // Ordered: what leaves does so in the same order in every run of a seed.
+        let mut before: BTreeMap<SocketAddr, Rc<Host>> =
             members.hosts.drain(..).map(|host| (host.address, host)).collect();
         let hosts: Vec<Rc<Host>> = hosts
             .iter()

@@ -4,7 +4,15 @@ use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::balance::Rng;
+use crate::balance::{self, Rng};
+
+/// The seed of what has this name. `seed` decides it; without one it is another every time.
+pub(crate) fn seed_of(seed: Option<u64>, name: &str) -> u64 {
+    match seed {
+        Some(seed) => seed ^ balance::hash(name.as_bytes()),
+        None => RandomState::new().hash_one(name),
+    }
+}
 
 /// An [`Rng`] that many may ask.
 pub(crate) struct Random(Cell<Rng>);
@@ -59,6 +67,14 @@ mod tests {
         assert_ne!(Random::new().next(), Random::new().next());
         // The first number that the authors' code gives for the seed 0.
         assert_eq!(numbers(0)[0], 0xE220_A839_7B1D_CDAF);
+    }
+
+    #[test]
+    fn what_has_another_name_draws_otherwise_and_with_a_seed_always_the_same() {
+        assert_eq!(seed_of(Some(7), "a"), seed_of(Some(7), "a"));
+        assert_ne!(seed_of(Some(7), "a"), seed_of(Some(7), "b"));
+        assert_ne!(seed_of(Some(7), "a"), seed_of(Some(8), "a"));
+        assert_ne!(seed_of(None, "a"), seed_of(None, "a"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use net::TcpListener;
 use reactor::JoinHandle;
 
 use crate::accept::{Accepting, OpenCount};
-use crate::cluster::{Cluster, ClusterStatus};
+use crate::cluster::{Cluster, ClusterStatus, Resolver};
 use crate::config::{self, Config};
 use crate::filter::Filters;
 use crate::service::Entrance;
@@ -58,13 +58,17 @@ pub(crate) struct Part {
     /// One for each listener, shared by all threads.
     pub(crate) open: Vec<OpenCount>,
     pub(crate) reuse_port: bool,
+    /// The configuration's for the first, and each further one's own.
+    pub(crate) seed: Option<u64>,
+    pub(crate) resolver: Resolver,
 }
 
 impl Part {
     /// For a single thread.
     pub(crate) fn whole(config: &Config) -> Self {
         let open = config.listeners.iter().map(|_| OpenCount::default()).collect();
-        Part { stats: Arc::default(), open, reuse_port: false }
+        let (stats, resolver) = (Arc::default(), Resolver::default());
+        Part { stats, open, reuse_port: false, seed: config.seed, resolver }
     }
 }
 
@@ -142,7 +146,10 @@ impl Server {
         filters: &Filters,
         part: &Part,
     ) -> Result<Server, StartError> {
-        let worker = Rc::new(Worker::counting(config.limits, Arc::clone(&part.stats)));
+        let worker = Rc::new(Worker {
+            resolver: part.resolver.clone(),
+            ..Worker::counting(config.limits, Arc::clone(&part.stats), part.seed)
+        });
         let clusters: Vec<Rc<Cluster>> =
             config.clusters.iter().map(|node| Cluster::new(node, &worker)).collect();
         let mut server = Server {
@@ -153,7 +160,7 @@ impl Server {
         };
         for (listener, open) in config.listeners.iter().zip(&part.open) {
             let worker = &server.worker;
-            let entrance = Entrance::new(listener, &clusters, filters, worker, config.seed);
+            let entrance = Entrance::new(listener, &clusters, filters, worker, part.seed);
             server.listen(config, listener, entrance, (part.reuse_port, open))?;
         }
         Ok(server)

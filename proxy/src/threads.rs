@@ -13,6 +13,7 @@ use std::sync::Arc;
 use reactor::WorkersError;
 
 use crate::accept::OpenCount;
+use crate::cluster::Resolver;
 use crate::config::Config;
 use crate::filter::Filters;
 use crate::server::{Part, Server, StartError};
@@ -138,6 +139,8 @@ impl Threads {
             stats: Arc::clone(&self.stats[index]),
             open: self.open.clone(),
             reuse_port: self.stats.len() > 1,
+            seed: self.config.seed.map(|seed| seed.wrapping_add(index as u64)),
+            resolver: Resolver::default(),
         };
         let filters = (self.filters)();
         let server = Server::start_part(&self.config, &filters, &part);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::buffers::Buffers;
+use crate::cluster::Resolver;
 use crate::limits::Limits;
-use crate::random::Random;
+use crate::random::{self, Random};
 use crate::stats::Stats;
 
 /// Memory, limits and counters of one thread.
@@ -15,15 +16,25 @@ pub(crate) struct Worker {
     /// Read by other threads too.
     pub(crate) stats: Arc<Stats>,
     pub(crate) random: Random,
+    /// Decides what is drawn; without one it is drawn differently every time.
+    pub(crate) seed: Option<u64>,
+    pub(crate) resolver: Resolver,
 }
 
 impl Worker {
     pub(crate) fn new(limits: Limits) -> Self {
-        Worker::counting(limits, Arc::default())
+        Worker::counting(limits, Arc::default(), None)
     }
 
     /// One that counts here.
-    pub(crate) fn counting(limits: Limits, stats: Arc<Stats>) -> Self {
-        Worker { buffers: Buffers::new(), limits, stats, random: Random::new() }
+    pub(crate) fn counting(limits: Limits, stats: Arc<Stats>, seed: Option<u64>) -> Self {
+        let random = Random::with_seed(random::seed_of(seed, ""));
+        let resolver = Resolver::default();
+        Worker { buffers: Buffers::new(), limits, stats, random, seed, resolver }
+    }
+
+    /// The seed of what has this name.
+    pub(crate) fn seed_of(&self, name: &str) -> u64 {
+        random::seed_of(self.seed, name)
     }
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use common::*;
 use serde_json::Value;
@@ -163,4 +164,44 @@ fn a_text_log_has_the_fields_that_it_names() {
     });
     let bytes = oneway(7, b"x").len();
     assert_eq!(log.text(), format!("id=7 1 {bytes} true\n"));
+}
+
+#[test]
+fn every_field_says_what_was() {
+    let log = LogFile::new("values");
+    let listener = log.listener(
+        "%request_id% %upstream_id% %service% %cluster% %upstream_host% %attempts% %duration% \
+         %request_received_duration% %response_received_duration% %bytes_received% %bytes_sent% \
+         %response_code% %local_reply% %response_flag% %protocol% %oneway% \
+         %downstream_remote_address%",
+    );
+    let mut expected = String::new();
+    run_paused(async {
+        // A second before it is sent, which has a flag, and half a second until its answer.
+        let delay = r#", "stream_filters": [{"type": "fault",
+            "config": {"delay": {"fixed_delay": "1s", "percentage": 100}}}]"#;
+        let matching = r#"{"headers": [{"name": "service", "value": "s"}]}"#;
+        let listener = format!("{listener}{delay}");
+        let bed = Bed::new(Setup { listener: &listener, matching, ..Setup::default() });
+        let mut client = bed.client().await;
+        let mut header = Vec::new();
+        proxy::codec::bolt::push_header(b"service", b"s", &mut header);
+        let asked = request_with(7, 0, &header, b"question");
+        client.send(&asked).await;
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        reactor::time::sleep(Duration::from_millis(500)).await;
+        let answer = response(got.id(), b"an answer");
+        host.send(&answer).await;
+        client.frame().await;
+        let (id, address) = (got.id(), bed.host.address());
+        let (received, sent) = (asked.len(), answer.len());
+        let peer = client.stream.local_addr().unwrap();
+        expected = format!(
+            "7 {id} s c {address} 1 1.5s 1s 1.5s {received} {sent} 0 - DI bolt false {peer}\n"
+        );
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+    assert_eq!(log.text(), expected);
 }

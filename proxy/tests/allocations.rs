@@ -10,6 +10,7 @@ use std::rc::Rc;
 use common::{Bed, Peer, Setup, request_with, response, run};
 use net::TcpStream;
 use proxy::codec::bolt;
+use proxy::codec::{Codec, Protocol};
 
 const WARM_UP: u32 = 2_000;
 const COUNTED: u32 = 2_000;
@@ -27,6 +28,36 @@ async fn read_exact(stream: &TcpStream, mut into: &mut [u8]) {
     }
 }
 
+#[test]
+fn neither_the_protocol_nor_the_pool_nor_the_balancer_allocates() {
+    let pools = ["multiplex", "ping_pong", "binding"];
+    let policies = ["LB_ROUNDROBIN", "LB_LEAST_REQUEST", "LB_MAGLEV"];
+    for (protocol, (pool, policy)) in Protocol::ALL.into_iter().zip(pools.into_iter().zip(policies))
+    {
+        run(async {
+            let cluster = format!(r#", "pool": "{pool}", "lb_type": "{policy}""#);
+            let setup = Setup { cluster: &cluster, protocol: protocol.name(), ..Setup::default() };
+            let bed = Bed::new(setup);
+            let request = common::wire::request(protocol, 7, b"some content");
+            let allocations = steady(&bed, protocol, &request).await;
+            assert_eq!(allocations, 0, "in {COUNTED} requests: {protocol:?}, {pool}, {policy}");
+        });
+    }
+}
+
+/// Asks with this request until tables and buffers have their sizes, and then counts.
+async fn steady(bed: &Bed, protocol: Protocol, request: &[u8]) -> u64 {
+    let client = bed.client().await.speaking(protocol);
+    client.send(request).await;
+    let mut host = bed.host.accept().await.speaking(protocol);
+    let first = host.frame().await;
+    let mut answer = common::wire::response(protocol, first.frame.origin.id, b"some content");
+    host.send(&answer).await;
+    read_exact(&client.stream, &mut answer).await;
+    round_trips(&client, &host, WARM_UP, request, &mut answer).await;
+    round_trips(&client, &host, COUNTED, request, &mut answer).await
+}
+
 /// Asks and answers so often, out of buffers that are there; how many allocations that took.
 async fn round_trips(
     client: &Peer,
@@ -41,8 +72,8 @@ async fn round_trips(
     for _ in 0..count {
         client.stream.write_all(request).await.unwrap();
         read_exact(&host.stream, &mut asked).await;
-        // The id, at the same place in both.
-        answer[5..9].copy_from_slice(&asked[5..9]);
+        let frame = common::wire::decode(host.protocol, &asked);
+        host.protocol.set_id(answer, frame.origin.id);
         host.stream.write_all(answer).await.unwrap();
         read_exact(&client.stream, &mut answered).await;
     }

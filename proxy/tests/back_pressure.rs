@@ -9,6 +9,8 @@ use common::*;
 use proxy::codec::bolt::status;
 
 const KIB: usize = 1024;
+/// Turns of the loop in which a call comes and goes. It has four ways, and a wait before each of them.
+const QUICK_TURNS_MAX: u64 = 16;
 
 #[test]
 fn a_client_has_no_more_requests_in_flight_than_it_may() {
@@ -45,8 +47,7 @@ fn a_full_upstream_connection_gives_status_4() {
         let mut client = bed.client().await;
         let three: Vec<u8> = (1..=3).flat_map(|id| request(id, b"")).collect();
         client.send(&three).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (3, status::SERVER_THREADPOOL_BUSY));
+        client.expect(3, status::SERVER_THREADPOOL_BUSY).await;
         let mut host = bed.host.accept().await;
         for id in 1..=2 {
             let got = host.frame().await;
@@ -81,8 +82,7 @@ fn a_host_is_full_only_when_all_its_connections_are() {
         client.send(&request(5, b"")).await;
         let got = hosts[1].frame().await;
         hosts[1].answer(&got).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (5, status::SUCCESS));
+        client.expect(5, status::SUCCESS).await;
         drop(client);
         all_empty(&bed.server).await;
     });
@@ -171,8 +171,11 @@ fn a_client_that_reads_late_costs_bounded_memory_and_nobody_elses_time() {
         let mut quick_calls = 0;
         let mut stalled_before = 0;
         while quick_calls < 300 || stalled_before == 0 {
+            let before = reactor::metrics().turns;
             quick.send(&request(1, b"quick")).await;
             assert_eq!(quick.frame().await.content(), b"quick");
+            let turns = reactor::metrics().turns - before;
+            assert!(turns <= QUICK_TURNS_MAX, "an answer after {turns} turns of the loop");
             quick_calls += 1;
             let stats = bed.server.stats();
             stalled_before = stats.stalls;
@@ -254,8 +257,7 @@ fn a_host_that_reads_late_stops_its_clients_and_nothing_is_lost() {
 
 #[test]
 fn a_host_that_never_reads_is_given_up_and_its_requests_are_answered() {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_paused(async {
         let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384"#;
         let bed = Bed::new(Setup { limits, ..Setup::default() });
         let client = Rc::new(bed.client().await);
@@ -263,19 +265,12 @@ fn a_host_that_never_reads_is_given_up_and_its_requests_are_answered() {
         let host = bed.host.accept().await;
         // The clock stands still until nothing moves any more, and jumps then.
         let began = reactor::time::now();
-        until_time(|| bed.server.stats().upstream_closed == 1).await;
+        until(|| bed.server.stats().upstream_closed == 1).await;
         assert!(reactor::time::now() - began >= Duration::from_secs(15));
         assert!(bed.server.stats().lost_upstream > 0);
         flooding.abort();
         drop((host, client));
-        until_time(|| bed.server.stats().is_idle()).await;
+        until(|| bed.server.stats().is_idle()).await;
         assert_eq!(bed.server.stats().lost(), 0);
     });
-}
-
-/// [`until`] for virtual time, which stands still while anybody is busy.
-async fn until_time(mut condition: impl FnMut() -> bool) {
-    while !condition() {
-        reactor::time::sleep(Duration::from_millis(500)).await;
-    }
 }

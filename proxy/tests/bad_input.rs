@@ -161,8 +161,7 @@ fn an_upstream_that_sends_garbage_is_closed_and_its_requests_are_answered() {
         let mut host = bed.host.accept().await;
         host.frame().await;
         host.send(b"\x01\x09").await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (3, status::CONNECTION_CLOSED));
+        client.expect(3, status::CONNECTION_CLOSED).await;
         host.closed().await;
         let lines = warnings();
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -249,8 +248,7 @@ fn an_upstream_that_closes_within_an_answer_is_named_and_its_requests_are_answer
         let whole = response(got.id(), &[7; 100]);
         host.send(&whole[..60]).await;
         drop(host);
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (3, status::CONNECTION_CLOSED));
+        client.expect(3, status::CONNECTION_CLOSED).await;
         let lines = warnings();
         assert_eq!(lines.len(), 1, "{lines:?}");
         let address = bed.host.address().to_string();

@@ -17,7 +17,7 @@ fn limited(limits: &str) -> String {
 
 #[test]
 fn above_max_requests_requests_get_status_4_until_one_is_answered() {
-    run(async {
+    run_paused(async {
         let keys = limited(r#""max_requests": 2"#);
         let bed = Bed::new(Setup { cluster: &keys, ..Setup::default() });
         let (mut one, mut other) = (bed.client().await, bed.client().await);
@@ -28,8 +28,7 @@ fn above_max_requests_requests_get_status_4_until_one_is_answered() {
         host.frame().await;
         assert_eq!(cluster(&bed.server).requests, 2);
         other.send(&request(3, b"c")).await;
-        let back = other.frame().await;
-        assert_eq!((back.id(), back.frame.status), (3, status::SERVER_THREADPOOL_BUSY));
+        other.expect(3, status::SERVER_THREADPOOL_BUSY).await;
 
         host.answer(&first).await;
         let freed = if first.content() == b"a" { &mut one } else { &mut other };
@@ -44,7 +43,7 @@ fn above_max_requests_requests_get_status_4_until_one_is_answered() {
 
 #[test]
 fn above_max_pending_requests_a_dial_has_no_more_waiters() {
-    run(async {
+    run_paused(async {
         let mute = Mute::new().await;
         let keys = limited(r#""max_pending_requests": 2"#)
             + r#", "connect_timeout": "200ms", "connections_per_host": 3"#;
@@ -53,13 +52,11 @@ fn above_max_pending_requests_a_dial_has_no_more_waiters() {
         for id in 1..=3 {
             client.send(&request(id, b"")).await;
         }
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (3, status::SERVER_THREADPOOL_BUSY));
+        client.expect(3, status::SERVER_THREADPOOL_BUSY).await;
         let status = cluster(&server);
         assert_eq!((status.pending, status.connections), (2, 2), "nobody dials for the third");
         for id in [1, 2] {
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+            client.expect(id, status::CONNECTION_CLOSED).await;
         }
         drop((client, mute));
         all_empty(&server).await;
@@ -69,7 +66,7 @@ fn above_max_pending_requests_a_dial_has_no_more_waiters() {
 
 #[test]
 fn a_request_that_leaves_while_it_waits_for_a_dial_is_not_counted_any_more() {
-    run(async {
+    run_paused(async {
         let mute = Mute::new().await;
         let keys = r#", "connect_timeout": "10s""#;
         let server = Setup { hosts: &[mute.address], cluster: keys, ..Setup::default() }.start();
@@ -86,7 +83,7 @@ fn a_request_that_leaves_while_it_waits_for_a_dial_is_not_counted_any_more() {
 
 #[test]
 fn max_connections_holds_for_each_cluster_although_they_share_a_host() {
-    run(async {
+    run_paused(async {
         let host = Host::new();
         let address = host.address();
         let keys = limited(r#""max_connections": 1"#);
@@ -103,8 +100,7 @@ fn max_connections_holds_for_each_cluster_although_they_share_a_host() {
         let mut one = host.accept().await;
         let got = one.frame().await;
         client.send(&request_with(2, 0, &to(b"c"), b"two")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (2, status::SERVER_THREADPOOL_BUSY));
+        client.expect(2, status::SERVER_THREADPOOL_BUSY).await;
         other.send(&request_with(3, 0, &to(b"d"), b"three")).await;
         let mut two = host.accept().await;
         let third = two.frame().await;
@@ -161,7 +157,7 @@ impl Two {
 
 #[test]
 fn max_connections_holds_for_plain_tcp_too() {
-    run(async {
+    run_paused(async {
         let host = Host::new();
         let text = format!(
             r#"{{"servers": [{{"listeners": [{{"address": "127.0.0.1:0", "filter_chains": [
@@ -187,7 +183,7 @@ fn max_connections_holds_for_plain_tcp_too() {
 
 #[test]
 fn no_more_requests_are_tried_again_at_once_than_max_retries() {
-    run(async {
+    run_paused(async {
         let keys = limited(r#""max_retries": 1"#);
         let route = r#", "retry_policy": {"retry_on": true, "num_retries": 2}"#;
         let bed = Bed::new(Setup { cluster: &keys, route, ..Setup::default() });

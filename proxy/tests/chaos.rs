@@ -3,32 +3,30 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use common::*;
-use proxy::Filters;
+use proxy::balance::Rng;
 use proxy::codec::LocalReply;
 use proxy::codec::bolt::{self, status};
 use proxy::filter::{Flow, Record, Request, Response, Resume, StreamFilter};
+use proxy::{Filters, Server};
 use reactor::time;
 
 /// Requests of one client.
 const REQUESTS: u32 = 40;
 
 thread_local! {
-    static STATE: Cell<u64> = const { Cell::new(0) };
+    static RNG: RefCell<Rng> = RefCell::default();
     /// How often a filter heard of the end of each request: by client and id.
     static ENDS: RefCell<HashMap<(u16, u64), u32>> = RefCell::default();
 }
 
 /// A number below `n`, from the seed of this run.
 fn below(n: u64) -> u64 {
-    // Numerical Recipes' generator; its upper bits are good enough.
-    let state = STATE.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-    STATE.set(state);
-    (state >> 33) % n
+    RNG.with_borrow_mut(|rng| rng.below(n as usize) as u64)
 }
 
 /// Says anything in every phase.
@@ -140,22 +138,23 @@ async fn call(mut peer: Peer) {
 
 /// Retries and late answers of this run.
 fn chaos(seed: u64) -> (u64, u64) {
-    let seen = Cell::new((0, 0));
-    STATE.set(seed);
+    RNG.set(Rng::new(seed));
     ENDS.take();
     run_paused(async {
         let hosts = [Host::new(), Host::new()];
         let addresses = [hosts[0].address(), hosts[1].address(), dead_address()];
         let mut filters = Filters::new();
         filters.add("any", |_| Ok(|| Box::new(Any) as Box<dyn StreamFilter>));
-        let server = Setup {
+        let mut config = Setup {
             hosts: &addresses,
             listener: r#", "stream_filters": [{"type": "any"}, {"type": "any"}]"#,
             route: r#", "retry_policy": {"retry_on": true, "retry_timeout": "50ms",
                 "num_retries": 3, "status_codes": [4]}"#,
             ..Setup::default()
         }
-        .start_with(&filters);
+        .config_with(&filters);
+        config.seed = Some(seed);
+        let server = Server::start_with(&config, &filters).unwrap();
         for host in hosts {
             reactor::spawn(play(host)).detach();
         }
@@ -168,20 +167,16 @@ fn chaos(seed: u64) -> (u64, u64) {
             call.await.unwrap();
         }
         // A client that left is noticed; what waits for its time-out is waited for.
-        while !server.stats().is_idle() {
-            time::sleep(Duration::from_millis(10)).await;
-        }
+        all_empty(&server).await;
         let stats = server.stats();
-        assert_eq!(stats.lost(), 0, "{stats}");
         let ends = ENDS.take();
         assert!(
             ends.values().all(|&times| times == 2),
             "both filters hear of an end once: {ends:?}"
         );
         assert_eq!(ends.len() as u64, stats.requests + stats.oneways, "{stats}");
-        seen.set((stats.retries, stats.late_answers));
-    });
-    seen.get()
+        (stats.retries, stats.late_answers)
+    })
 }
 
 #[test]

@@ -145,8 +145,7 @@ fn what_is_no_protocol_falls_back_to_plain_tcp_with_every_byte() {
 
 #[test]
 fn too_few_bytes_to_tell_fall_back_when_the_client_has_said_all_or_waits_too_long() {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_paused(async {
         let scene = Scene::with_fallback();
         let (said_all, waits) = (scene.client().await, scene.client().await);
         said_all.send(b"\0\0").await;
@@ -165,8 +164,7 @@ fn too_few_bytes_to_tell_fall_back_when_the_client_has_said_all_or_waits_too_lon
 
 #[test]
 fn a_client_may_take_its_time_before_its_first_byte() {
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_paused(async {
         let scene = Scene::with_fallback();
         let mut client = scene.client().await.speaking(Protocol::Bolt);
         // Not as much as an idle client has: 90 s.

@@ -2,19 +2,22 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
 use proxy::codec::bolt::status;
+use proxy::limits::BACKOFF_MIN;
+use reactor::time;
 
 #[test]
 fn a_request_without_answer_gets_status_7_and_its_late_answer_is_dropped() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let mut client = bed.client().await;
         client.send(&request_with(1, 20, b"", b"slow")).await;
         let mut host = bed.host.accept().await;
         let slow = host.frame().await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        client.expect(1, status::TIMEOUT).await;
         assert_eq!(bed.server.stats().in_flight, 0);
 
         client.send(&request(2, b"next")).await;
@@ -32,7 +35,7 @@ fn a_request_without_answer_gets_status_7_and_its_late_answer_is_dropped() {
 
 #[test]
 fn a_frame_that_names_no_time_out_gets_the_one_of_its_route() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { route: r#", "timeout": "20ms""#, ..Setup::default() });
         let mut client = bed.client().await;
         for (id, timeout_ms) in [(1, 0), (2, -1), (3, i32::MIN)] {
@@ -41,15 +44,14 @@ fn a_frame_that_names_no_time_out_gets_the_one_of_its_route() {
         let mut host = bed.host.accept().await;
         for id in 1..=3 {
             host.frame().await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::TIMEOUT));
+            client.expect(id, status::TIMEOUT).await;
         }
     });
 }
 
 #[test]
 fn a_time_out_that_no_clock_can_count_is_cut_short_and_not_a_panic() {
-    run(async {
+    run_paused(async {
         let host = Host::new();
         let mut config = Setup { hosts: &[host.address()], ..Setup::default() }.config();
         config.listeners[0].router.virtual_hosts[0].routes[0].timeout =
@@ -66,7 +68,7 @@ fn a_time_out_that_no_clock_can_count_is_cut_short_and_not_a_panic() {
 
 #[test]
 fn time_outs_end_in_the_order_of_their_deadlines() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let mut client = bed.client().await;
         let frames: Vec<u8> = [(1, 90), (2, 30), (3, 60)]
@@ -75,8 +77,7 @@ fn time_outs_end_in_the_order_of_their_deadlines() {
             .collect();
         client.send(&frames).await;
         for id in [2, 3, 1] {
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::TIMEOUT));
+            client.expect(id, status::TIMEOUT).await;
         }
         drop(client);
         all_empty(&bed.server).await;
@@ -85,14 +86,13 @@ fn time_outs_end_in_the_order_of_their_deadlines() {
 
 #[test]
 fn a_request_times_out_also_while_the_connection_is_being_made() {
-    run(async {
+    run_paused(async {
         let mute = Mute::new().await;
         let cluster = r#", "connect_timeout": "500ms""#;
         let server = Setup { hosts: &[mute.address], cluster, ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request_with(1, 30, b"", b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        client.expect(1, status::TIMEOUT).await;
         drop((client, mute));
         all_empty(&server).await;
     });
@@ -100,14 +100,13 @@ fn a_request_times_out_also_while_the_connection_is_being_made() {
 
 #[test]
 fn a_dial_that_takes_too_long_is_given_up() {
-    run(async {
+    run_paused(async {
         let mute = Mute::new().await;
         let cluster = r#", "connect_timeout": "30ms""#;
         let server = Setup { hosts: &[mute.address], cluster, ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(1, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::CONNECTION_CLOSED));
+        client.expect(1, status::CONNECTION_CLOSED).await;
         assert_eq!(server.stats().upstream_connect_failed, 1);
         drop((client, mute));
         all_empty(&server).await;
@@ -117,8 +116,7 @@ fn a_dial_that_takes_too_long_is_given_up() {
 #[test]
 fn clients_held_back_by_a_dial_go_on_when_it_fails() {
     // The dial's time-out comes when nothing else is left to do, and not before.
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(async {
+    run_paused(async {
         let mute = Mute::new().await;
         let server = Setup {
             hosts: &[mute.address],
@@ -136,8 +134,7 @@ fn clients_held_back_by_a_dial_go_on_when_it_fails() {
         until(|| server.stats().stalls >= 2).await;
         for client in &mut clients {
             for id in 0..8 {
-                let back = client.frame().await;
-                assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+                client.expect(id, status::CONNECTION_CLOSED).await;
             }
         }
         drop((clients, mute));
@@ -147,14 +144,13 @@ fn clients_held_back_by_a_dial_go_on_when_it_fails() {
 
 #[test]
 fn a_refused_host_is_answered_with_status_16_and_not_dialed_again_at_once() {
-    run(async {
+    run_paused(async {
         let server = Setup { hosts: &[dead_address()], ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         // One after the other, the first of them waiting for the refusal.
         for id in 1..=50 {
             client.send(&request(id, b"")).await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+            client.expect(id, status::CONNECTION_CLOSED).await;
         }
         let stats = server.stats();
         assert!(stats.upstream_connect_failed < 50, "{stats}");
@@ -166,7 +162,7 @@ fn a_refused_host_is_answered_with_status_16_and_not_dialed_again_at_once() {
 
 #[test]
 fn a_dead_host_costs_nothing_while_another_lives() {
-    run(async {
+    run_paused(async {
         let living = Host::new();
         let server =
             Setup { hosts: &[dead_address(), living.address()], ..Setup::default() }.start();
@@ -188,7 +184,7 @@ fn a_dead_host_costs_nothing_while_another_lives() {
 
 #[test]
 fn nobody_waits_for_a_host_that_failed_and_is_dialed_again_while_another_lives() {
-    run(async {
+    run_paused(async {
         let (address, living) = (dead_address(), Host::new());
         let server = Setup { hosts: &[address, living.address()], ..Setup::default() }.start();
         let echo = reactor::spawn(async move { living.accept().await.echo().await });
@@ -206,6 +202,7 @@ fn nobody_waits_for_a_host_that_failed_and_is_dialed_again_while_another_lives()
         let mute = Mute::at(address).await;
         while server.clusters()[0].hosts[0].connections == 0 {
             assert_eq!(ask(&mut client).await, status::SUCCESS);
+            time::sleep(BACKOFF_MIN / 10).await;
         }
         for _ in 0..20 {
             assert_eq!(ask(&mut client).await, status::SUCCESS);
@@ -218,19 +215,17 @@ fn nobody_waits_for_a_host_that_failed_and_is_dialed_again_while_another_lives()
 
 #[test]
 fn a_connection_that_cannot_be_made_costs_nothing_while_another_to_the_host_lives() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { cluster: r#", "connections_per_host": 2"#, ..Setup::default() });
         let mut client = bed.client().await;
         let mut only = bed.host.accept_after(&mut client).await;
         drop(bed.host);
         let echo = reactor::spawn(async move { only.echo().await });
         client.send(&request(1, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::CONNECTION_CLOSED));
+        client.expect(1, status::CONNECTION_CLOSED).await;
         for id in 2..50 {
             client.send(&request(id, b"x")).await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::SUCCESS));
+            client.expect(id, status::SUCCESS).await;
         }
         drop(client);
         all_empty(&bed.server).await;
@@ -240,7 +235,7 @@ fn a_connection_that_cannot_be_made_costs_nothing_while_another_to_the_host_live
 
 #[test]
 fn a_host_that_comes_back_is_used_again() {
-    run(async {
+    run_paused(async {
         let address = dead_address();
         let server = Setup { hosts: &[address], ..Setup::default() }.start();
         let mut client = Peer::connect(server.addresses()[0]).await;
@@ -258,14 +253,37 @@ fn a_host_that_comes_back_is_used_again() {
                 assert_eq!(back.content(), b"again");
                 break;
             }
+            time::sleep(BACKOFF_MIN / 10).await;
         }
         echo.abort();
     });
 }
 
 #[test]
+fn the_pauses_between_dials_double_up_to_their_limit() {
+    run_paused(async {
+        let step = BACKOFF_MIN / 20;
+        let server = Setup { hosts: &[dead_address()], ..Setup::default() }.start();
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        let (mut pauses, mut last) = (Vec::new(), time::now());
+        while pauses.len() < 8 {
+            let dials = server.stats().upstream_connect_failed;
+            client.send(&request(1, b"")).await;
+            assert_eq!(client.frame().await.frame.status, status::CONNECTION_CLOSED);
+            if server.stats().upstream_connect_failed > dials {
+                pauses.push(time::now() - last);
+                last = time::now();
+            }
+            time::sleep(step).await;
+        }
+        let pauses: Vec<u128> = pauses.iter().skip(1).map(Duration::as_millis).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000]);
+    });
+}
+
+#[test]
 fn a_lost_upstream_answers_each_waiting_request_once_and_is_dialed_anew() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let mut clients = [bed.client().await, bed.client().await];
         let mut host = bed.host.accept_after(&mut clients[0]).await;
@@ -305,7 +323,7 @@ fn a_lost_upstream_answers_each_waiting_request_once_and_is_dialed_anew() {
 
 #[test]
 fn a_client_that_leaves_takes_its_requests_along_and_leaves_the_upstream_alone() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let leaver = bed.client().await;
         let peer = leaver.stream.local_addr().unwrap().to_string();
@@ -338,12 +356,11 @@ fn a_client_that_leaves_takes_its_requests_along_and_leaves_the_upstream_alone()
 
 #[test]
 fn an_empty_cluster_is_answered_with_status_16() {
-    run(async {
+    run_paused(async {
         let server = Setup::default().start();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(4, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (4, status::CONNECTION_CLOSED));
+        client.expect(4, status::CONNECTION_CLOSED).await;
         client.send(&oneway(5, b"")).await;
         client.send(&heartbeat(6)).await;
         assert_eq!(client.frame().await.id(), 6, "the oneway gets no answer");
@@ -352,21 +369,20 @@ fn an_empty_cluster_is_answered_with_status_16() {
 
 #[test]
 fn a_missing_cluster_is_answered_with_status_6() {
-    run(async {
+    run_paused(async {
         let mut config = Setup::default().config();
         config.listeners[0].router.virtual_hosts[0].routes[0].targets[0].cluster =
             "nowhere".to_owned();
         let server = proxy::Server::start(&config).unwrap();
         let mut client = Peer::connect(server.addresses()[0]).await;
         client.send(&request(4, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (4, status::NO_PROCESSOR));
+        client.expect(4, status::NO_PROCESSOR).await;
     });
 }
 
 #[test]
 fn a_port_in_use_is_named() {
-    run(async {
+    run_paused(async {
         let taken = Host::new();
         let mut config = Setup::default().config();
         config.listeners[0].address = taken.address();

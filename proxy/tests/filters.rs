@@ -121,8 +121,7 @@ fn a_filter_answers_directly_in_every_phase() {
                 let got = host.frame().await;
                 host.answer(&got).await;
             }
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (1, status::SERVER_EXCEPTION));
+            client.expect(1, status::SERVER_EXCEPTION).await;
             drop(client);
             all_empty(&bed.server).await;
             assert_eq!(ENDED.take().len(), 2);
@@ -264,8 +263,7 @@ fn a_stopped_request_ends_by_its_time_out_and_its_resume_does_nothing_then() {
         let bed = bed(1, Flow::Stop);
         let mut client = bed.client().await;
         client.send(&request_with(1, 30, b"", b"x")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        client.expect(1, status::TIMEOUT).await;
         STOPPED.take().pop().unwrap().go_on();
         reactor::yield_now().await;
         assert_eq!((bed.server.stats().sent, bed.server.stats().timed_out_unsent), (0, 1));

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use common::*;
 use proxy::codec::Kind;
 use proxy::codec::bolt::{self, status};
+use proxy::ids;
 
 #[test]
 fn a_request_goes_out_under_a_new_id_and_its_answer_returns_under_the_old_one() {
@@ -194,6 +195,57 @@ fn a_oneway_is_sent_and_leaves_no_entry() {
 }
 
 #[test]
+fn ids_begin_anew_behind_the_last_and_an_old_answer_is_known_for_late() {
+    run_paused(async {
+        // One slot, so that every id is the next generation of the same.
+        let bed = Bed::new(Setup { cluster: r#", "max_request_per_conn": 1"#, ..Setup::default() });
+        let id = |generation: u32| generation << ids::INDEX_BITS;
+        let last = ids::IdWidth::Bits31.generation_max();
+        let mut client = bed.client().await;
+        client.send(&request(1, b"first")).await;
+        let mut host = bed.host.accept().await;
+        let first = host.frame().await;
+        assert_eq!(first.id(), id(1));
+        host.answer(&first).await;
+        client.frame().await;
+
+        // Oneways use the generations up to the last, in batches of equal length.
+        let (batch, one) = (510, oneway(7, b""));
+        let batches = (last - 1) / batch;
+        assert_eq!(batches * batch, last - 1);
+        let client = Rc::new(client);
+        let (sender, some) = (Rc::clone(&client), one.repeat(batch as usize));
+        let flooding = reactor::spawn(async move {
+            for _ in 0..batches {
+                sender.send(&some).await;
+            }
+        });
+        let mut generation = 1;
+        for _ in 0..batches {
+            let frames = bytes::read(&host, batch as usize * one.len()).await;
+            for frame in frames.chunks(one.len()) {
+                generation += 1;
+                assert_eq!(frame[5..9], id(generation).to_be_bytes());
+            }
+        }
+        flooding.await.unwrap();
+        assert_eq!(generation, last);
+
+        let mut client = Rc::try_unwrap(client).ok().expect("the flood is over");
+        client.send(&request(8, b"anew")).await;
+        let got = host.frame().await;
+        assert_eq!(got.id(), id(1));
+        host.send(&[response(id(last), b"late"), response(id(last - 1), b"older")].concat()).await;
+        host.answer(&got).await;
+        assert_eq!(client.frame().await.content(), b"anew");
+        let stats = bed.server.stats();
+        assert_eq!((stats.late_answers, stats.unknown_answers, stats.answered), (1, 1, 2));
+        drop(client);
+        all_empty(&bed.server).await;
+    });
+}
+
+#[test]
 fn heartbeats_are_answered_on_both_sides_and_forwarded_on_neither() {
     run(async {
         let bed = Bed::new(Setup::default());
@@ -268,8 +320,7 @@ fn requests_are_routed_by_header_and_the_rest_gets_status_6() {
         bolt::push_header(b"service", b"elsewhere", &mut elsewhere);
 
         client.send(&request_with(1, 0, &elsewhere, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::NO_PROCESSOR));
+        client.expect(1, status::NO_PROCESSOR).await;
         let mut dropped = request_with(2, 0, &elsewhere, b"");
         dropped[1] = 2;
         client.send(&dropped).await;
@@ -294,8 +345,7 @@ fn a_malformed_header_map_gets_status_9_and_the_next_request_its_answer() {
         bolt::push_header(b"service", b"any", &mut good);
         client.send(&request_with(1, 0, b"\0\0\0\x09x", b"")).await;
         client.send(&request_with(2, 0, &good, b"fine")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::CODEC_EXCEPTION));
+        client.expect(1, status::CODEC_EXCEPTION).await;
         let mut host = bed.host.accept().await;
         let got = host.frame().await;
         host.answer(&got).await;

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use proxy::codec::Kind;
+use proxy::codec::{Kind, Protocol};
 
 #[test]
 fn a_host_that_says_go_away_answers_what_it_has_and_gets_nothing_more() {
@@ -13,7 +13,7 @@ fn a_host_that_says_go_away_answers_what_it_has_and_gets_nothing_more() {
         client.send(&request(1, b"old")).await;
         let mut old = bed.host.accept().await;
         let got = old.frame().await;
-        old.send(&go_away()).await;
+        old.send(&wire::go_away(Protocol::Bolt).unwrap()).await;
         old.send(&heartbeat(7)).await;
         assert_eq!(old.frame().await.frame.kind, Kind::HeartbeatAck);
 
@@ -37,7 +37,7 @@ fn a_host_that_says_go_away_is_left_when_its_last_client_is_gone() {
         leaver.send(&request(1, b"never answered")).await;
         let mut host = bed.host.accept().await;
         host.frame().await;
-        host.send(&go_away()).await;
+        host.send(&wire::go_away(Protocol::Bolt).unwrap()).await;
         host.send(&heartbeat(7)).await;
         assert_eq!(host.frame().await.frame.kind, Kind::HeartbeatAck);
         drop(leaver);
@@ -57,7 +57,11 @@ fn a_host_that_said_go_away_is_dialed_anew_at_once() {
         let mut old = bed.host.accept().await;
         old.frame().await;
         // Twice: the log says so once.
-        old.send(&[go_away(), go_away()].concat()).await;
+        old.send(
+            &[wire::go_away(Protocol::Bolt).unwrap(), wire::go_away(Protocol::Bolt).unwrap()]
+                .concat(),
+        )
+        .await;
         old.closed().await;
         client.send(&request(2, b"new")).await;
         let mut new = bed.host.accept().await;
@@ -65,10 +69,4 @@ fn a_host_that_said_go_away_is_dialed_anew_at_once() {
         new.answer(&got).await;
         assert_eq!(client.frame().await.content(), b"new");
     });
-}
-
-fn go_away() -> Vec<u8> {
-    let mut frame = heartbeat(0);
-    frame[3] = 100;
-    frame
 }

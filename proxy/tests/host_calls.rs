@@ -180,8 +180,7 @@ fn a_call_that_is_not_answered_in_time_gets_status_7_and_the_late_answer_nobody(
         let (mut client, mut host) = pair(&bed).await;
         host.send(&request_with(5, 20, b"", b"slow")).await;
         let call = client.frame().await;
-        let back = host.frame().await;
-        assert_eq!((back.id(), back.frame.status), (5, status::TIMEOUT));
+        host.expect(5, status::TIMEOUT).await;
         client.answer(&call).await;
         client.send(&heartbeat(9)).await;
         assert_eq!(client.frame().await.frame.kind, Kind::HeartbeatAck);
@@ -216,8 +215,7 @@ fn the_earliest_of_many_calls_times_out_first_whenever_it_came() {
         client.frame().await;
         host.send(&request_with(2, 30, b"", b"")).await;
         client.frame().await;
-        let back = host.frame().await;
-        assert_eq!((back.id(), back.frame.status), (2, status::TIMEOUT));
+        host.expect(2, status::TIMEOUT).await;
         assert_eq!(bed.server.stats().host_calls_in_flight, 1);
         end(&bed, client, host).await;
     });
@@ -233,8 +231,7 @@ fn the_calls_of_a_client_that_leaves_are_answered_before_the_connection_ends() {
         client.frame().await;
         drop(client);
         for id in [5, 6] {
-            let back = host.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::CONNECTION_CLOSED));
+            host.expect(id, status::CONNECTION_CLOSED).await;
         }
         host.closed().await;
         all_empty(&bed.server).await;
@@ -285,8 +282,7 @@ fn calls_above_the_clients_limit_get_status_4_until_one_is_answered() {
         let (mut client, mut host) = pair(&bed).await;
         host.send(&[request(5, b""), request(6, b""), request(7, b""), oneway(8, b"")].concat())
             .await;
-        let back = host.frame().await;
-        assert_eq!((back.id(), back.frame.status), (7, status::SERVER_THREADPOOL_BUSY));
+        host.expect(7, status::SERVER_THREADPOOL_BUSY).await;
         let first = client.frame().await;
         client.answer(&first).await;
         assert_eq!(host.frame().await.id(), 5);
@@ -307,8 +303,7 @@ fn a_host_that_says_go_away_still_gets_the_answer_to_its_call_and_may_not_call_a
         let go_away = wire::go_away(Protocol::Bolt).unwrap();
         host.send(&[request(5, b"last"), go_away, request(6, b"more")].concat()).await;
         let call = client.frame().await;
-        let back = host.frame().await;
-        assert_eq!((back.id(), back.frame.status), (6, status::CONNECTION_CLOSED));
+        host.expect(6, status::CONNECTION_CLOSED).await;
         // The client has a new connection meanwhile, and the old one is still there.
         client.send(&request(2, b"anew")).await;
         let mut new = bed.host.accept().await;
@@ -448,8 +443,7 @@ fn a_client_that_is_called_is_not_idle() {
         // Nor is the host, which has sent nothing for so long, asked whether it lives.
         assert_eq!(bed.server.stats().heartbeats_sent, 0);
         client.answer(&call).await;
-        let back = host.frame().await;
-        assert_eq!((back.id(), back.frame.status), (5, status::SUCCESS));
+        host.expect(5, status::SUCCESS).await;
         end(&bed, client, host).await;
     });
 }

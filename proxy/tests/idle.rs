@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{Bed, Setup, all_empty, request, run, warnings};
+use common::{Bed, Setup, all_empty, request, run_paused, warnings};
 
 #[test]
 fn a_silent_client_is_closed_and_counted() {
-    run(async {
+    run_paused(async {
         let bed =
             Bed::new(Setup { limits: r#""client_idle_timeout": "20ms""#, ..Setup::default() });
         let mut client = bed.client().await;
@@ -19,7 +19,7 @@ fn a_silent_client_is_closed_and_counted() {
 
 #[test]
 fn a_listener_can_have_its_own_patience() {
-    run(async {
+    run_paused(async {
         let mut config = Setup::default().config();
         config.listeners[0].idle_timeout = Some(std::time::Duration::from_millis(20));
         let server = proxy::Server::start(&config).unwrap();
@@ -30,7 +30,7 @@ fn a_listener_can_have_its_own_patience() {
 
 #[test]
 fn a_client_whose_protocol_is_to_be_found_out_is_not_waited_for_either() {
-    run(async {
+    run_paused(async {
         let limits = r#""client_idle_timeout": "20ms""#;
         let bed = Bed::new(Setup { protocol: "Auto", limits, ..Setup::default() });
         bed.client().await.closed().await;
@@ -41,7 +41,7 @@ fn a_client_whose_protocol_is_to_be_found_out_is_not_waited_for_either() {
 
 #[test]
 fn a_client_that_waits_for_its_answer_is_not_idle() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { limits: r#""client_idle_timeout": "1ms""#, ..Setup::default() });
         let mut client = bed.client().await;
         client.send(&request(7, b"slow")).await;
@@ -61,7 +61,7 @@ fn a_client_that_waits_for_its_answer_is_not_idle() {
 
 #[test]
 fn a_frame_that_never_ends_costs_the_connection_however_busy_it_is() {
-    run(async {
+    run_paused(async {
         let limits = r#""frame_timeout": "20ms", "client_idle_timeout": "0s""#;
         let bed = Bed::new(Setup { limits, ..Setup::default() });
         let mut client = bed.client().await;

@@ -8,10 +8,6 @@ use common::*;
 use proxy::codec::{Kind, Protocol};
 use proxy::limits::{KEEPALIVE_FAILURES_MAX, KEEPALIVE_IDLE, KEEPALIVE_TIMEOUT};
 
-fn run_paused<F: Future<Output = ()>>(test: F) {
-    reactor::Runtime::builder().paused(true).build().unwrap().block_on(test);
-}
-
 /// A connection that has carried one request, from both sides.
 async fn connected(bed: &Bed) -> (Peer, Peer) {
     let mut client = bed.client().await;
@@ -29,7 +25,7 @@ fn an_idle_connection_has_one_heartbeat_for_every_fifteen_seconds() {
             let got = host.frame().await;
             assert_eq!(got.frame.kind, Kind::Heartbeat);
             let now = reactor::time::now();
-            assert!(now - last >= KEEPALIVE_IDLE && now - last < KEEPALIVE_IDLE * 2);
+            assert_eq!(now - last, KEEPALIVE_IDLE);
             last = now;
             host.send(&heartbeat_ack(&got)).await;
             assert_eq!(bed.server.stats().heartbeats_sent, beat);
@@ -66,7 +62,7 @@ fn a_silent_host_is_given_up_after_six_heartbeats_and_dialed_anew() {
         }
         host.closed().await;
         let took = reactor::time::now() - start;
-        assert!(took >= KEEPALIVE_IDLE * KEEPALIVE_FAILURES_MAX + KEEPALIVE_TIMEOUT, "{took:?}");
+        assert_eq!(took, KEEPALIVE_IDLE * KEEPALIVE_FAILURES_MAX + KEEPALIVE_TIMEOUT);
         assert_eq!(bed.server.clusters()[0].connections, 0);
 
         client.send(&request(8, b"anew")).await;

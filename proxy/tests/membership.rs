@@ -5,10 +5,9 @@ mod common;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
 
-use common::numbered::{ask, count, numbered, start};
+use common::numbered::{List, ask, count, numbered, start};
 use common::*;
 use proxy::Server;
 
@@ -24,6 +23,34 @@ fn hosts_have_their_turns_by_weight() {
         let server = start(&keys, "");
         let mut client = Peer::connect(server.addresses()[0]).await;
         assert_eq!(count(&mut client, 40).await, HashMap::from([(0, 30), (1, 10)]));
+        hosts.iter().for_each(|host| host.1.abort());
+    });
+}
+
+#[test]
+fn the_seed_of_the_configuration_decides_which_hosts_are_drawn() {
+    run(async {
+        let hosts: Vec<_> = (0..4).map(numbered).collect();
+        let addresses: Vec<SocketAddr> = hosts.iter().map(|host| host.0).collect();
+        let drawn = async |policy: &str, seed| {
+            let cluster = format!(r#", "lb_type": "{policy}""#);
+            let mut config =
+                Setup { hosts: &addresses, cluster: &cluster, ..Setup::default() }.config();
+            config.seed = seed;
+            let server = Server::start(&config).unwrap();
+            let mut client = Peer::connect(server.addresses()[0]).await;
+            let mut answers = Vec::new();
+            for id in 0..30 {
+                answers.push(ask(&mut client, id).await.unwrap());
+            }
+            answers
+        };
+        for policy in ["LB_RANDOM", "LB_LEAST_REQUEST"] {
+            let first = drawn(policy, Some(7)).await;
+            assert_eq!(drawn(policy, Some(7)).await, first, "{policy}");
+            assert_ne!(drawn(policy, Some(8)).await, first, "{policy}");
+            assert_ne!(drawn(policy, None).await, first, "{policy}");
+        }
         hosts.iter().for_each(|host| host.1.abort());
     });
 }
@@ -76,44 +103,6 @@ fn without_a_subset_the_fallback_decides() {
     });
 }
 
-/// A list of hosts in a file, removed at the end.
-struct List(PathBuf);
-
-impl List {
-    fn new(name: &str) -> List {
-        List(std::env::temp_dir().join(format!("proxy-{}-{name}.json", std::process::id())))
-    }
-
-    /// Puts these hosts in it, at once: whoever reads it sees the old list or the new one.
-    fn write(&self, hosts: &[SocketAddr]) {
-        let hosts: Vec<String> =
-            hosts.iter().map(|host| format!(r#"{{"address": "{host}"}}"#)).collect();
-        self.write_text(&format!("[{}]", hosts.join(",")));
-    }
-
-    fn write_text(&self, text: &str) {
-        let new = self.0.with_extension("new");
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, &self.0).unwrap();
-    }
-
-    fn start(&self) -> Server {
-        self.start_with("", "")
-    }
-
-    fn start_with(&self, cluster: &str, route: &str) -> Server {
-        let path = self.0.display();
-        let keys = format!(r#", "hosts_file": "{path}", "hosts_file_interval": "10ms"{cluster}"#);
-        start(&keys, route)
-    }
-}
-
-impl Drop for List {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 fn members(server: &Server) -> Vec<SocketAddr> {
     server.clusters()[0].hosts.iter().map(|host| host.address).collect()
 }
@@ -145,6 +134,32 @@ fn a_host_of_which_only_the_weight_or_the_labels_change_is_changed() {
             id += 1;
         }
         host.abort();
+    });
+}
+
+#[test]
+fn a_host_that_stays_keeps_its_connection_and_what_is_known_of_its_health() {
+    run_paused(async {
+        let (host, dead) = (numbered(7), dead_address());
+        let list = List::new("stays");
+        list.write(&[host.0, dead]);
+        let check = r#", "health_check": {"interval": "1h"}"#;
+        let server = list.start_with(check, "");
+        until(|| members(&server).len() == 2 && !server.clusters()[0].hosts[1].healthy).await;
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        assert_eq!(ask(&mut client, 1).await, Some(7));
+        let joiner = numbered(8);
+        list.write(&[host.0, dead, joiner.0]);
+        until(|| members(&server).len() == 3).await;
+        let hosts = server.clusters().remove(0).hosts;
+        assert!(!hosts[1].healthy, "it was not asked again");
+        assert_eq!(hosts[0].connections, 1);
+        for id in 2..6 {
+            ask(&mut client, id).await.expect("an answer");
+        }
+        let stats = server.stats();
+        assert_eq!((stats.upstream_connected, stats.upstream_closed), (2, 0), "{stats}");
+        [host.1, joiner.1].iter().for_each(reactor::JoinHandle::abort);
     });
 }
 

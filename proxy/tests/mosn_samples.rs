@@ -25,6 +25,38 @@ fn what_has_no_effect_in_the_sofarpc_sample_is_said_once_for_each_key() {
     assert!(twice.count() <= 1, "{:?}", config.warnings);
 }
 
+/// A call with the service that the sample routes, and its answer.
+async fn call(client: &mut Peer, host: &Host) {
+    let mut header = Vec::new();
+    bolt::push_header(b"service", b"com.alipay.test.TestService:1.0", &mut header);
+    client.send(&request_with(7, 0, &header, b"two hops")).await;
+    let mut service = host.accept().await;
+    let asked = service.frame().await;
+    assert_eq!(asked.content(), b"two hops");
+    service.answer(&asked).await;
+    let answer = client.frame().await;
+    assert_eq!((answer.id(), answer.content()), (7, &b"two hops"[..]));
+}
+
+#[test]
+fn the_sofarpc_sample_runs_as_it_is_where_its_ports_are_free() {
+    run(async {
+        let Ok(listener) = net::TcpListener::bind("127.0.0.1:8080".parse().unwrap()) else {
+            return eprintln!("not run: port 8080 is in use");
+        };
+        let server = match Server::start(&parse(SAMPLE)) {
+            Ok(server) => server,
+            Err(error) if error.error.kind() == std::io::ErrorKind::AddrInUse => {
+                return eprintln!("not run: {error}");
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let mut client = Peer::connect("127.0.0.1:2045".parse().unwrap()).await;
+        call(&mut client, &Host::of(listener)).await;
+        assert_eq!(server.stats().answered, 2, "one at each hop");
+    });
+}
+
 #[test]
 fn the_sofarpc_sample_carries_a_call_over_two_hops() {
     run(async {
@@ -36,15 +68,7 @@ fn the_sofarpc_sample_carries_a_call_over_two_hops() {
             .replace("127.0.0.1:8080", &host.address().to_string());
         let server = Server::start(&parse(&text)).unwrap();
         let mut client = Peer::connect(outer.parse().unwrap()).await;
-        let mut header = Vec::new();
-        bolt::push_header(b"service", b"com.alipay.test.TestService:1.0", &mut header);
-        client.send(&request_with(7, 0, &header, b"two hops")).await;
-        let mut service = host.accept().await;
-        let asked = service.frame().await;
-        assert_eq!(asked.content(), b"two hops");
-        service.answer(&asked).await;
-        let answer = client.frame().await;
-        assert_eq!((answer.id(), answer.content()), (7, &b"two hops"[..]));
+        call(&mut client, &host).await;
         assert_eq!(server.stats().answered, 2, "one at each hop");
 
         client.send(&request_with(8, 0, b"", b"no service")).await;

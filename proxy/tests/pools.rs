@@ -17,7 +17,7 @@ fn connections(bed: &Bed) -> usize {
 
 #[test]
 fn a_ping_pong_connection_carries_one_request_at_a_time_and_is_used_again() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { cluster: PING_PONG, ..Setup::default() });
         let mut client = bed.client().await;
         client.send(&request(1, b"one")).await;
@@ -43,7 +43,7 @@ fn a_ping_pong_connection_carries_one_request_at_a_time_and_is_used_again() {
 
 #[test]
 fn a_ping_pong_pool_at_its_limit_answers_with_status_4() {
-    run(async {
+    run_paused(async {
         let keys = r#", "pool": "ping_pong", "connections_per_host": 1"#;
         let bed = Bed::new(Setup { cluster: keys, ..Setup::default() });
         let mut client = bed.client().await;
@@ -51,8 +51,7 @@ fn a_ping_pong_pool_at_its_limit_answers_with_status_4() {
         let mut host = bed.host.accept().await;
         let got = host.frame().await;
         client.send(&request(2, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (2, status::SERVER_THREADPOOL_BUSY));
+        client.expect(2, status::SERVER_THREADPOOL_BUSY).await;
         host.answer(&got).await;
         assert_eq!(client.frame().await.id(), 1);
     });
@@ -60,7 +59,7 @@ fn a_ping_pong_pool_at_its_limit_answers_with_status_4() {
 
 #[test]
 fn a_time_out_ends_its_ping_pong_connection_and_a_place_is_free_again() {
-    run(async {
+    run_paused(async {
         let keys = r#", "pool": "ping_pong", "connections_per_host": 1"#;
         let bed = Bed::new(Setup { cluster: keys, ..Setup::default() });
         let mut client = bed.client().await;
@@ -79,7 +78,7 @@ fn a_time_out_ends_its_ping_pong_connection_and_a_place_is_free_again() {
 
 #[test]
 fn each_client_has_a_bound_connection_of_its_own_with_all_its_requests() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { cluster: BINDING, ..Setup::default() });
         let mut clients = [bed.client().await, bed.client().await];
         let mut hosts = Vec::new();
@@ -107,7 +106,7 @@ fn each_client_has_a_bound_connection_of_its_own_with_all_its_requests() {
 
 #[test]
 fn a_client_that_closes_takes_its_bound_connection_along() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { cluster: BINDING, ..Setup::default() });
         let (client, mut other) = (bed.client().await, bed.client().await);
         client.send(&request(1, b"")).await;
@@ -174,13 +173,11 @@ fn a_bound_connection_that_cannot_be_made_is_answered_as_such_although_its_route
 
 #[test]
 fn a_host_that_says_go_away_on_a_bound_connection_leaves_the_client_alone() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup { cluster: BINDING, ..Setup::default() });
         let mut client = bed.client().await;
         let mut host = bed.host.accept_after(&mut client).await;
-        let mut go_away = heartbeat(9);
-        go_away[3] = 100;
-        host.send(&go_away).await;
+        host.send(&wire::go_away(proxy::codec::Protocol::Bolt).unwrap()).await;
         host.closed().await;
         client.send(&request(2, b"anew")).await;
         let mut host = bed.host.accept().await;
@@ -192,7 +189,7 @@ fn a_host_that_says_go_away_on_a_bound_connection_leaves_the_client_alone() {
 
 #[test]
 fn the_close_of_a_client_in_flight_leaves_a_shared_connection_alone() {
-    run(async {
+    run_paused(async {
         let bed = Bed::new(Setup::default());
         let (leaver, mut stayer) = (bed.client().await, bed.client().await);
         let mut host = bed.host.accept_after(&mut stayer).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::*;
 use proxy::codec::bolt::{self, status};
-use proxy::limits::{KEPT_BYTES_MAX, RETRY_FRAME_BYTES_MAX};
+use proxy::limits::{KEPT_BYTES_MAX, RETRY_FRAME_BYTES_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 use reactor::time;
 
 /// An echo at `host` that lasts as long as the runtime.
@@ -30,7 +30,7 @@ const RETRY_ONCE: &str = r#", "retry_policy": {"retry_on": true, "num_retries": 
 
 #[test]
 fn a_retry_skips_the_bad_host() {
-    run(async {
+    run_paused(async {
         let living = Host::new();
         let hosts = [dead_address(), living.address()];
         let server = Setup { hosts: &hosts, route: RETRY_ONCE, ..Setup::default() }.start();
@@ -38,8 +38,7 @@ fn a_retry_skips_the_bad_host() {
         let mut client = Peer::connect(server.addresses()[0]).await;
         for id in 0..100 {
             client.send(&request(id, b"x")).await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::SUCCESS));
+            client.expect(id, status::SUCCESS).await;
         }
         // Only the one that found out.
         assert_eq!(server.stats().retries, 1, "{}", server.stats());
@@ -50,7 +49,7 @@ fn a_retry_skips_the_bad_host() {
 
 #[test]
 fn a_request_whose_connection_is_lost_is_tried_at_another_host() {
-    run(async {
+    run_paused(async {
         let (bad, good) = (Host::new(), Host::new());
         let hosts = [bad.address(), good.address()];
         let server = Setup { hosts: &hosts, route: RETRY_ONCE, ..Setup::default() }.start();
@@ -75,7 +74,7 @@ fn a_request_whose_connection_is_lost_is_tried_at_another_host() {
 
 #[test]
 fn a_per_try_time_out_has_the_request_tried_elsewhere_and_the_late_answer_dropped() {
-    run(async {
+    run_paused(async {
         let (slow, good) = (Host::new(), Host::new());
         let hosts = [slow.address(), good.address()];
         let route = r#", "retry_policy": {"retry_on": true, "retry_timeout": "20ms"}"#;
@@ -87,8 +86,7 @@ fn a_per_try_time_out_has_the_request_tried_elsewhere_and_the_late_answer_droppe
         while server.stats().timed_out == 0 {
             requests += 1;
             client.send(&request(requests, b"x")).await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (requests, status::SUCCESS));
+            client.expect(requests, status::SUCCESS).await;
         }
         let mut peer = slow.accept().await;
         let got = peer.frame().await;
@@ -114,8 +112,7 @@ fn retries_stop_at_their_limit() {
         for _ in 0..3 {
             assert_eq!(host.frame().await.content(), b"x");
         }
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        client.expect(1, status::TIMEOUT).await;
         let stats = bed.server.stats();
         assert_eq!((stats.sent, stats.retries, stats.timed_out), (3, 2, 3), "{stats}");
         drop(client);
@@ -125,7 +122,7 @@ fn retries_stop_at_their_limit() {
 
 #[test]
 fn an_answer_of_a_status_that_is_listed_is_a_failed_try() {
-    run(async {
+    run_paused(async {
         let route = r#", "retry_policy": {"retry_on": true, "status_codes": [4]}"#;
         let bed = Bed::new(Setup { route, ..Setup::default() });
         let mut client = bed.client().await;
@@ -152,8 +149,36 @@ fn an_answer_of_a_status_that_is_listed_is_a_failed_try() {
 }
 
 #[test]
+fn the_second_try_is_made_at_once_and_others_after_pauses_that_double() {
+    run_paused(async {
+        let route = r#", "retry_policy":
+            {"retry_on": true, "num_retries": 7, "status_codes": [4]}"#;
+        let bed = Bed::new(Setup { route, ..Setup::default() });
+        let mut client = bed.client().await;
+        client.send(&request(1, b"x")).await;
+        let mut host = bed.host.accept().await;
+        let (mut pauses, mut last) = (Vec::new(), time::now());
+        for _ in 0..8 {
+            let got = host.frame().await;
+            pauses.push(time::now() - last);
+            last = time::now();
+            host.send(&answer_with(4, got.id())).await;
+        }
+        assert_eq!(client.frame().await.frame.status, 4);
+        assert_eq!(pauses[..2], [Duration::ZERO; 2], "the first and the second");
+        let mut whole = RETRY_PAUSE_MIN;
+        for pause in &pauses[2..] {
+            // Up to half of it is taken off by chance.
+            assert!((whole / 2..=whole).contains(pause), "{pause:?} of {whole:?}: {pauses:?}");
+            whole = (whole * 2).min(RETRY_PAUSE_MAX);
+        }
+        assert_eq!(whole, RETRY_PAUSE_MAX);
+    });
+}
+
+#[test]
 fn the_budget_bounds_the_retries_of_all_requests_together() {
-    run(async {
+    run_paused(async {
         let route = r#", "retry_policy": {"retry_on": true, "status_codes": [4]}"#;
         let bed = Bed::new(Setup { route, ..Setup::default() });
         let mut client = bed.client().await;
@@ -178,7 +203,7 @@ fn the_budget_bounds_the_retries_of_all_requests_together() {
 
 #[test]
 fn a_oneway_and_a_long_frame_are_sent_once() {
-    run(async {
+    run_paused(async {
         let route = r#", "retry_policy": {"retry_on": true, "status_codes": [4]}"#;
         let bed = Bed::new(Setup { route, ..Setup::default() });
         let mut client = bed.client().await;
@@ -205,8 +230,7 @@ fn a_dead_host_alone_is_answered_fast_all_the_same() {
         let mut client = Peer::connect(server.addresses()[0]).await;
         let start = time::now();
         client.send(&request(1, b"")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::CONNECTION_CLOSED));
+        client.expect(1, status::CONNECTION_CLOSED).await;
         assert!(time::now() - start < Duration::from_millis(50));
         drop(client);
         all_empty(&server).await;
@@ -222,8 +246,7 @@ fn the_time_out_of_the_request_bounds_all_its_tries() {
         let mut client = bed.client().await;
         let start = time::now();
         client.send(&request_with(1, 100, b"", b"x")).await;
-        let back = client.frame().await;
-        assert_eq!((back.id(), back.frame.status), (1, status::TIMEOUT));
+        client.expect(1, status::TIMEOUT).await;
         let took = time::now() - start;
         assert!(
             (Duration::from_millis(100)..Duration::from_millis(110)).contains(&took),
@@ -242,8 +265,7 @@ fn time_outs_of_minus_1_and_0_are_the_routes_also_with_retries() {
         let mut client = bed.client().await;
         for (id, timeout_ms) in [(1, -1), (2, 0), (3, i32::MIN)] {
             client.send(&request_with(id, timeout_ms, b"", b"")).await;
-            let back = client.frame().await;
-            assert_eq!((back.id(), back.frame.status), (id, status::TIMEOUT));
+            client.expect(id, status::TIMEOUT).await;
         }
         drop(client);
         all_empty(&bed.server).await;
@@ -252,7 +274,7 @@ fn time_outs_of_minus_1_and_0_are_the_routes_also_with_retries() {
 
 #[test]
 fn a_client_that_leaves_between_two_tries_leaves_nothing_behind() {
-    run(async {
+    run_paused(async {
         let route = r#", "retry_policy":
             {"retry_on": true, "num_retries": 9, "status_codes": [4]}"#;
         let bed = Bed::new(Setup { route, ..Setup::default() });
@@ -271,6 +293,7 @@ fn a_client_that_leaves_between_two_tries_leaves_nothing_behind() {
 
 #[test]
 fn above_the_limit_of_kept_bytes_frames_are_sent_and_not_kept() {
+    // As much as the sockets hold waits for the kernel, and so for real time.
     run(async {
         let bed = Bed::new(Setup { route: RETRY_ONCE, ..Setup::default() });
         let client = bed.client().await;

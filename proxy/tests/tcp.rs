@@ -272,7 +272,7 @@ fn a_client_that_resets_its_connection_is_not_dialed_for_any_longer() {
         client.stream.set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);
         until(|| server.clusters()[0].connections == 0).await;
-        assert_eq!(time::now(), start, "no time-out was waited for");
+        assert!(time::now() - start < CONNECT_TIMEOUT / 10, "no time-out was waited for");
         drop(mute);
         all_empty(&server).await;
     });

@@ -1,26 +1,34 @@
 //! The proxy on several threads.
 
-use std::io::{Read, Write};
+mod common;
+
+use std::collections::HashSet;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 
-use proxy::codec::bolt;
-use proxy::{Config, DEMO_CONFIG, EchoServer, Threads};
+use common::blocking::{ask, heard, until_listening, upstream};
+use proxy::filter::{NetworkFilter, NetworkFlow};
+use proxy::{Config, DEMO_CONFIG, Filters, Threads};
 
-/// An upstream on a thread of its own.
-fn upstream() -> SocketAddr {
-    let (send, receive) = mpsc::channel();
-    thread::spawn(move || {
-        reactor::block_on(async {
-            let server = EchoServer::start("127.0.0.1:0".parse().unwrap()).unwrap();
-            send.send(server.address()).unwrap();
-            std::future::pending::<()>().await;
-        })
-    });
-    receive.recv().unwrap()
+/// The threads that have taken a client of these ports.
+static TAKEN: Mutex<Vec<(u16, ThreadId)>> = Mutex::new(Vec::new());
+
+/// Takes note of the thread that each client comes to.
+struct Note;
+
+impl NetworkFilter for Note {
+    fn on_new_connection(&mut self, client: SocketAddr) -> NetworkFlow {
+        TAKEN.lock().unwrap().push((client.port(), thread::current().id()));
+        NetworkFlow::Continue
+    }
+}
+
+fn filters() -> Filters {
+    let mut filters = Filters::new();
+    filters.add_network("note", |_| Ok(|| Box::new(Note) as Box<dyn NetworkFilter>));
+    filters
 }
 
 /// A proxy on three threads, which go on until the process ends.
@@ -30,17 +38,14 @@ fn start(limits: &str) -> (Arc<Threads>, SocketAddr) {
         r#"[{ "address": "127.0.0.1:0" }, { "address": "127.0.0.1:0" }]"#,
         &format!(r#"[{{ "address": "{}" }}]"#, upstream()),
     );
-    let config = Config::parse(Path::new("demo.json"), &text).unwrap();
-    let threads = Arc::new(Threads::new(config, 3).unwrap());
+    let listener = r#""name": "demo", "network_filters": [{"type": "note"}],"#;
+    let text = text.replace(r#""name": "demo","#, listener);
+    let config = Config::parse_with(Path::new("demo.json"), &text, &filters()).unwrap();
+    let threads = Arc::new(Threads::new(config, 3).unwrap().filters(filters));
     let running = Arc::clone(&threads);
     thread::spawn(move || running.run());
     let address = threads.addresses()[0];
-    // The threads may not listen yet.
-    while TcpStream::connect(address).is_err() {
-        thread::yield_now();
-    }
-    // The one that told has come and gone.
-    wait(|| threads.stats().downstream_accepted == 1 && threads.stats().is_idle());
+    until_listening(address.port(), 3);
     (threads, address)
 }
 
@@ -51,22 +56,22 @@ fn wait(condition: impl Fn() -> bool) {
 }
 
 #[test]
-fn counters_of_all_threads_are_added_up_and_gauges_return_to_zero() {
+fn several_threads_serve_their_counters_are_added_up_and_gauges_return_to_zero() {
     let (threads, address) = start("");
-    let mut clients: Vec<TcpStream> =
-        (0..24).map(|_| TcpStream::connect(address).unwrap()).collect();
-    for (id, client) in (1..).zip(&mut clients) {
-        let mut frame = Vec::new();
-        bolt::Request { id, content: b"all", ..bolt::Request::default() }
-            .encode(&mut frame)
-            .unwrap();
-        client.write_all(&frame).unwrap();
+    let clients: Vec<TcpStream> = (0..24).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for (id, client) in (1..).zip(&clients) {
+        ask(client, id, b"all");
     }
-    for client in &mut clients {
-        let mut answer = [0; 20];
-        client.read_exact(&mut answer).unwrap();
+    for (id, client) in (1..).zip(&clients) {
+        heard(client, id, b"all");
     }
     assert_eq!(threads.stats().answered, 24);
+    let ports: Vec<u16> = clients.iter().map(|c| c.local_addr().unwrap().port()).collect();
+    let taken = TAKEN.lock().unwrap().clone();
+    let ours = taken.iter().filter(|(port, _)| ports.contains(port));
+    let threads_seen: HashSet<ThreadId> = ours.map(|(_, thread)| *thread).collect();
+    // That the kernel gives 24 ports to one of three sockets is less likely than 1 in 10^10.
+    assert!((2..=3).contains(&threads_seen.len()), "{threads_seen:?}");
     drop(clients);
     wait(|| threads.stats().is_idle());
     assert_eq!(threads.stats().lost(), 0);

@@ -8,14 +8,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use reactor::{JoinHandle, spawn_blocking, time};
 
-use super::Cluster;
+use super::{Cluster, Resolver};
 use crate::config::{self, Host, Membership};
 use crate::limits::{HOSTS_FILE_BYTES_MAX, HOSTS_MAX};
 
@@ -32,7 +31,10 @@ pub(super) fn watch(cluster: &Rc<Cluster>) -> Option<JoinHandle<()>> {
     let (interval, mut source) = match cluster.shared.config.membership.clone() {
         Membership::Static => return None,
         Membership::File { path, interval } => (interval, Source::File { path, seen: None }),
-        Membership::Dns { hosts, interval } => (interval, Source::Dns { hosts }),
+        Membership::Dns { hosts, interval } => {
+            let resolver = cluster.shared.worker.resolver.clone();
+            (interval, Source::Dns { hosts, resolver })
+        }
     };
     let mut failing = false;
     let is_file = matches!(source, Source::File { .. });
@@ -95,7 +97,7 @@ impl Cluster {
 /// Where to look. It travels to a thread that may block, and back.
 enum Source {
     File { path: PathBuf, seen: Option<Seen> },
-    Dns { hosts: Vec<(String, Host)> },
+    Dns { hosts: Vec<(String, Host)>, resolver: Resolver },
 }
 
 /// What a file looked like when it was read.
@@ -109,7 +111,7 @@ impl Source {
     fn look(mut self) -> (Self, Found) {
         let found = match &mut self {
             Source::File { path, seen } => read(path, seen),
-            Source::Dns { hosts } => resolve(hosts).map(Some),
+            Source::Dns { hosts, resolver } => resolve(hosts, resolver).map(Some),
         };
         (self, found)
     }
@@ -141,11 +143,11 @@ fn read(path: &Path, seen: &mut Option<Seen>) -> Found {
 }
 
 /// Every address of every name, in the order of the names and of the addresses, each once.
-fn resolve(names: &[(String, Host)]) -> Result<Vec<Host>, String> {
+fn resolve(names: &[(String, Host)], resolver: &Resolver) -> Result<Vec<Host>, String> {
     let mut hosts: Vec<Host> = Vec::new();
     for (name, host) in names {
-        let found = name.to_socket_addrs().map_err(|error| format!("{name}: {error}"))?;
-        let mut addresses: Vec<_> = found.collect();
+        let found = resolver.addresses(name);
+        let mut addresses = found.map_err(|error| format!("{name}: {error}"))?;
         if addresses.is_empty() {
             return Err(format!("{name}: no address"));
         }
@@ -164,6 +166,9 @@ fn resolve(names: &[(String, Host)]) -> Result<Vec<Host>, String> {
 }
 
 #[cfg(test)]
+mod names;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -177,7 +182,7 @@ mod tests {
     fn an_address_that_two_names_have_is_one_host_with_what_stands_beside_the_first() {
         let mut names = named(["127.0.0.2:80", "127.0.0.1:80", "127.0.0.2:80"].map(String::from));
         names[2].1.weight = 9;
-        let hosts = resolve(&names).unwrap();
+        let hosts = resolve(&names, &Resolver::default()).unwrap();
         let seen: Vec<_> =
             hosts.iter().map(|host| (host.address.to_string(), host.weight)).collect();
         assert_eq!(seen, [("127.0.0.2:80".to_owned(), 3), ("127.0.0.1:80".to_owned(), 3)]);
@@ -186,8 +191,8 @@ mod tests {
     #[test]
     fn more_addresses_than_a_cluster_may_have_are_refused() {
         let addresses = |count: usize| named((0..count).map(|n| format!("127.0.0.1:{}", n + 1)));
-        assert_eq!(resolve(&addresses(HOSTS_MAX)).unwrap().len(), HOSTS_MAX);
-        let error = resolve(&addresses(HOSTS_MAX + 1)).unwrap_err();
+        assert_eq!(resolve(&addresses(HOSTS_MAX), &Resolver::default()).unwrap().len(), HOSTS_MAX);
+        let error = resolve(&addresses(HOSTS_MAX + 1), &Resolver::default()).unwrap_err();
         assert_eq!(error, "10001 addresses, the limit is 10000");
     }
 

@@ -50,7 +50,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Limits of every connection.
     pub limits: Limits,
-    /// Decides how weights are drawn; without it every start draws differently.
+    /// Decides what is drawn at random, except by faults, which have their own: the cluster of a
+    /// weighted route, hosts, pauses between tries. Without it every start draws differently.
     pub seed: Option<u64>,
     /// Where to listen, and by which routes requests go.
     pub listeners: Vec<Listener>,

@@ -1,13 +1,15 @@
 //! A proxy between peers that speak raw frames, so that a test decides every byte.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod blocking;
 pub mod bytes;
+mod capture;
 pub mod numbered;
 pub mod scene;
 pub mod wire;
 
-use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -18,29 +20,37 @@ use proxy::codec::bolt::{self, Bolt};
 use proxy::codec::{Codec, Decoded, Frame, FrameLimits, Protocol};
 use proxy::{Config, Filters, Server};
 
+#[allow(unused_imports)] // some tests ask for no warnings
+pub use capture::{capture_log, warnings};
+
 /// A test that takes longer hangs.
 const HANG: Duration = Duration::from_secs(30);
 
+/// The same of virtual time: longer than anything that a test waits for.
+const HANG_PAUSED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Pause of whoever waits for a condition, so that virtual time goes on meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// Runs a test in a runtime of its own; a hang is a failure.
-pub fn run<F: Future<Output = ()>>(test: F) {
-    capture_log();
-    reactor::block_on(async {
-        reactor::time::timeout(HANG, test).await.expect("the test hangs");
-    })
-    .unwrap();
+pub fn run<F: Future>(test: F) -> F::Output {
+    run_in(false, HANG, test)
 }
 
 /// The same in virtual time: pauses end when nothing else is left to do.
-pub fn run_paused<F: Future<Output = ()>>(test: F) {
-    capture_log();
-    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
-    runtime.block_on(test);
+pub fn run_paused<F: Future>(test: F) -> F::Output {
+    run_in(true, HANG_PAUSED, test)
 }
 
-/// Lets other tasks run until `condition` holds.
+fn run_in<F: Future>(paused: bool, hang: Duration, test: F) -> F::Output {
+    capture_log();
+    let mut runtime = reactor::Runtime::builder().paused(paused).build().unwrap();
+    runtime.block_on(async { reactor::time::timeout(hang, test).await.expect("the test hangs") })
+}
+
+/// Lets other tasks, and time, go on until `condition` holds.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {
-        reactor::yield_now().await;
+        reactor::time::sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -154,12 +164,16 @@ pub struct Host {
 
 impl Host {
     pub fn new() -> Host {
-        Host { listener: TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap() }
+        Host::at("127.0.0.1:0".parse().unwrap())
     }
 
     /// A host at an address that was dead.
     pub fn at(address: SocketAddr) -> Host {
-        Host { listener: TcpListener::bind(address).unwrap() }
+        Host::of(TcpListener::bind(address).unwrap())
+    }
+
+    pub fn of(listener: TcpListener) -> Host {
+        Host { listener }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -283,6 +297,17 @@ impl Peer {
         self.next().await.expect("a frame, but the connection was closed")
     }
 
+    /// The next frame, which is an answer under this id and with this status.
+    #[track_caller]
+    pub fn expect(&mut self, id: u32, status: u16) -> impl Future<Output = Got> {
+        let at = Location::caller();
+        async move {
+            let back = self.frame().await;
+            assert_eq!((back.id(), back.frame.status), (id, status), "at {at}");
+            back
+        }
+    }
+
     /// Waits for the peer to close, without a further frame.
     pub async fn closed(&mut self) {
         assert!(self.next().await.is_none(), "a frame, where the end was expected");
@@ -381,38 +406,4 @@ pub fn heartbeat_ack(heartbeat: &Got) -> Vec<u8> {
     let mut out = Vec::new();
     Bolt.heartbeat_ack(heartbeat.frame.origin, &mut out);
     out
-}
-
-thread_local! {
-    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Keeps warnings per thread; a test and its runtime are one thread.
-struct Capture;
-
-impl log::Log for Capture {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let line = record.args().to_string();
-            // The thread may be on its way out.
-            let _ = LINES.try_with(|lines| lines.borrow_mut().push(line));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-pub fn capture_log() {
-    // Another test of the binary may have been first.
-    let _ = log::set_logger(&Capture);
-    log::set_max_level(log::LevelFilter::Warn);
-}
-
-/// The warnings since the last call.
-pub fn warnings() -> Vec<String> {
-    LINES.with(|lines| lines.take())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proxy::codec::bolt::status;
 use proxy::{Config, Server};
@@ -56,4 +56,46 @@ pub fn start(cluster: &str, route: &str) -> Server {
     );
     let config = Config::parse(Path::new("test.json"), &text).unwrap_or_else(|e| panic!("{e}"));
     Server::start(&config).unwrap()
+}
+
+/// A list of hosts in a file, removed at the end.
+pub struct List(pub PathBuf);
+
+impl List {
+    pub fn new(name: &str) -> List {
+        List(std::env::temp_dir().join(format!("proxy-{}-{name}.json", std::process::id())))
+    }
+
+    /// Puts these hosts in it, at once: whoever reads it sees the old list or the new one.
+    pub fn write(&self, hosts: &[SocketAddr]) {
+        let hosts: Vec<String> =
+            hosts.iter().map(|host| format!(r#"{{"address": "{host}"}}"#)).collect();
+        self.write_text(&format!("[{}]", hosts.join(",")));
+    }
+
+    pub fn write_text(&self, text: &str) {
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &self.0).unwrap();
+    }
+
+    /// The keys of a cluster that has its hosts from the file.
+    pub fn keys(&self, interval: &str) -> String {
+        let path = self.0.display();
+        format!(r#", "hosts_file": "{path}", "hosts_file_interval": "{interval}""#)
+    }
+
+    pub fn start(&self) -> Server {
+        self.start_with("", "")
+    }
+
+    pub fn start_with(&self, cluster: &str, route: &str) -> Server {
+        start(&(self.keys("10ms") + cluster), route)
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
