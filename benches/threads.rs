@@ -3,11 +3,14 @@
 //! ```sh
 //! cargo bench -p benches --bench threads
 //! cargo bench -p benches --bench threads -- --quick    # a slice of each, to see that it works
+//! taskset -c 0 cargo bench -p benches --bench threads -- asleep    # rows with this in their names
 //! ```
 //!
 //! A round trip: a task wakes a thread, which wakes the task. "Asleep": the thread blocks, and the
 //! runtime has nothing else to do. "Busy": the thread spins, and a second task keeps the runtime
-//! awake by yielding. Both want two processors to themselves.
+//! awake by yielding, which wants two processors. So does "asleep" in its way: what it takes the kernel to
+//! wake a thread on an idle processor is many times the rest, and another every time. On one processor
+//! nothing is left but the work.
 
 mod peers;
 
@@ -24,35 +27,53 @@ use benches::table::Table;
 use peers::{Monoio, Ours, Peer, Smol, Tokio, time};
 
 /// Rounds, in each of which every runtime has a slice, in an order of its own.
-const ROUNDS: usize = 41;
+const ROUNDS: usize = 101;
 
 /// The time of so many operations.
 type Slice = fn(u64) -> Duration;
 
+/// The slices of a row, and how many operations are in one.
+const ROWS: [(&str, [Option<Slice>; 4], u64); 3] = [
+    (
+        "round trip to a thread, asleep",
+        [
+            Some(|n| time::<Ours>(trips_asleep(n))),
+            Some(|n| time::<Tokio>(trips_asleep(n))),
+            Some(|n| time::<Smol>(trips_asleep(n))),
+            Some(|n| time::<Monoio>(trips_asleep(n))),
+        ],
+        300,
+    ),
+    (
+        "round trip to a thread, busy",
+        [
+            Some(|n| time::<Ours>(trips_busy::<Ours>(n))),
+            Some(|n| time::<Tokio>(trips_busy::<Tokio>(n))),
+            Some(|n| time::<Smol>(trips_busy::<Smol>(n))),
+            // It takes in no wake-ups from other threads while a task of its own yields.
+            None,
+        ],
+        20_000,
+    ),
+    (
+        "2 ms sleep, too long by",
+        [Some(late::<Ours>), Some(late::<Tokio>), Some(late::<Smol>), Some(late::<Monoio>)],
+        10,
+    ),
+];
+
 fn main() {
-    let quick = std::env::args().any(|word| word == "--quick");
-    let rounds = if quick { 1 } else { ROUNDS };
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let rounds = if words.iter().any(|word| word == "--quick") { 1 } else { ROUNDS };
+    let rows: Vec<_> = words.iter().filter(|word| !word.starts_with("--")).collect();
     let title = "Microseconds, medians (quartiles) of slices in turn";
     let names = [Ours::NAME, Tokio::NAME, Smol::NAME, Monoio::NAME];
     let mut table = Table::new(title, names.into_iter());
-    let asleep: [Option<Slice>; 4] = [
-        Some(|n| time::<Ours>(trips_asleep(n))),
-        Some(|n| time::<Tokio>(trips_asleep(n))),
-        Some(|n| time::<Smol>(trips_asleep(n))),
-        Some(|n| time::<Monoio>(trips_asleep(n))),
-    ];
-    table.row("round trip to a thread, asleep", cells(asleep, 300, rounds));
-    // Without monoio, which takes in no wake-ups from other threads while a task of its own yields.
-    let busy: [Option<Slice>; 4] = [
-        Some(|n| time::<Ours>(trips_busy::<Ours>(n))),
-        Some(|n| time::<Tokio>(trips_busy::<Tokio>(n))),
-        Some(|n| time::<Smol>(trips_busy::<Smol>(n))),
-        None,
-    ];
-    table.row("round trip to a thread, busy", cells(busy, 20_000, rounds));
-    let late: [Option<Slice>; 4] =
-        [Some(late::<Ours>), Some(late::<Tokio>), Some(late::<Smol>), Some(late::<Monoio>)];
-    table.row("2 ms sleep, too long by", cells(late, 10, rounds));
+    for (name, slices, n) in ROWS {
+        if rows.is_empty() || rows.iter().any(|row| name.contains(row.as_str())) {
+            table.row(name, cells(slices, n, rounds));
+        }
+    }
     table.print();
 }
 
