@@ -42,12 +42,12 @@ pub struct Config {
     /// Default: 64 KiB.
     pub send_queue_bytes_max: usize,
     /// Bytes written to all streams of the session that wait to be sent, those aside whose peer has
-    /// given no credit. At this limit writes wait for their turn, in which one frame can be written;
-    /// a write of at most 1 KiB to a stream that has nothing queued does not wait. So what is written is
-    /// in the cache of the processor when it is sent, however many streams there are. Beyond the limit
-    /// come at most the write that reached it (`send_queue_bytes_max`, or a whole chunk), a frame, such
-    /// small writes, and a frame for each stream whose writer came too late to its turn or gave it up.
-    /// At least 1. Default: 256 KiB.
+    /// given no credit. At this limit writes wait for their turn, in which one frame can be written, or
+    /// one chunk of any size. A write of at most 1 KiB to a stream that has nothing queued does not wait,
+    /// up to 4 KiB until the stream has nothing to write for once. So what is written is in the cache of
+    /// the processor when it is sent, however many streams there are. Beyond the limit come at most what
+    /// is written in the turns that fill it up, such small writes, and a turn for each stream whose
+    /// writer came too late to its own. At least 1. Default: 256 KiB.
     pub send_bytes_max: usize,
     /// Payload of one Data frame, and what one stream may send before the next has its turn, in
     /// bytes. At least 1. Default: 16 KiB.

@@ -89,7 +89,7 @@ impl Session {
         }
         // The driver may have slept since a ping that was lost.
         self.wind(now);
-        Ok(self.ask_ping())
+        Ok(self.ask_ping_after(self.config.ping_timeout))
     }
 
     /// How long whoever has asked waits.
@@ -97,8 +97,14 @@ impl Session {
         self.config.ping_timeout
     }
 
-    pub(super) fn ask_ping(&mut self) -> Ticket {
-        let (ticket, is_new) = self.pings.ask(self.timing.now, self.config.ping_timeout);
+    /// Asks on the session's own behalf, which can wait for an answer that is late: behind bulk data
+    /// it may come later than users want to wait, and tells the round trip all the same.
+    pub(super) fn ask_ping(&mut self) {
+        self.ask_ping_after(self.config.ping_timeout.max(RTT_STALE));
+    }
+
+    fn ask_ping_after(&mut self, patience: Duration) -> Ticket {
+        let (ticket, is_new) = self.pings.ask(self.timing.now, patience);
         if is_new {
             // The value is put in when the ping leaves.
             self.control.push(Control::Ping);

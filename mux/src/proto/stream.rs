@@ -6,6 +6,7 @@ use super::code::ResetCode;
 use super::queue::ByteQueue;
 use super::state::State;
 use super::stats::StreamStats;
+use super::turns::EXPRESS_BURST_BYTES;
 use super::violation::Rule;
 use super::window::{RecvWindow, SendCredit};
 use crate::{Config, Error, Initiator};
@@ -94,6 +95,8 @@ pub(crate) struct Stream {
     pub(crate) waits_small: bool,
     /// Bytes that may be written whatever waits to be sent: its turn has come.
     pub(crate) allowance: u32,
+    /// Bytes that may yet be written in small writes without a turn.
+    pub(crate) express: u16,
     pub(crate) events: Events,
     /// The deadline of reads, or of writes, has passed.
     pub(crate) read_expired: bool,
@@ -144,6 +147,7 @@ impl Stream {
             in_writers: false,
             waits_small: false,
             allowance: 0,
+            express: EXPRESS_BURST_BYTES,
             events: Events::default(),
             read_expired: false,
             write_expired: false,

@@ -94,7 +94,7 @@ impl Session {
         }
         match max.saturating_sub(stream.send.len()) {
             0 => Poll::Pending,
-            room => self.poll_turn(key, wanted.clamp(1, room)).map(Ok),
+            room => self.poll_turn(key, wanted, room).map(Ok),
         }
     }
 

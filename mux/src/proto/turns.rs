@@ -19,14 +19,23 @@ use super::stream::Key;
 /// does not wait behind large ones.
 const EXPRESS_BYTES_MAX: usize = 1024;
 
+/// What a stream may write so before it has to wait for a turn as others do, until it has nothing to
+/// write for once. A stream with very many small writes is better served by turns, in which they share
+/// frames.
+pub(super) const EXPRESS_BURST_BYTES: u16 = 4 * 1024;
+
 impl Session {
-    /// How many of `wanted` bytes may be written now.
-    pub(super) fn poll_turn(&mut self, key: Key, wanted: usize) -> Poll<usize> {
+    /// How many of `wanted` bytes may be written now, of which the stream has room for `room`.
+    pub(super) fn poll_turn(&mut self, key: Key, wanted: usize, room: usize) -> Poll<usize> {
         let held = self.sendable + self.turns_given;
         let free = held < self.config.send_bytes_max && self.writers.is_empty();
         let stream = self.stream(key);
-        let small = wanted <= EXPRESS_BYTES_MAX;
+        let small = wanted <= EXPRESS_BYTES_MAX.min(stream.express.into());
+        let wanted = wanted.clamp(1, room);
         if free || (small && stream.send.is_empty()) {
+            if !free {
+                stream.express -= wanted as u16;
+            }
             self.leave_writers(key);
             return Poll::Ready(wanted);
         }
@@ -55,16 +64,20 @@ impl Session {
     /// Gives writers their turns, as many as there is room for; comes once in a turn of the driver.
     /// A turn is not kept free for a writer that does not use it: the next one has his when the driver
     /// comes again. And one writer has his whenever data was taken to be sent, though small writes,
-    /// which wait for no turn, may have filled its place at once.
+    /// which wait for no turn, may have filled its place at once: so far as it is them.
     pub(crate) fn admit_writers(&mut self) {
         let moved = std::mem::take(&mut self.data_moved);
         self.turns_given = 0;
         if self.writers.is_empty() {
             return;
         }
-        let frame = self.config.frame_bytes_max;
-        let room = self.config.send_bytes_max.saturating_sub(self.sendable);
-        for _ in 0..room.div_ceil(frame as usize).max(usize::from(moved)) {
+        let (frame, max) = (self.config.frame_bytes_max, self.config.send_bytes_max);
+        let small_writes = EXPRESS_BYTES_MAX * self.streams.len();
+        let turns = match max.saturating_sub(self.sendable) {
+            0 => usize::from(moved && self.sendable < max.saturating_add(small_writes)),
+            room => room.div_ceil(frame as usize),
+        };
+        for _ in 0..turns {
             let Some(key) = self.writers.pop_front() else { return };
             let stream = self.stream(key);
             stream.in_writers = false;
@@ -82,6 +95,9 @@ impl Session {
         if stream.allowance < frame {
             // A turn that was begun is over: who has less to write than a frame leaves the rest.
             stream.allowance = 0;
+        }
+        if !stream.in_writers && stream.send.is_empty() {
+            stream.express = EXPRESS_BURST_BYTES;
         }
         // Whoever stands in line is told when his turn comes; or if he needs none any more.
         if !stream.in_writers || (stream.waits_small && stream.send.is_empty()) {
