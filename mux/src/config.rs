@@ -12,7 +12,8 @@ use crate::proto::WINDOW_BYTES_INITIAL;
 /// turn of the driver the reads of that turn come to it, at most 512 KiB. And what the application
 /// writes: `send_bytes_max`, and `send_queue_bytes_max` for each stream whose peer gives no credit.
 /// Chunks that the application has read and keeps, or writes to another stream, hold on to at most
-/// 2 MiB more than they carry, for all sessions of the thread together.
+/// 2 MiB more than they carry, for all sessions of the thread together, and the copied ones among them
+/// on as much again as they carry.
 ///
 /// ```
 /// use mux::Config;

@@ -56,8 +56,9 @@ impl Stream {
     /// end of the stream. A chunk is never empty, and at most as large as the window. A large one
     /// (8 KiB and more) can be part of the buffer of 64 KiB that it was read into, and keeps that in
     /// memory as long as it lives, or as any other part of it does. At most 32 such buffers of a thread
-    /// are out at a time; when they are, chunks are copies, which keep at most twice their own size: so
-    /// who keeps many pays by copies for all. Cancel-safe.
+    /// are out at a time; when they are, chunks are copies, which keep at most twice their own size
+    /// (unless `read` took the beginning of one): so who keeps many pays by copies for all.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// [`Error::DeadlineExceeded`] at once; after everything that arrived before, [`Error::Reset`],
