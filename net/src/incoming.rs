@@ -46,9 +46,11 @@ type Accepted<N> = io::Result<(Stream<N>, <N as Network>::Addr)>;
 ///
 /// # As a `Stream`
 /// With the feature `stream` it is one: futures' `Stream` of `io::Result<(Stream, Addr)>`, for combinators
-/// such as `for_each_concurrent`. It pauses as [`next`](Self::next) does and ends when the listener is
-/// closed. It waits by [`Listener::poll_accept`], so only one such stream of a listener can wait at a
-/// time.
+/// such as `for_each_concurrent`. It pauses as [`next`](Self::next) does. It ends when the listener is
+/// closed, and after any other error, which it gives once: to go on would fail again at once, for
+/// ever, and who only logs errors, as below, would spin. When the deadline of the listener was put
+/// off, [`Listener::incoming`] makes another. It waits by [`Listener::poll_accept`], so only one
+/// such stream of a listener can wait at a time.
 ///
 /// ```
 /// # #[cfg(feature = "stream")] {
@@ -78,11 +80,20 @@ pub struct Connections<'a, N: StreamNetwork> {
     /// The pause, when one is on. Kept here, so that it holds also for who drops the future of
     /// `next` and makes another.
     pausing: Option<Sleep>,
+    /// The stream has given its error, or seen the close.
+    #[cfg(feature = "stream")]
+    ended: bool,
 }
 
 impl<'a, N: StreamNetwork> Connections<'a, N> {
     pub(crate) fn new(listener: &'a Listener<N>) -> Self {
-        Self { listener, pause: ACCEPT_PAUSE_MIN, pausing: None }
+        Self {
+            listener,
+            pause: ACCEPT_PAUSE_MIN,
+            pausing: None,
+            #[cfg(feature = "stream")]
+            ended: false,
+        }
     }
 
     /// The next connection, and its peer.
@@ -138,18 +149,19 @@ impl<N: StreamNetwork> futures_core::Stream for Connections<'_, N> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        loop {
+        while !this.ended {
             if let Some(pausing) = &mut this.pausing {
                 ready!(Pin::new(pausing).poll(cx));
                 this.pausing = None;
             }
             let accepted = ready!(this.listener.poll_accept(cx));
-            match this.unless_short(accepted) {
-                Some(Err(err)) if reactor::is_closed(&err) => return Poll::Ready(None),
-                Some(accepted) => return Poll::Ready(Some(accepted)),
-                None => {}
+            let Some(accepted) = this.unless_short(accepted) else { continue };
+            this.ended = accepted.is_err();
+            if !accepted.as_ref().is_err_and(reactor::is_closed) {
+                return Poll::Ready(Some(accepted));
             }
         }
+        Poll::Ready(None)
     }
 }
 
@@ -276,8 +288,13 @@ mod tests {
             listener.set_deadline(Some(now()));
             let err = StreamExt::next(&mut incoming).await.unwrap().unwrap_err();
             assert_eq!(err.kind(), io::ErrorKind::TimedOut);
+            assert!(StreamExt::next(&mut incoming).await.is_none(), "the error was given once");
+            listener.set_deadline(None);
+            let mut incoming = listener.incoming();
             listener.close();
-            assert!(StreamExt::next(&mut incoming).await.is_none());
+            for _ in 0..2 {
+                assert!(StreamExt::next(&mut incoming).await.is_none());
+            }
             Ok(())
         });
     }
