@@ -35,8 +35,8 @@ const WELL_KNOWN: [(&str, u16); 15] = [
 /// The TCP port of a service, whatever the case of its name, as the system's database has it
 /// (`/etc/services`, or what nsswitch.conf(5) says of `services`), or else [`WELL_KNOWN`].
 ///
-/// Found once, it is remembered for the life of the process, as Go remembers the file. Who asks
-/// while a lookup of the same service is under way shares it.
+/// Found once, it is remembered for the life of the process, as Go remembers the file. Who asks on
+/// the same thread while a lookup of the same service is under way shares it.
 ///
 /// # Errors
 /// `NotFound`, with the name; `ResourceBusy` when the pool's queue is full.
