@@ -58,6 +58,20 @@ use crate::traits::writes;
 /// Spawns on the runtime of the thread, detached: see [`reactor::spawn`]. The futures need not be
 /// `Send`.
 ///
+/// ```
+/// # async fn get(stream: net::TcpStream) -> hyper::Result<()> {
+/// use http_body_util::Empty;
+/// use hyper::{Request, body::Bytes, client::conn::http2};
+/// use net::hyper::Executor;
+///
+/// let (mut sender, connection) = http2::handshake(Executor, stream).await?;
+/// reactor::spawn(connection).detach();
+/// let request = Request::get("http://[::1]/").body(Empty::<Bytes>::new()).unwrap();
+/// println!("{}", sender.send_request(request).await?.status());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Panics
 /// Outside a runtime.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +88,13 @@ where
 }
 
 /// The time of the reactor: see [`reactor::time`].
+///
+/// ```
+/// # let _ =
+/// hyper::server::conn::http1::Builder::new()
+///     .timer(net::hyper::Timer)
+///     .header_read_timeout(std::time::Duration::from_secs(10));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timer;
 

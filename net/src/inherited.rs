@@ -21,6 +21,25 @@ const UNNAMED: &str = "unknown";
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A descriptor that this program was started with. Made by [`listen_fds`].
+///
+/// ```
+/// use net::{TcpListener, UnixListener};
+/// use std::os::fd::OwnedFd;
+///
+/// # reactor::block_on(async {
+/// let (mut web, mut control) = (None, None);
+/// for inherited in net::listen_fds()? {
+///     match inherited.name() {
+///         "web" => web = Some(TcpListener::try_from(OwnedFd::from(inherited))?),
+///         "control" => control = Some(UnixListener::try_from(OwnedFd::from(inherited))?),
+///         name => log::warn!("nothing is to listen on {name:?}"),
+///     }
+/// }
+/// # assert!(web.is_none() && control.is_none());
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ListenFd {
     name: String,

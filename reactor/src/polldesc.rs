@@ -34,6 +34,23 @@ use crate::task::{self, TaskId};
 use crate::waiters::{Waiters, Wakes};
 
 /// One of the two ways of a descriptor.
+///
+/// ```
+/// # use std::{io, net::{TcpListener, TcpStream}};
+/// # reactor::block_on(async {
+/// # let listener = TcpListener::bind("127.0.0.1:0")?;
+/// # let near = TcpStream::connect(listener.local_addr()?)?;
+/// # near.set_nonblocking(true)?;
+/// use reactor::{Direction, PollFd};
+///
+/// let connection = PollFd::from_socket(near.into());
+/// connection.ready(Direction::Write).await?; // there is room to send, and nothing to read
+/// let read = connection.try_io(Direction::Read, |_| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+/// # assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+/// # Ok::<_, io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Reading, accepting, receiving.

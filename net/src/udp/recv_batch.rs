@@ -49,6 +49,26 @@ pub struct RecvBatch {
 
 /// A datagram in a [`RecvBatch`]; with [`UdpBuilder::gro`](crate::UdpBuilder::gro) perhaps several of
 /// one length.
+///
+/// ```
+/// # reactor::block_on(async {
+/// use net::{RecvBatch, UdpSocket};
+///
+/// let server = UdpSocket::builder().gro(true).bind("127.0.0.1:0".parse().unwrap())?;
+/// # let client = UdpSocket::builder().connect(server.local_addr()?)?;
+/// # client.send(b"hello").await?;
+/// let mut batch = RecvBatch::new(8, 65_535);
+/// server.recv_batch(&mut batch).await?;
+/// for datagram in batch.iter() {
+///     for segment in datagram.segments() {
+///         println!("{} bytes from {}", segment.len(), datagram.info.from);
+///         # assert_eq!((segment, datagram.info.from), (&b"hello"[..], client.local_addr()?));
+///     }
+/// }
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a> {
     /// What of it there was room for.

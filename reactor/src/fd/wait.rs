@@ -12,12 +12,52 @@ use super::PollFd;
 use crate::polldesc::Direction;
 
 /// Waits for a direction of a [`PollFd`]. Made by [`PollFd::ready`].
+///
+/// ```
+/// # use std::{io::{self, Read}, os::unix::net::UnixStream};
+/// # reactor::block_on(async {
+/// # let (mut near, far) = UnixStream::pair()?;
+/// # near.set_nonblocking(true)?;
+/// use reactor::{Direction, PollFd};
+///
+/// let readiness = PollFd::from_socket(near.try_clone()?.into());
+/// # io::Write::write_all(&mut &far, b"hello")?;
+/// let mut buf = [0; 16];
+/// let n = loop {
+///     readiness.ready(Direction::Read).await?;
+///     match readiness.try_io(Direction::Read, |_| near.read(&mut buf)) {
+///         Err(err) if err.kind() == io::ErrorKind::WouldBlock => {} // Ready is a hint
+///         result => break result?,
+///     }
+/// };
+/// assert_eq!(&buf[..n], b"hello");
+/// # Ok::<_, io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[must_use = "a future does nothing unless awaited"]
 pub struct Ready<'a> {
     parked: Parked<'a>,
 }
 
 /// Makes an operation on a [`PollFd`]. Made by [`PollFd::io`].
+///
+/// ```
+/// # use std::net::UdpSocket;
+/// # reactor::block_on(async {
+/// use reactor::{Direction, PollFd};
+///
+/// let socket = UdpSocket::bind("127.0.0.1:0")?;
+/// socket.set_nonblocking(true)?;
+/// let readiness = PollFd::from_socket(socket.try_clone()?.into());
+/// # socket.send_to(b"hello", socket.local_addr()?)?;
+/// let mut buf = [0; 1500];
+/// let (n, from) = readiness.io(Direction::Read, |_| socket.recv_from(&mut buf)).await?;
+/// # assert_eq!((&buf[..n], from), (&b"hello"[..], socket.local_addr()?));
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[must_use = "a future does nothing unless awaited"]
 pub struct Io<'a, Op> {
     parked: Parked<'a>,
@@ -25,6 +65,29 @@ pub struct Io<'a, Op> {
 }
 
 /// Makes operations on a [`PollFd`] whenever it is ready. Made by [`PollFd::while_ready`].
+///
+/// ```
+/// # use std::{io::{self, Read}, os::unix::net::UnixStream};
+/// # reactor::block_on(async {
+/// # let (mut near, far) = UnixStream::pair()?;
+/// # near.set_nonblocking(true)?;
+/// use reactor::{Direction, PollFd};
+///
+/// let readiness = PollFd::from_socket(near.try_clone()?.into());
+/// # io::Write::write_all(&mut &far, b"a line\n")?;
+/// let mut line = Vec::new();
+/// let read_line = readiness.while_ready(Direction::Read, || {
+///     let mut piece = [0; 64]; // borrowed while this runs, not while the task waits
+///     let n = readiness.try_io(Direction::Read, |_| near.read(&mut piece))?;
+///     line.extend_from_slice(&piece[..n]);
+///     Ok((n == 0 || line.ends_with(b"\n")).then_some(()))
+/// });
+/// read_line.await?;
+/// assert_eq!(line, b"a line\n");
+/// # Ok::<_, io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[must_use = "a future does nothing unless awaited"]
 pub struct WhileReady<'a, Op> {
     parked: Parked<'a>,
