@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reactor::{JoinHandle, time};
 
@@ -127,6 +127,11 @@ impl Cluster {
     /// The same, for whoever keeps it: not a copy.
     pub(crate) fn shared_name(&self) -> Rc<str> {
         Rc::clone(&self.name)
+    }
+
+    /// Time-out of a dial.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.shared.config.connect_timeout
     }
 
     /// Whether it goes by the key of a request.

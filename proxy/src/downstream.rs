@@ -231,13 +231,15 @@ impl Downstream {
             return;
         }
         self.conn.close();
-        if let Some(upstream) = self.parked_at.take() {
-            upstream.unpark(self);
-        }
         let flights = std::mem::take(&mut *self.flights.borrow_mut());
         let in_flight = flights.len();
         for (_, flight) in flights {
             self.abandon(flight);
+        }
+        // After its requests have ended: theirs are forgotten with it.
+        let parked_at = self.parked_at.take();
+        if let Some(upstream) = parked_at {
+            upstream.unpark(self);
         }
         self.end_calls();
         self.bindings.end();

@@ -23,8 +23,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time-out of a dial when the cluster names none.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Hosts that are dialed for one plain TCP connection. The dials begin within one time-out of a dial, so
-/// they take no longer than two.
+/// Hosts that are dialed for one plain TCP connection. All dials together take no longer than two time-outs
+/// of a dial.
 pub const TCP_DIALS_MAX: usize = 16;
 /// Time a client has, from its first byte on, for those that tell its protocol.
 pub const DETECTION_TIME_MAX: Duration = Duration::from_secs(5);

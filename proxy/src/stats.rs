@@ -54,7 +54,7 @@ stats! {
     in_flight,
     /// Gauge: bytes that wait to be written, on all connections.
     output_bytes,
-    /// Gauge: requests that wait for a filter or for another try.
+    /// Gauge: requests that wait for a filter, for a host's output to drain or for another try.
     parked,
     /// Gauge: bytes of frames kept for requests that wait so, or that may be tried again.
     kept_bytes,
@@ -115,7 +115,8 @@ stats! {
     log_lines_dropped,
     /// Requests answered by the proxy because no route matched.
     no_route,
-    /// Requests answered by the proxy because no host could be dialed.
+    /// Requests answered by the proxy because no host could be dialed, or because the client's own upstream
+    /// connection was lost before they were sent.
     no_upstream,
     /// Requests answered by the proxy because all upstream connections were full.
     overflow,
@@ -148,7 +149,7 @@ stats! {
     /// Frames dropped that make no sense where they came from.
     unexpected_frames,
     /// Times that something was held back because an output or a limit was full: a client's next frame, a
-    /// host's call, or a request that had waited for a filter or a retry.
+    /// host's call, or a request that has been through filters or is tried again.
     stalls,
 }
 

@@ -87,23 +87,22 @@ async fn select<T>(
 }
 
 /// Tries hosts, each once, the next in turn first; those that failed lately only if there is no other.
-/// No try begins after the time that one may take, so that is at most doubled.
+/// All tries together take at most twice the time that one may: a host that is silent leaves as much for
+/// the next.
 async fn dial(cluster: &Cluster, key: u64) -> io::Result<TcpStream> {
     let mut error = io::Error::other(format!("cluster `{}` has no hosts", cluster.name()));
     let hosts = cluster.hosts_in_turn(key);
     let (resting, fresh): (Vec<_>, Vec<_>) =
         hosts.into_iter().partition(|host| host.is_resting(time::now()));
-    let start = time::now();
+    let limit = cluster.connect_timeout();
+    let end = time::now() + 2 * limit;
     for host in fresh.into_iter().chain(resting).take(TCP_DIALS_MAX) {
-        if time::now() - start >= host.shared.config.connect_timeout {
+        let left = end.saturating_duration_since(time::now());
+        if left.is_zero() {
             break;
         }
         let connect = TcpStream::connect(host.address);
-        match time::timeout(host.shared.config.connect_timeout, connect)
-            .await
-            .map_err(io::Error::from)
-            .flatten()
-        {
+        match time::timeout(limit.min(left), connect).await.map_err(io::Error::from).flatten() {
             Ok(stream) => {
                 host.connected();
                 host.proved();

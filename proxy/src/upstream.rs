@@ -28,7 +28,7 @@ use crate::journey::Journey;
 use crate::repeats::Repeats;
 use crate::stream::{Action, Event, Stream};
 
-use parked::Parked;
+use parked::Queue;
 pub(crate) use task::run;
 
 /// See the module's page.
@@ -41,7 +41,7 @@ pub(crate) struct Upstream {
     repeats: RefCell<Repeats>,
     deadlines: RefCell<Deadlines>,
     /// Who waits until the output has drained.
-    parked: RefCell<Vec<Parked>>,
+    parked: RefCell<Queue>,
     phase: Cell<Phase>,
     leaving: Cell<Leaving>,
     /// Whether a oneway was queued before the connection was made.

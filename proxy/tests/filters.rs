@@ -335,3 +335,19 @@ fn a_request_held_back_by_a_full_output_passes_its_filters_once() {
         all_empty(&bed.server).await;
     });
 }
+
+#[test]
+fn a_oneway_that_is_refused_while_it_waits_has_the_reason_in_its_record() {
+    run_paused(async {
+        let after = std::time::Duration::from_secs(1);
+        let bed = bed(0, Flow::ReplyAfter(after, LocalReply::Overflow));
+        let client = bed.client().await;
+        client.send(&oneway(1, b"x")).await;
+        until(|| bed.server.stats().oneways_dropped == 1).await;
+        drop(client);
+        all_empty(&bed.server).await;
+        let record = ENDED.take().remove(0);
+        assert_eq!(record.reply, Some(LocalReply::Overflow));
+        assert!(record.flags.has(Flag::Overflow));
+    });
+}

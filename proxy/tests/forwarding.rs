@@ -196,7 +196,8 @@ fn a_oneway_is_sent_and_leaves_no_entry() {
 
 #[test]
 fn ids_begin_anew_behind_the_last_and_an_old_answer_is_known_for_late() {
-    run_paused(async {
+    // Not in virtual time: it may pass while the kernel still carries so many bytes.
+    run(async {
         // One slot, so that every id is the next generation of the same.
         let bed = Bed::new(Setup { cluster: r#", "max_request_per_conn": 1"#, ..Setup::default() });
         let id = |generation: u32| generation << ids::INDEX_BITS;

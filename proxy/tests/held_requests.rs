@@ -3,15 +3,16 @@
 mod common;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use common::*;
+use proxy::Server;
 use proxy::codec::bolt::status;
-use reactor::time;
 
 const KIB: usize = 1024;
 const DELAY: &str = r#", "stream_filters": [{"type": "fault", "config":
     {"delay": {"fixed_delay": "1ms", "percentage": 100}}}]"#;
+const HEADERS: &str = r#", "stream_filters": [{"type": "headers", "config":
+    {"request_headers_to_add": [{"header": {"key": "long", "value": "than there is room"}}]}}]"#;
 
 #[test]
 fn oneways_that_waited_for_a_filter_wait_on_for_a_host_that_does_not_read() {
@@ -33,8 +34,8 @@ fn oneways_that_waited_for_a_filter_wait_on_for_a_host_that_does_not_read() {
         until(|| bed.server.stats().output_bytes > 64 * KIB as u64).await;
         // High water and one frame, in the output and in front of it.
         let bound = 2 * (64 + 65) * KIB as u64;
-        for _ in 0..100 {
-            time::sleep(Duration::from_millis(1)).await;
+        for _ in 0..1000 {
+            reactor::yield_now().await;
             let stats = bed.server.stats();
             assert!(stats.output_bytes + stats.kept_bytes <= bound, "{stats}");
         }
@@ -50,14 +51,69 @@ fn oneways_that_waited_for_a_filter_wait_on_for_a_host_that_does_not_read() {
     });
 }
 
+/// Waits until a flood has filled all socket buffers on its way: nothing has moved for a while.
+async fn until_full(server: &Server) {
+    let (mut before, mut idle_turns) = (0, 0);
+    while idle_turns < 1000 {
+        reactor::yield_now().await;
+        let stats = server.stats();
+        let still = stats.parked > 0 && stats.oneways_sent == before;
+        idle_turns = if still { idle_turns + 1 } else { 0 };
+        before = stats.oneways_sent;
+    }
+}
+
+#[test]
+fn those_who_are_held_back_go_on_in_their_order_and_are_not_asked_again_at_every_drain() {
+    run(async {
+        // A host's output takes three frames.
+        let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384"#;
+        let bed = Bed::new(Setup { listener: HEADERS, limits, ..Setup::default() });
+        let filler = Rc::new(bed.client().await);
+        let (fill, count, bytes) = (600, 100, 32 * KIB);
+        let filling = {
+            let filler = Rc::clone(&filler);
+            reactor::spawn(async move {
+                for _ in 0..fill {
+                    filler.send(&oneway(0, &vec![0; bytes])).await;
+                }
+            })
+        };
+        let mut host = bed.host.accept().await;
+        until_full(&bed.server).await;
+        let mut clients = Vec::new();
+        for client in 1..=count {
+            clients.push(bed.client().await);
+            let held = oneway(client, &vec![client as u8; bytes]);
+            clients.last().unwrap().send(&[held.clone(), held].concat()).await;
+            until(|| bed.server.stats().parked == u64::from(client) + 1).await;
+        }
+        let mut firsts = Vec::new();
+        for _ in 0..fill + 2 * count {
+            let stats = bed.server.stats();
+            assert!(stats.parked <= u64::from(count) + 1, "two of one client: {stats}");
+            let got = host.frame().await;
+            let client = got.content()[0];
+            if client > 0 && !firsts.contains(&client) {
+                firsts.push(client);
+            }
+        }
+        assert_eq!(firsts, (1..=count as u8).collect::<Vec<_>>());
+        let stats = bed.server.stats();
+        let stalls_max = 2 * u64::from(fill + 2 * count);
+        assert!(stats.stalls <= stalls_max, "{stats}");
+        filling.await.unwrap();
+        drop((filler, clients));
+        all_empty(&bed.server).await;
+    });
+}
+
 #[test]
 fn a_long_frame_that_a_filter_made_longer_than_any_may_be_is_held_back_and_sent() {
     run(async {
-        let listener = r#", "stream_filters": [{"type": "headers", "config":
-            {"request_headers_to_add": [{"header": {"key": "long", "value": "than there is room"}}]}}]"#;
         let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384,
                         "frame_bytes_max": 65600"#;
-        let bed = Bed::new(Setup { listener, limits, ..Setup::default() });
+        let bed = Bed::new(Setup { listener: HEADERS, limits, ..Setup::default() });
         let client = Rc::new(bed.client().await);
         let flooding = flood(&client, 300, 64 * KIB);
         let mut host = bed.host.accept().await;

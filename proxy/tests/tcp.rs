@@ -262,6 +262,28 @@ fn a_client_of_hosts_that_do_not_answer_is_closed_after_at_most_two_time_outs() 
 }
 
 #[test]
+fn a_host_that_does_not_answer_is_passed_over() {
+    run_paused(async {
+        let (mute, host) = (Mute::new().await, Host::new());
+        let server = tcp(&[mute.address, host.address()]);
+        // Both are the first in turn once.
+        for _ in 0..2 {
+            let start = time::now();
+            let client = Peer::connect(server.addresses()[0]).await;
+            client.send(b"question").await;
+            let host = host.accept().await;
+            assert_eq!(read(&host, 8).await, b"question");
+            assert!(time::now() - start < 2 * CONNECT_TIMEOUT, "{:?}", time::now() - start);
+            host.send(b"answer").await;
+            assert_eq!(read(&client, 6).await, b"answer");
+        }
+        assert_eq!(server.stats().tcp_no_upstream, 0);
+        drop(mute);
+        all_empty(&server).await;
+    });
+}
+
+#[test]
 fn a_client_that_resets_its_connection_is_not_dialed_for_any_longer() {
     run_paused(async {
         let mute = Mute::new().await;

@@ -186,7 +186,7 @@ impl Host {
         self.retry_at.set(None);
     }
 
-    /// The first answer on a connection came: the host does what it is there for.
+    /// The first answer, or acknowledged heartbeat, on a connection came: the host does what it is there for.
     pub(crate) fn proved(&self) {
         self.failures.set(0);
     }

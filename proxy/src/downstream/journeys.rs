@@ -197,6 +197,11 @@ impl Downstream {
             Flow::Reroute => journey.reroute().unwrap_or(Event::Resumed),
             _ => Event::Resumed,
         };
+        match event {
+            Event::Refused(why) => flag_reply(&mut journey.record, why),
+            Event::Expired => flag_reply(&mut journey.record, LocalReply::Timeout),
+            _ => {}
+        }
         let before = journey.stream.phase();
         let action = journey.stream.on(event);
         if journey.stream.phase() != before {

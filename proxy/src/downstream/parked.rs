@@ -1,5 +1,5 @@
-//! The requests of a client that wait for something else than their answer: a filter's word, or
-//! their next try.
+//! The requests of a client that wait for something else than their answer: a filter's word, a
+//! host's output that must drain, or their next try.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::upstream::Upstream;
 pub(crate) enum Flight {
     /// For its answer, under this id.
     Sent(Rc<Upstream>, u64),
-    /// For a filter, or for its next try.
+    /// For a filter, for a host's output to drain, or for its next try.
     Parked(Parked),
 }
 

@@ -58,6 +58,13 @@ impl Ticket {
         })
     }
 
+    /// One whose client is gone.
+    #[cfg(test)]
+    pub(crate) fn of_nobody(place: Option<usize>) -> Rc<Self> {
+        let (downstream, place) = (Weak::new(), Cell::new(place));
+        Rc::new(Ticket { downstream, place, said: Cell::new(None) })
+    }
+
     /// Where its request waits; `None` when it does not any more.
     pub(crate) fn set_place(&self, place: Option<usize>) {
         self.place.set(place);

@@ -29,11 +29,12 @@ pub fn ask(mut client: &TcpStream, id: u32, content: &[u8]) {
     client.write_all(&frame).unwrap();
 }
 
-/// Reads the echo of [`ask`].
+/// Reads the echo of [`ask`]; one that does not come is a failure.
 pub fn heard(mut client: &TcpStream, id: u32, content: &[u8]) {
     let mut expected = Vec::new();
     bolt::Response { id, content, ..bolt::Response::default() }.encode(&mut expected).unwrap();
     let mut answer = vec![0; expected.len()];
+    client.set_read_timeout(Some(super::HANG)).unwrap();
     client.read_exact(&mut answer).unwrap();
     assert_eq!(answer[5..9], id.to_be_bytes(), "{answer:?}");
     assert!(answer.ends_with(content), "{answer:?}");
