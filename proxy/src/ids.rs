@@ -280,6 +280,8 @@ impl<T> IdTable<T> {
     }
 
     fn append_free(&mut self, index: u32) {
+        // Nobody comes after it, though it may have been free, with others behind it, a moment ago.
+        self.slots[index as usize].state = State::Free { next: NONE };
         if self.free_last == NONE {
             self.free_first = index;
         } else {

@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 #[test]
 fn an_entry_is_found_under_its_id_until_it_is_removed() {
@@ -158,6 +158,16 @@ fn an_unused_id_hits_nobody_and_leaves_no_entry() {
 }
 
 #[test]
+fn ids_stay_apart_when_more_are_needed_than_ever_after_some_that_were_not_to_be_answered() {
+    let mut table = IdTable::new(1000, IdWidth::Bits31);
+    for _ in 0..SLOTS_MIN + 10 {
+        table.unused_id();
+    }
+    let ids: HashSet<u64> = (0..1000).map(|number| table.insert(number).unwrap()).collect();
+    assert_eq!((ids.len(), table.len()), (1000, 1000));
+}
+
+#[test]
 fn draining_hands_out_each_entry_once_and_leaves_an_empty_table() {
     let mut table = IdTable::new(8, IdWidth::Bits31);
     let ids: Vec<u64> = (0..5).map(|n| table.insert(n).unwrap()).collect();
@@ -171,23 +181,33 @@ fn draining_hands_out_each_entry_once_and_leaves_an_empty_table() {
 }
 
 proptest! {
+    /// More slots than there are before the first is used again, so that the list of free ones is
+    /// used up as well.
     #[test]
-    fn it_agrees_with_a_map(steps in prop::collection::vec((any::<bool>(), any::<u16>()), 1..500)) {
-        let mut table = IdTable::new(16, IdWidth::Bits31);
+    fn it_agrees_with_a_map(steps in prop::collection::vec((0..8u8, any::<u16>()), 1..1500)) {
+        let max = SLOTS_MIN + 64;
+        let mut table = IdTable::new(max, IdWidth::Bits31);
         let mut map = HashMap::new();
         let mut given = Vec::new();
-        for (number, (insert, pick)) in steps.into_iter().enumerate() {
-            if insert {
-                match table.insert(number) {
+        for (number, (step, pick)) in steps.into_iter().enumerate() {
+            match step {
+                0..4 => match table.insert(number) {
                     Ok(id) => {
                         prop_assert!(map.insert(id, number).is_none());
                         given.push(id);
                     }
-                    Err(_) => prop_assert_eq!(map.len(), 16),
+                    Err(_) => prop_assert_eq!(map.len(), max),
+                },
+                4..7 => {
+                    let unused = table.unused_id();
+                    prop_assert!(!map.contains_key(&unused));
+                    prop_assert!(table.get(unused).is_none());
                 }
-            } else if !given.is_empty() {
-                let id = given[usize::from(pick) % given.len()];
-                prop_assert_eq!(table.remove(id, Ended::Answered).ok(), map.remove(&id));
+                _ if given.is_empty() => {}
+                _ => {
+                    let id = given[usize::from(pick) % given.len()];
+                    prop_assert_eq!(table.remove(id, Ended::Answered).ok(), map.remove(&id));
+                }
             }
             prop_assert_eq!(table.len(), map.len());
         }
