@@ -104,10 +104,11 @@ fn haproxy_words(file: &str) -> Vec<String> {
     ["-db", "-q", "-f", file].map(String::from).to_vec()
 }
 
+/// A connection may be idle for longer than a minute, while the others have their slices.
 fn haproxy_config(address: SocketAddr, upstream: SocketAddr) -> String {
     format!(
         "global\n  nbthread 1\n  maxconn 4000\n\
-         defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+         defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 10m\n  timeout server 10m\n\
          listen bench\n  bind {address} backlog 4096\n  server upstream {upstream}\n"
     )
 }
@@ -125,6 +126,7 @@ fn our_config(address: SocketAddr, upstream: SocketAddr) -> String {
               "route": {{"cluster_name": "c"}}}}]}}]}}],
           "listeners": [{{"address": "{address}", "filter_chains": [{{"filters": [{{"type": "proxy",
             "config": {{"downstream_protocol": "bolt", "router_config_name": "r"}}}}]}}]}}]}}],
-        "cluster_manager": {{"clusters": [{{"name": "c", "hosts": [{{"address": "{upstream}"}}]}}]}}}}"#
+        "cluster_manager": {{"clusters": [{{"name": "c", "hosts": [{{"address": "{upstream}"}}]}}]}},
+        "limits": {{"client_idle_timeout": "10m"}}}}"#
     )
 }
