@@ -13,6 +13,15 @@ use crate::unix::{UnixAddr, Unlink};
 /// A network, by the name that Go's `net.Dial` knows it by: [`Tcp`], [`Udp`], [`Unix`], [`Unixgram`].
 ///
 /// It is sealed: the networks are those of this crate.
+///
+/// ```
+/// use net::{Network, Tcp, Unixgram};
+///
+/// fn names<A: Network, B: Network>() -> [&'static str; 2] {
+///     [A::NAME, B::NAME]
+/// }
+/// assert_eq!(names::<Tcp, Unixgram>(), ["tcp", "unixgram"]);
+/// ```
 pub trait Network: Sealed + fmt::Debug + Sized + 'static {
     /// An address: [`SocketAddr`](std::net::SocketAddr) or [`UnixAddr`](crate::UnixAddr).
     type Addr: Address;
@@ -22,24 +31,66 @@ pub trait Network: Sealed + fmt::Debug + Sized + 'static {
 }
 
 /// A network whose sockets are streams of bytes: [`Tcp`] and [`Unix`].
+///
+/// What is written for any of them serves both:
+///
+/// ```
+/// use net::{Listener, StreamNetwork, TcpListener, TcpStream};
+/// use std::io;
+///
+/// async fn greet_one<N: StreamNetwork>(listener: &Listener<N>) -> io::Result<()> {
+///     let (stream, _peer) = listener.accept().await?;
+///     stream.write_all(N::NAME.as_bytes()).await
+/// }
+/// # reactor::block_on(async {
+/// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// let stream = TcpStream::connect(listener.local_addr()?).await?;
+/// greet_one(&listener).await?;
+/// let mut buffer = [0; 8];
+/// assert_eq!(stream.read(&mut buffer).await?, 3);
+/// assert_eq!(&buffer[..3], b"tcp");
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub trait StreamNetwork: Network + StreamCalls + AdoptListener {}
 
 /// A network whose sockets send and receive datagrams: [`Udp`] and [`Unixgram`].
+///
+/// ```
+/// use net::{DatagramNetwork, DatagramSocket, UnixDatagram};
+/// use std::io;
+///
+/// async fn answer_one<N: DatagramNetwork>(socket: &DatagramSocket<N>) -> io::Result<()> {
+///     let mut buffer = [0; 512];
+///     let received = socket.recv(&mut buffer).await?;
+///     socket.send(&buffer[..received.len]).await?;
+///     Ok(())
+/// }
+/// # reactor::block_on(async {
+/// let (near, far) = UnixDatagram::pair()?;
+/// near.send(b"ping").await?;
+/// answer_one(&far).await?;
+/// assert_eq!(near.recv(&mut [0; 512]).await?.len, 4);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub trait DatagramNetwork: Network + DatagramCalls + Adopt {}
 
-/// TCP over IPv4 or IPv6.
+/// TCP over IPv4 or IPv6. A type parameter, as in the example of [`StreamNetwork`].
 #[derive(Clone, Copy, Debug)]
 pub enum Tcp {}
 
-/// Unix streams: `SOCK_STREAM` of unix(7).
+/// Unix streams: `SOCK_STREAM` of unix(7). A type parameter, as in the example of [`StreamNetwork`].
 #[derive(Clone, Copy, Debug)]
 pub enum Unix {}
 
-/// UDP over IPv4 or IPv6.
+/// UDP over IPv4 or IPv6. A type parameter, as in the example of [`DatagramNetwork`].
 #[derive(Clone, Copy, Debug)]
 pub enum Udp {}
 
-/// Unix datagrams: `SOCK_DGRAM` of unix(7).
+/// Unix datagrams: `SOCK_DGRAM` of unix(7). A type parameter, as in the example of [`DatagramNetwork`].
 #[derive(Clone, Copy, Debug)]
 pub enum Unixgram {}
 

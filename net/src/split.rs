@@ -13,16 +13,80 @@ use crate::network::{StreamNetwork, Tcp};
 use crate::stream::Stream;
 
 /// The half of a stream that reads, borrowed: see [`Stream::split`].
+///
+/// ```
+/// use net::{ReadHalf, TcpStream};
+///
+/// async fn first_byte(half: &mut ReadHalf<'_>) -> std::io::Result<Option<u8>> {
+///     let mut byte = [0];
+///     Ok((half.read(&mut byte).await? > 0).then_some(byte[0]))
+/// }
+/// # let _ = first_byte;
+/// ```
 pub type ReadHalf<'a, N = Tcp> = Reader<&'a Stream<N>>;
 
 /// The half of a stream that writes, borrowed: see [`Stream::split`].
+///
+/// ```
+/// use net::{Unix, UnixStream, WriteHalf};
+///
+/// async fn say(half: &mut WriteHalf<'_, Unix>) -> std::io::Result<()> {
+///     half.write_all(b"hello").await
+/// }
+/// # reactor::block_on(async {
+/// let (mut near, far) = UnixStream::pair()?;
+/// let (_reader, mut writer) = near.split();
+/// say(&mut writer).await?;
+/// assert_eq!(far.read(&mut [0; 8]).await?, 5);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub type WriteHalf<'a, N = Tcp> = Writer<&'a Stream<N>>;
 
 /// The half of a stream that reads, owned: see [`Stream::into_split`].
+///
+/// ```
+/// use net::{OwnedReadHalf, Unix, UnixStream};
+///
+/// async fn count(half: OwnedReadHalf<Unix>) -> std::io::Result<usize> {
+///     let (mut bytes, mut buffer) = (0, [0; 1024]);
+///     loop {
+///         match half.read(&mut buffer).await? {
+///             0 => return Ok(bytes),
+///             n => bytes += n,
+///         }
+///     }
+/// }
+/// # reactor::block_on(async {
+/// let (near, far) = UnixStream::pair()?;
+/// let (reader, _writer) = far.into_split();
+/// let counting = reactor::spawn(count(reader));
+/// near.write_all(b"hello").await?;
+/// drop(near);
+/// assert_eq!(counting.await.unwrap()?, 5);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub type OwnedReadHalf<N = Tcp> = Reader<Rc<Stream<N>>>;
 
 /// The half of a stream that writes, owned: see [`Stream::into_split`]. Dropping it shuts down
 /// writing, so that the peer reads the end of the stream.
+///
+/// ```
+/// # reactor::block_on(async {
+/// let (near, far) = net::UnixStream::pair()?;
+/// let (_reader, writer) = near.into_split();
+/// writer.write_all(b"bye").await?;
+/// drop(writer);
+/// let mut buffer = [0; 8];
+/// assert_eq!(far.read(&mut buffer).await?, 3);
+/// assert_eq!(far.read(&mut buffer).await?, 0, "the end");
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub type OwnedWriteHalf<N = Tcp> = Writer<WriteShare<N>>;
 
 /// A half that reads: a [`ReadHalf`] or an [`OwnedReadHalf`].

@@ -55,6 +55,30 @@ pub type TcpStream = Stream<Tcp>;
 /// # Deadlines
 /// A deadline holds for all operations of its direction, those that wait already included, until
 /// another is set. Past it they give `TimedOut`, even when they could proceed.
+///
+/// ```
+/// use net::{Stream, StreamNetwork, UnixStream};
+/// use std::io;
+///
+/// /// Everything up to the end of the stream.
+/// async fn read_to_end<N: StreamNetwork>(stream: &Stream<N>) -> io::Result<Vec<u8>> {
+///     let (mut all, mut buffer) = (Vec::new(), [0; 1024]);
+///     loop {
+///         match stream.read(&mut buffer).await? {
+///             0 => return Ok(all),
+///             n => all.extend_from_slice(&buffer[..n]),
+///         }
+///     }
+/// }
+/// # reactor::block_on(async {
+/// let (near, far) = UnixStream::pair()?;
+/// near.write_all(b"hello").await?;
+/// drop(near);
+/// assert_eq!(read_to_end(&far).await?, b"hello");
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub struct Stream<N: StreamNetwork> {
     pub(crate) fd: PollFd,
     peer: <N::Addr as Address>::Kept,
