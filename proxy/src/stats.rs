@@ -81,7 +81,7 @@ stats! {
     tcp_no_upstream,
     /// Dials of upstream hosts that succeeded.
     upstream_connected,
-    /// Dials of upstream hosts that failed.
+    /// Dials of upstream hosts that failed, or were given up because nobody waited for them any more.
     upstream_connect_failed,
     /// Upstream connections lost or closed after they had been made.
     upstream_closed,
