@@ -64,7 +64,7 @@ async fn until_full(server: &Server) {
 }
 
 #[test]
-fn those_who_are_held_back_go_on_in_their_order_and_are_not_asked_again_at_every_drain() {
+fn those_who_are_held_back_go_on_in_their_order_with_one_request_kept_of_each() {
     run(async {
         // A host's output takes three frames.
         let limits = r#""output_high_bytes": 65536, "output_low_bytes": 16384"#;

@@ -2,14 +2,22 @@ use super::*;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
+fn in_a_turn() -> (Netpoll, Rc<Entry>) {
+    let netpoll = Netpoll::new(Clock::new(true), 0).unwrap();
+    netpoll.turns_begin();
+    (netpoll, Entry::new())
+}
+
+/// Sets a deadline at so many seconds of the clock.
+fn is_past(netpoll: &Netpoll, entry: &Rc<Entry>, seconds: u64) -> bool {
+    netpoll.set_deadline(entry, Direction::Read, Some(seconds * SECOND_NS))
+}
+
 /// Between two turns, and in the first one, what the clock said is of any age.
 #[test]
 fn a_deadline_that_passed_between_two_runs_is_noticed_when_it_is_set() {
-    let netpoll = Netpoll::new(Clock::new(true), 0).unwrap();
-    let entry = Entry::new();
-    let is_past =
-        |seconds: u64| netpoll.set_deadline(&entry, Direction::Read, Some(seconds * SECOND_NS));
-    netpoll.turns_begin();
+    let (netpoll, entry) = in_a_turn();
+    let is_past = |seconds| is_past(&netpoll, &entry, seconds);
     assert!(!is_past(60));
     netpoll.turns_end();
     netpoll.clock.advance_to(120 * SECOND_NS);
@@ -22,11 +30,8 @@ fn a_deadline_that_passed_between_two_runs_is_noticed_when_it_is_set() {
 
 #[test]
 fn a_wait_makes_the_clock_be_asked_again() {
-    let netpoll = Netpoll::new(Clock::new(true), 0).unwrap();
-    let entry = Entry::new();
-    let is_past =
-        |seconds: u64| netpoll.set_deadline(&entry, Direction::Read, Some(seconds * SECOND_NS));
-    netpoll.turns_begin();
+    let (netpoll, entry) = in_a_turn();
+    let is_past = |seconds| is_past(&netpoll, &entry, seconds);
     assert!(!is_past(60));
     netpoll.clock.advance_to(120 * SECOND_NS);
     netpoll.wait(Wait::No, &mut Woken::default()).unwrap();
