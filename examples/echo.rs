@@ -91,7 +91,7 @@ enum Echoed {
     /// The buffer was full, so there may be more to read.
     WholeBuffer,
     /// The peer did not take these bytes yet.
-    AllBut(Vec<u8>),
+    AllBut(Box<[u8]>),
     /// The peer has sent its last byte.
     End,
 }
@@ -101,14 +101,18 @@ fn echo_what_is_there(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Optio
     if length == 0 {
         return Ok(Some(Echoed::End));
     }
-    let sent = match stream.try_write(&buffer[..length]) {
-        Ok(sent) => sent,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-        Err(error) => return Err(error),
-    };
-    Ok(match sent {
-        _ if sent < length => Some(Echoed::AllBut(buffer[sent..length].to_vec())),
-        _ if length == buffer.len() => Some(Echoed::WholeBuffer),
-        _ => None,
-    })
+    match stream.try_write(&buffer[..length]) {
+        Ok(sent) if sent < length => Ok(Some(all_but(&buffer[sent..length]))),
+        Ok(_) if length == buffer.len() => Ok(Some(Echoed::WholeBuffer)),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Ok(Some(all_but(&buffer[..length])))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cold]
+fn all_but(rest: &[u8]) -> Echoed {
+    Echoed::AllBut(rest.into())
 }

@@ -202,19 +202,6 @@ impl<N: StreamNetwork> Listener<N> {
         let named = |err| OpError::on::<N>("into_std", Some(&self.local), None, err);
         self.fd.into_inner().map(Into::into).map_err(named)
     }
-
-    /// Lends the descriptor to `f`: for `getsockopt` and its kin, or to duplicate it.
-    ///
-    /// There is no `AsFd`, because [`close`](Self::close) may close the descriptor at any time but
-    /// during `f`. The listener then counts as shared, and its close costs one more system call: see
-    /// [`PollFd::mark_shared`].
-    ///
-    /// # Errors
-    /// Use after close ([`reactor::is_closed`]).
-    pub fn with_fd<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
-        self.fd.mark_shared();
-        self.fd.with_fd(f).map_err(|err| self.error("with_fd", err))
-    }
 }
 
 /// Descriptors in and out.
@@ -239,19 +226,6 @@ impl<N: StreamNetwork> Stream<N> {
         let (local, peer) = (self.local_addr().ok(), self.peer());
         let named = |err| OpError::on::<N>("into_std", local.as_ref(), Some(&peer), err);
         self.fd.into_inner().map(Into::into).map_err(named)
-    }
-
-    /// Lends the descriptor to `f`: for `getsockopt` and its kin, or to duplicate it.
-    ///
-    /// There is no `AsFd`, because [`close`](Self::close) may close the descriptor at any time but
-    /// during `f`. The stream then counts as shared, and its close costs one more system call: see
-    /// [`PollFd::mark_shared`].
-    ///
-    /// # Errors
-    /// Use after close ([`reactor::is_closed`]).
-    pub fn with_fd<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
-        self.fd.mark_shared();
-        self.fd.with_fd(f).map_err(|err| self.error("with_fd", err))
     }
 }
 
@@ -279,18 +253,28 @@ impl<N: DatagramNetwork> DatagramSocket<N> {
         let named = |err| OpError::on::<N>("into_std", local.as_ref(), peer.as_ref(), err);
         self.fd.into_inner().map(Into::into).map_err(named)
     }
+}
 
-    /// Lends the descriptor to `f`: for `getsockopt` and its kin, or to duplicate it.
-    ///
-    /// There is no `AsFd`, because [`close`](Self::close) may close the descriptor at any time but
-    /// during `f`. The socket then counts as shared, and its close costs one more system call: see
-    /// [`PollFd::mark_shared`].
-    ///
-    /// # Errors
-    /// Use after close ([`reactor::is_closed`]).
-    pub fn with_fd<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
-        self.fd.mark_shared();
-        self.fd.with_fd(f).map_err(|err| self.error("with_fd", err))
+/// For `getsockopt` and its kin, or to duplicate it, after which it counts as shared: see
+/// [`PollFd::mark_shared`]. A closed one keeps its number until it is dropped, and what is done with that says
+/// `EBADF`.
+impl<N: StreamNetwork> AsFd for Listener<N> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// As that of [`Listener`].
+impl<N: StreamNetwork> AsFd for Stream<N> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// As that of [`Listener`].
+impl<N: DatagramNetwork> AsFd for DatagramSocket<N> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

@@ -40,13 +40,24 @@ pub(crate) fn of(bufs: &[impl Deref<Target = [u8]>]) -> Batch {
 
 #[inline]
 pub(crate) fn capped(buf: &[u8]) -> &[u8] {
-    &buf[..buf.len().min(IO_BYTES_MAX)]
+    if buf.len() > IO_BYTES_MAX { shortened(buf) } else { buf }
 }
 
 #[inline]
 pub(crate) fn capped_mut(buf: &mut [u8]) -> &mut [u8] {
-    let len = buf.len().min(IO_BYTES_MAX);
-    &mut buf[..len]
+    if buf.len() > IO_BYTES_MAX { shortened_mut(buf) } else { buf }
+}
+
+// Apart and cold, so that all others pay for one comparison.
+
+#[cold]
+fn shortened(buf: &[u8]) -> &[u8] {
+    &buf[..IO_BYTES_MAX]
+}
+
+#[cold]
+fn shortened_mut(buf: &mut [u8]) -> &mut [u8] {
+    &mut buf[..IO_BYTES_MAX]
 }
 
 #[cfg(test)]

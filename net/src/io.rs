@@ -163,12 +163,13 @@ impl<N: StreamNetwork> Stream<N> {
     /// `WouldBlock` when there is no room, else as [`write`](Self::write).
     #[inline(always)]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        let buf = batch::capped(buf);
-        if buf.is_empty() {
+        let asked = buf.len();
+        if asked == 0 {
             return Ok(0);
         }
+        let buf = batch::capped(buf);
         let result = self.fd.try_io(Direction::Write, |fd| sys::send(fd, buf));
-        self.sent(buf.len(), result)
+        self.sent(asked, result)
     }
 
     /// Writes from the buffers in turn, with one system call: at most
@@ -368,12 +369,20 @@ impl<N: StreamNetwork> Stream<N> {
     fn sent(&self, asked: usize, result: io::Result<usize>) -> io::Result<usize> {
         match result {
             Ok(n) => {
-                if n != 0 && n < asked {
-                    self.fd.drained(Direction::Write);
+                if n < asked {
+                    self.sent_less(n);
                 }
                 Ok(n)
             }
             Err(err) => Err(self.refused("write", err)),
+        }
+    }
+
+    /// More than [`IO_BYTES_MAX`](crate::IO_BYTES_MAX) was not asked of the system.
+    #[cold]
+    fn sent_less(&self, n: usize) {
+        if n != 0 && n != batch::IO_BYTES_MAX {
+            self.fd.drained(Direction::Write);
         }
     }
 

@@ -14,11 +14,11 @@ thread_local! {
     // What needs no drop at the end of its thread costs no look at whether it has been dropped. The
     // guard of `enter` takes it out.
     static CURRENT: RefCell<Option<ManuallyDrop<Rc<Core>>>> = const { RefCell::new(None) };
-    static BUDGET: Cell<u32> = const { Cell::new(OPS_PER_POLL) };
+    static BUDGET: Cell<i32> = const { Cell::new(OPS_PER_POLL) };
 }
 
 /// Tries of operations that one poll of a task may make before it has to let others run.
-pub(crate) const OPS_PER_POLL: u32 = 128;
+pub(crate) const OPS_PER_POLL: i32 = 128;
 
 /// Calls `f` with the runtime of this thread.
 ///
@@ -99,13 +99,17 @@ fn defer_other(waker: &Waker) {
 /// up, and the caller is to [`defer`] itself and return `Pending`.
 #[inline]
 pub(crate) fn spend() -> bool {
-    BUDGET.with(|budget| match budget.get() {
-        0 => false,
-        left => {
-            budget.set(left - 1);
-            true
-        }
+    BUDGET.with(|budget| {
+        // Down first and looked at then: two instructions instead of five.
+        budget.set(budget.get() - 1);
+        budget.get() >= 0 || overspent()
     })
+}
+
+#[cold]
+fn overspent() -> bool {
+    BUDGET.with(|budget| budget.set(0));
+    false
 }
 
 /// A task poll begins.

@@ -13,7 +13,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::sys::{self, EpollEvent, Wait};
 
@@ -29,6 +29,10 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 pub(crate) struct Readiness(u32);
 
 impl Readiness {
+    /// There is something to read and room to write, and that is all: what nearly every event of a
+    /// connection says, since edges are reported with the whole state of the descriptor.
+    pub(crate) const READ_AND_WRITE: Self = Self((libc::EPOLLIN | libc::EPOLLOUT) as u32);
+
     const READ: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
     const WRITE: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32;
     const END: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
@@ -80,7 +84,7 @@ impl Epoll {
         match sys::epoll_add(self.fd.as_fd(), fd, interest as u32, token) {
             // A copy of a descriptor that was closed here has come back under its number.
             Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
-                sys::epoll_del(self.fd.as_fd(), fd)?;
+                sys::epoll_del(self.fd.as_fd(), fd.as_raw_fd())?;
                 sys::epoll_add(self.fd.as_fd(), fd, interest as u32, token)
             }
             added => added,
@@ -95,9 +99,9 @@ impl Epoll {
         sys::epoll_add(self.fd.as_fd(), fd, (libc::EPOLLIN | libc::EPOLLET) as u32, token)
     }
 
-    /// Removes `fd`.
-    pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        sys::epoll_del(self.fd.as_fd(), fd)
+    /// Removes the descriptor of this number.
+    pub(crate) fn delete(&self, number: RawFd) -> io::Result<()> {
+        sys::epoll_del(self.fd.as_fd(), number)
     }
 
     /// Waits and hands each event to `each`; returns how many there were.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use std::time::Instant;
 use crate::context;
 use crate::netpoll::{Entry, Netpoll, not_pollable};
 use crate::polldesc::{Direction, Found, POLL_PLACE};
-use crate::sys::{self, FdCell};
+use crate::sys;
 use crate::task::ignore_panic;
 use crate::waiters::Woken;
 
@@ -44,7 +44,9 @@ const IO_BYTES_MAX: usize = 1 << 30;
 /// the direction fails with [`TimedOut`](io::ErrorKind::TimedOut), also if data is there, until
 /// another deadline is set.
 ///
-/// **Close** wakes every waiting task with an error that [`is_closed`] knows. Dropping closes.
+/// **Close** wakes every waiting task with an error that [`is_closed`] knows. Dropping closes. The number
+/// of a descriptor that was closed stays taken until the `PollFd` is dropped, by a file that refuses
+/// every operation, so what is borrowed by [`AsFd`] never comes to mean another file.
 ///
 /// # Examples
 /// ```
@@ -69,9 +71,17 @@ const IO_BYTES_MAX: usize = 1 << 30;
 /// # Ok::<_, std::io::Error>(())
 /// ```
 pub struct PollFd {
-    fd: FdCell,
+    // In this order: the tie is cut while the descriptor is open.
+    tie: Tie,
+    fd: OwnedFd,
+}
+
+/// What ties a descriptor to a runtime. Dropping it wakes those who wait.
+struct Tie {
     entry: Rc<Entry>,
     netpoll: Rc<Netpoll>,
+    /// That of the descriptor.
+    number: RawFd,
 }
 
 impl PollFd {
@@ -97,7 +107,8 @@ impl PollFd {
     /// Outside a runtime.
     pub fn from_socket(fd: OwnedFd) -> Self {
         let netpoll = context::with(|core| Rc::clone(&core.netpoll));
-        Self { fd: FdCell::new(fd), entry: Entry::new(), netpoll }
+        let tie = Tie { entry: Entry::new(), netpoll, number: fd.as_raw_fd() };
+        Self { tie, fd }
     }
 
     /// Calls `op` until it is not refused for want of readiness, waiting in between.
@@ -146,12 +157,10 @@ impl PollFd {
         dir: Direction,
         op: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        match self.entry.desc.look(dir) {
-            Found::Ready => {}
-            Found::Idle => return Err(io::ErrorKind::WouldBlock.into()),
-            Found::Refused(refusal) => return Err(refused(refusal)),
+        if !self.tie.entry.desc.is_ready(dir) {
+            return Err(self.not_ready(dir));
         }
-        match self.call(op) {
+        match op(self.fd.as_fd()) {
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
                 self.blocked(dir)?;
                 Err(err)
@@ -229,7 +238,7 @@ impl PollFd {
     /// seen the call is ignored, since the end itself is still to be read.
     #[inline]
     pub fn drained(&self, dir: Direction) {
-        self.entry.desc.drained(dir);
+        self.tie.entry.desc.drained(dir);
     }
 
     /// `read(2)` into `buf`. `Ok(0)` is the end of the stream; an empty `buf` gives `Ok(0)` without
@@ -273,15 +282,14 @@ impl PollFd {
     }
 
     /// Wakes everyone who waits, with an error that [`is_closed`] knows, and closes the descriptor.
-    /// Called from within an operation's `op`, the descriptor stays open until that has returned.
+    ///
+    /// Its number stays taken until this is dropped: what an `op` that is under way does with it from
+    /// here on says `EBADF`, and no call meets another file under it. The JDK closes the channels that
+    /// other threads are using in this way (`preClose` of `sun.nio.ch`).
     pub fn close(&self) {
         let mut woken = Woken::default();
-        if self.entry.desc.close(&mut woken) {
-            if self.entry.desc.is_shared() {
-                self.delete();
-            }
-            self.netpoll.forget(&self.entry);
-            self.fd.close();
+        if self.tie.cut(&mut woken) {
+            self.tie.netpoll.vacate(self.fd.as_fd());
         }
         woken.wake();
     }
@@ -290,23 +298,23 @@ impl PollFd {
     /// process. Close then takes it out of the epoll set, which costs a system call; without, the
     /// kernel would go on to report events of the copy that lead nowhere.
     pub fn mark_shared(&self) {
-        self.entry.desc.set_shared();
+        self.tie.entry.desc.set_shared();
     }
 
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
-        self.entry.desc.is_closing()
+        self.tie.entry.desc.is_closing()
     }
 
     /// Lends the descriptor, for `getsockopt` and its kin.
     ///
     /// Who makes a duplicate that outlives this `PollFd` says so with
-    /// [`mark_shared`](Self::mark_shared).
+    /// [`mark_shared`](Self::mark_shared), or borrows it by [`AsFd`].
     ///
     /// # Errors
     /// [`is_closed`] after a close.
     pub fn with_fd<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
-        self.call(|fd| Ok(f(fd)))
+        if self.is_closed() { Err(closed()) } else { Ok(f(self.fd.as_fd())) }
     }
 
     /// Takes the descriptor out of the runtime, open and in nonblocking mode.
@@ -314,29 +322,19 @@ impl PollFd {
     /// # Errors
     /// [`is_closed`] after a close; what `epoll_ctl(DEL)` says, and then the descriptor is closed.
     pub fn into_inner(self) -> io::Result<OwnedFd> {
-        let fd = self.fd.take().ok_or_else(closed)?;
-        self.netpoll.delete(fd.as_fd(), &self.entry)?;
+        if self.is_closed() {
+            return Err(closed());
+        }
+        let Self { tie, fd } = self;
+        tie.netpoll.delete(tie.number, &tie.entry)?;
         Ok(fd)
     }
 
     #[cold]
-    fn delete(&self) {
-        if let Some(lent) = self.fd.lend()
-            && let Err(err) = self.netpoll.delete(lent.as_fd(), &self.entry)
-        {
-            // A logger is code of users, and those who wait are still to be woken.
-            ignore_panic(|| {
-                log::warn!("cannot take a shared descriptor out of the epoll set: {err}");
-            });
-        }
-    }
-
-    /// Calls `f` with the descriptor.
-    #[inline]
-    fn call<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
-        match self.fd.lend() {
-            Some(lent) => f(lent.as_fd()),
-            None => Err(closed()),
+    fn not_ready(&self, dir: Direction) -> io::Error {
+        match self.tie.entry.desc.look(dir) {
+            Found::Refused(refusal) => refused(refusal),
+            Found::Ready | Found::Idle => io::ErrorKind::WouldBlock.into(),
         }
     }
 
@@ -345,8 +343,8 @@ impl PollFd {
         if self.is_closed() {
             return;
         }
-        let at_ns = deadline.map(|at| self.netpoll.clock.ns_of(at));
-        if self.netpoll.set_deadline(&self.entry, dir, at_ns) {
+        let at_ns = deadline.map(|at| self.tie.netpoll.clock.ns_of(at));
+        if self.tie.netpoll.set_deadline(&self.tie.entry, dir, at_ns) {
             self.expire(dir);
         }
     }
@@ -354,20 +352,56 @@ impl PollFd {
     #[cold]
     fn expire(&self, dir: Direction) {
         let mut woken = Woken::default();
-        self.entry.desc.expire(dir, &mut woken);
+        self.tie.entry.desc.expire(dir, &mut woken);
         woken.wake();
     }
 }
 
-impl Drop for PollFd {
+impl Tie {
+    /// Says whether it was whole. Those who waited are in `woken` then.
+    fn cut(&self, woken: &mut Woken) -> bool {
+        let was_open = self.entry.desc.close(woken);
+        if was_open {
+            if self.entry.desc.is_shared() {
+                self.delete();
+            }
+            self.netpoll.forget(&self.entry);
+        }
+        was_open
+    }
+
+    #[cold]
+    fn delete(&self) {
+        if let Err(err) = self.netpoll.delete(self.number, &self.entry) {
+            // A logger is code of users, and those who wait are still to be woken.
+            ignore_panic(|| {
+                log::warn!("cannot take a shared descriptor out of the epoll set: {err}");
+            });
+        }
+    }
+}
+
+impl Drop for Tie {
     fn drop(&mut self) {
-        self.close();
+        let mut woken = Woken::default();
+        self.cut(&mut woken);
+        woken.wake();
+    }
+}
+
+/// Who borrows a descriptor may duplicate it, so it counts as shared from then on
+/// ([`mark_shared`](PollFd::mark_shared)); [`with_fd`](PollFd::with_fd) lends it without. After a close it is
+/// the file that keeps the number, and all that is done with it says `EBADF`.
+impl AsFd for PollFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mark_shared();
+        self.fd.as_fd()
     }
 }
 
 impl fmt::Debug for PollFd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fd = self.fd.lend().map(|lent| lent.as_fd().as_raw_fd());
+        let fd = (!self.is_closed()).then_some(self.tie.number);
         f.debug_struct("PollFd").field("fd", &fd).finish_non_exhaustive()
     }
 }

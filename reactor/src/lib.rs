@@ -115,6 +115,7 @@ pub use polldesc::Direction;
 pub use remote::REMOTE_SPAWNS_MAX;
 pub use runtime::{Runtime, block_on};
 pub use signal::{SIGNAL_LISTENERS_MAX, Signal, SignalKind, signal};
+pub use sys::syscall;
 pub use task::{AbortHandle, JoinError, JoinHandle, JoinSet, spawn, yield_now};
 pub use workers::{Workers, WorkersError, workers};
 

@@ -12,7 +12,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::clock::Clock;
 use crate::epoll::{Epoll, Readiness};
 use crate::metrics::{Counters, add};
 use crate::polldesc::{Direction, PollDesc};
-use crate::sys::Wait;
-use crate::table::Table;
-use crate::task::{RUNTIMES_MAX, TaskId, named_by};
+use crate::sys::{self, Wait};
+use crate::table::{Entries, Table};
+use crate::task::{RUNTIMES_MAX, Running, TaskId, ignore_panic, named_by};
 use crate::timer::{TimerKey, Timers};
 use crate::waiters::{Wakes, Woken};
 
@@ -77,11 +77,15 @@ struct Deadline {
 /// Epoll, the registry and the timers of one runtime.
 pub(crate) struct Netpoll {
     epoll: Epoll,
+    /// The file of descriptors that were closed and whose numbers are still lent.
+    vacant: OwnedFd,
     entries: RefCell<Table<Rc<Entry>>>,
     last_generation: Cell<u32>,
     pub(crate) timers: RefCell<Timers<Alarm>>,
     pub(crate) clock: Clock,
     turn_time: Cell<TurnTime>,
+    /// The task that is being polled on the thread.
+    pub(crate) running: Running,
     /// The number of the runtime; [`NOBODY`] when it is gone, as another may have its number then.
     pub(crate) runtime: Cell<u16>,
     pub(crate) counters: Counters,
@@ -143,11 +147,13 @@ impl Netpoll {
     pub(crate) fn new(clock: Clock, runtime: u16) -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new()?,
+            vacant: sys::open_vacant()?,
             entries: RefCell::default(),
             last_generation: Cell::new(0),
             timers: RefCell::new(Timers::new()),
             clock,
             turn_time: Cell::new(TurnTime::OutsideTurns),
+            running: Running::default(),
             runtime: Cell::new(runtime),
             counters: Counters::default(),
             #[cfg(feature = "trace")]
@@ -197,8 +203,16 @@ impl Netpoll {
     }
 
     /// Takes a descriptor that stays open out of the epoll set.
-    pub(crate) fn delete(&self, fd: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
-        if entry.desc.is_registered() { self.epoll.delete(fd) } else { Ok(()) }
+    pub(crate) fn delete(&self, number: RawFd, entry: &Entry) -> io::Result<()> {
+        if entry.desc.is_registered() { self.epoll.delete(number) } else { Ok(()) }
+    }
+
+    /// Closes the file of a descriptor and keeps its number.
+    pub(crate) fn vacate(&self, fd: BorrowedFd<'_>) {
+        if let Err(err) = sys::replace(fd, self.vacant.as_fd()) {
+            // dup3(2) knows no such error for two open descriptors.
+            ignore_panic(|| log::error!("a descriptor stays open until it is dropped: {err}"));
+        }
     }
 
     /// The first turn of a `block_on` begins.
@@ -216,7 +230,8 @@ impl Netpoll {
     /// All events of a batch are marked before anyone runs, so whoever runs first sees every edge
     /// that came with its own.
     pub(crate) fn wait(&self, wait: Wait, woken: &mut impl Wakes) -> io::Result<usize> {
-        let entries = self.entries.borrow();
+        let registry = self.entries.borrow();
+        let entries = registry.entries();
         let events = self.epoll.wait(wait, |token, readiness| {
             mark(&entries, token, readiness, woken);
             #[cfg(feature = "trace")]
@@ -371,7 +386,12 @@ impl Default for Deadline {
 }
 
 #[inline]
-fn mark(entries: &Table<Rc<Entry>>, token: u64, readiness: Readiness, woken: &mut impl Wakes) {
+fn mark(
+    entries: &Entries<'_, Rc<Entry>>,
+    token: u64,
+    readiness: Readiness,
+    woken: &mut impl Wakes,
+) {
     // The eventfd's token names no entry: its event has done its work by ending the wait.
     if let Some(entry) = entries.get((token >> 32) as usize)
         && entry.token.get() == token

@@ -74,8 +74,12 @@ pub(crate) const POLL_PLACE: u32 = 1;
 
 /// State of one descriptor, shared by its `PollFd` and the registry.
 pub(crate) struct PollDesc {
-    /// A byte for each direction, so that no flag has to be shifted to its place.
-    flags: [Cell<u8>; 2],
+    /// What an operation looks at, a byte for each direction: [`READY`] and nothing else, and it is tried.
+    /// Parked is not among it: somebody waits, or nobody does.
+    states: [Cell<u8>; 2],
+    edges: Cell<Edges>,
+    /// A copy of the descriptor is open elsewhere.
+    shared: Cell<bool>,
     last_place: Cell<u32>,
     waiters: Waiters,
 }
@@ -83,17 +87,20 @@ pub(crate) struct PollDesc {
 /// Try the system call.
 const READY: u8 = 1 << 0;
 const EXPIRED: u8 = 1 << 1;
-/// Somebody may be parked. Never beside `READY`.
-const PARKED: u8 = 1 << 2;
+/// Stands in both bytes.
+const CLOSING: u8 = 1 << 2;
 
-// Those of the descriptor stand in both bytes.
-const CLOSING: u8 = 1 << 3;
-/// `RDHUP`, `HUP`, `ERR` or `PRI` was seen once. Sticky.
-const NO_SHORT_READS: u8 = 1 << 4;
-/// Epoll reports its edges, so a direction that is not Ready becomes it again.
-const REGISTERED: u8 = 1 << 5;
-/// A copy of the descriptor is open elsewhere.
-const SHARED: u8 = 1 << 6;
+/// What can be relied on to lead back to Ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edges {
+    /// Nothing: the descriptor is not registered.
+    None,
+    /// Epoll reports an edge whenever something changes.
+    All,
+    /// `RDHUP`, `HUP`, `ERR` or `PRI` was seen once: what stands behind a short read may have come in
+    /// the same edge. Sticky.
+    NotAfterShort,
+}
 
 /// What an operation finds before it is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +117,9 @@ impl PollDesc {
     /// Both directions Ready: a new descriptor is tried first.
     pub(crate) fn new() -> Self {
         Self {
-            flags: [Cell::new(READY), Cell::new(READY)],
+            states: [Cell::new(READY), Cell::new(READY)],
+            edges: Cell::new(Edges::None),
+            shared: Cell::new(false),
             last_place: Cell::new(POLL_PLACE),
             waiters: Waiters::default(),
         }
@@ -119,49 +128,59 @@ impl PollDesc {
     /// Comes before every operation.
     #[inline]
     pub(crate) fn look(&self, dir: Direction) -> Found {
-        match self.flags[dir as usize].get() & (READY | EXPIRED | CLOSING) {
+        match self.states[dir as usize].get() {
             READY => Found::Ready,
             0 => Found::Idle,
-            flags if flags & CLOSING != 0 => Found::Refused(Refusal::Closed),
+            state if state & CLOSING != 0 => Found::Refused(Refusal::Closed),
             _ => Found::Refused(Refusal::Expired),
         }
     }
 
+    /// Whether it finds the direction Ready.
+    #[inline]
+    pub(crate) fn is_ready(&self, dir: Direction) -> bool {
+        self.states[dir as usize].get() == READY
+    }
+
     #[inline]
     pub(crate) fn is_closing(&self) -> bool {
-        self.has(Direction::Read, CLOSING)
+        self.states[Direction::Read as usize].get() & CLOSING != 0
     }
 
     #[inline]
     pub(crate) fn is_registered(&self) -> bool {
-        self.has(Direction::Read, REGISTERED)
+        self.edges.get() != Edges::None
     }
 
     /// Epoll knows the descriptor from here on, or no longer.
     pub(crate) fn set_registered(&self, registered: bool) {
-        for dir in [Direction::Read, Direction::Write] {
-            if registered {
-                self.set(dir, REGISTERED);
-            } else {
-                self.clear(dir, REGISTERED);
-            }
-        }
+        self.edges.set(if registered { Edges::All } else { Edges::None });
     }
 
     /// The descriptor is open elsewhere too, and its registration outlives the close.
     pub(crate) fn set_shared(&self) {
-        self.set_both(SHARED);
+        self.shared.set(true);
     }
 
     pub(crate) fn is_shared(&self) -> bool {
-        self.has(Direction::Read, SHARED)
+        self.shared.get()
     }
 
     /// Records an event, and hands those whom it lets run to `woken`.
     #[inline]
     pub(crate) fn event(&self, readiness: Readiness, woken: &mut impl Wakes) {
+        if readiness == Readiness::READ_AND_WRITE {
+            self.make_ready(Direction::Read, woken);
+            self.make_ready(Direction::Write, woken);
+        } else {
+            self.event_of_another_kind(readiness, woken);
+        }
+    }
+
+    #[cold]
+    fn event_of_another_kind(&self, readiness: Readiness, woken: &mut impl Wakes) {
         if readiness.voids_short_reads() {
-            self.set_both(NO_SHORT_READS);
+            self.edges.set(Edges::NotAfterShort);
         }
         if readiness.is_readable() {
             self.make_ready(Direction::Read, woken);
@@ -173,18 +192,8 @@ impl PollDesc {
 
     #[inline]
     fn make_ready(&self, dir: Direction, woken: &mut impl Wakes) {
-        let flags = self.flags[dir as usize].get() | READY;
-        self.flags[dir as usize].set(flags & !PARKED);
-        if flags & PARKED != 0 {
-            self.waiters.take(dir, woken);
-        }
-    }
-
-    fn unpark_all(&self, dir: Direction, woken: &mut impl Wakes) {
-        if self.has(dir, PARKED) {
-            self.clear(dir, PARKED);
-            self.waiters.take(dir, woken);
-        }
+        self.set(dir, READY);
+        self.waiters.take(dir, woken);
     }
 
     /// The operation said `EAGAIN`.
@@ -198,9 +207,8 @@ impl PollDesc {
     /// still to be read. Before the descriptor is registered no edge would lead back to Ready.
     #[inline]
     pub(crate) fn drained(&self, dir: Direction) {
-        let flags = self.flags[dir as usize].get();
-        if flags & (NO_SHORT_READS | REGISTERED) == REGISTERED {
-            self.flags[dir as usize].set(flags & !READY);
+        if self.edges.get() == Edges::All {
+            self.clear(dir, READY);
         }
     }
 
@@ -223,7 +231,6 @@ impl PollDesc {
             None => {
                 debug_assert_eq!(self.look(dir), Found::Idle);
                 let waker = waker.clone();
-                self.set(dir, PARKED);
                 self.waiters.park_among_others(dir, place, waker);
             }
         }
@@ -233,12 +240,7 @@ impl PollDesc {
     #[inline]
     pub(crate) fn park_task(&self, dir: Direction, place: u32, task: TaskId) {
         debug_assert_eq!(self.look(dir), Found::Idle);
-        if self.has(dir, PARKED) {
-            self.waiters.park(dir, place, task);
-        } else {
-            self.set(dir, PARKED);
-            self.waiters.park_first(dir, place, task);
-        }
+        self.waiters.park(dir, place, task);
     }
 
     /// Leaves a parking place: a future was dropped while it waited.
@@ -250,7 +252,7 @@ impl PollDesc {
     /// The deadline of a direction has passed.
     pub(crate) fn expire(&self, dir: Direction, woken: &mut impl Wakes) {
         self.set(dir, EXPIRED);
-        self.unpark_all(dir, woken);
+        self.waiters.take(dir, woken);
     }
 
     /// Another deadline was set: the direction is usable again.
@@ -261,32 +263,23 @@ impl PollDesc {
     /// First half of close: nothing can park from here on. Says whether it was open.
     pub(crate) fn close(&self, woken: &mut impl Wakes) -> bool {
         let was_open = !self.is_closing();
-        self.set_both(CLOSING);
-        self.unpark_all(Direction::Read, woken);
-        self.unpark_all(Direction::Write, woken);
+        for dir in [Direction::Read, Direction::Write] {
+            self.set(dir, CLOSING);
+            self.waiters.take(dir, woken);
+        }
         was_open
     }
 
     #[inline]
-    fn has(&self, dir: Direction, flag: u8) -> bool {
-        self.flags[dir as usize].get() & flag != 0
-    }
-
-    #[inline]
     fn set(&self, dir: Direction, flag: u8) {
-        let flags = &self.flags[dir as usize];
-        flags.set(flags.get() | flag);
-    }
-
-    fn set_both(&self, flag: u8) {
-        self.set(Direction::Read, flag);
-        self.set(Direction::Write, flag);
+        let state = &self.states[dir as usize];
+        state.set(state.get() | flag);
     }
 
     #[inline]
     fn clear(&self, dir: Direction, flag: u8) {
-        let flags = &self.flags[dir as usize];
-        flags.set(flags.get() & !flag);
+        let state = &self.states[dir as usize];
+        state.set(state.get() & !flag);
     }
 }
 

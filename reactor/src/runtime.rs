@@ -17,7 +17,7 @@ use crate::handle::Handle;
 use crate::metrics::{Metrics, add};
 use crate::netpoll::{Alarm, NOBODY, Netpoll};
 use crate::remote::{self, Mail, Place};
-use crate::task::{self, JoinHandle, Next, RunQueue, TaskId, ignore_panic, waker};
+use crate::task::{self, JoinHandle, Next, RunQueue, TaskId, ignore_panic};
 use crate::waiters::Woken;
 
 /// A single-threaded runtime: tasks, timers, descriptors and the loop that drives them.
@@ -120,13 +120,13 @@ impl Runtime {
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let Self { core, buffers, .. } = self;
         let _entered = context::enter(Rc::clone(core));
-        let waker = waker(core.queue.insert_root());
-        let _root = Root::begin(core);
+        let root = core.queue.insert_root();
+        let _turns = Turns::begin(core);
         let mut future = pin!(future);
-        let mut cx = Context::from_waker(&waker);
+        let mut cx = Context::from_waker(root.waker());
         let mut poll_root = || {
             context::refill();
-            future.as_mut().poll(&mut cx)
+            root.run(&core.netpoll.running, || future.as_mut().poll(&mut cx))
         };
         loop {
             if let Poll::Ready(output) = core.turn(buffers, &mut poll_root) {
@@ -160,19 +160,20 @@ impl Drop for Runtime {
     }
 }
 
-/// The root future's slot. It is given up, and the thread set back, also when the future panics.
-struct Root<'a> {
+/// The turns of one `block_on`. The root future's slot is given up, and the thread set back, also when the
+/// future panics.
+struct Turns<'a> {
     core: &'a Core,
 }
 
-impl<'a> Root<'a> {
+impl<'a> Turns<'a> {
     fn begin(core: &'a Core) -> Self {
         core.netpoll.turns_begin();
         Self { core }
     }
 }
 
-impl Drop for Root<'_> {
+impl Drop for Turns<'_> {
     fn drop(&mut self) {
         self.core.netpoll.turns_end();
         self.core.queue.remove_root();
@@ -294,7 +295,7 @@ impl Core {
                 Ok(Next::Nobody) if self.place.has_mail() => self.take_mail(&mut buffers.mail),
                 Ok(Next::Nobody) if self.take_yielded(&mut buffers.deferred) => {}
                 Ok(Next::Nobody) => break,
-                Err(payload) => self.queue.end_running(payload),
+                Err(payload) => self.queue.end_running(&self.netpoll.running, payload),
             }
         }
         Poll::Pending
@@ -302,13 +303,14 @@ impl Core {
 
     /// Runs tasks until it is not a task's turn, or the budget is used up.
     fn run_tasks(&self, polls_left: &mut u32) -> Next {
+        let Netpoll { running, counters, .. } = &*self.netpoll;
         let begin = || {
-            add(&self.netpoll.counters.polls, 1);
+            add(&counters.polls, 1);
             context::refill();
         };
         while *polls_left > 0 {
             *polls_left -= 1;
-            match self.queue.run_next(begin) {
+            match self.queue.run_next(running, begin) {
                 Next::Ran => {}
                 other => return other,
             }

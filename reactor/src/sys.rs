@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ pub(crate) use libc::epoll_event as EpollEvent;
 
 #[cfg(test)]
 pub(crate) mod fault;
-mod fd_cell;
+mod raw;
 
 #[cfg(test)]
 use fault::scripted;
-pub(crate) use fd_cell::FdCell;
+pub use raw::syscall;
 
 /// Where a test's script fails a system call (see `fault.rs`). Here there are none.
 #[cfg(not(test))]
@@ -29,10 +29,6 @@ fn scripted(_call: &'static str) -> io::Result<()> {
 /// Turns the `-1` of a system call into the error it stands for.
 fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-fn cvt_len(result: libc::ssize_t) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
 /// Takes ownership of a descriptor that a system call has just returned.
@@ -66,17 +62,28 @@ pub(crate) fn epoll_add(
 }
 
 /// `epoll_ctl(EPOLL_CTL_DEL)`.
-pub(crate) fn epoll_del(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn epoll_del(epoll: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     scripted("epoll_ctl_del")?;
+    let no_event = std::ptr::null_mut();
     // SAFETY: DEL reads no event; null is allowed since Linux 2.6.9.
-    cvt(unsafe {
-        libc::epoll_ctl(
-            epoll.as_raw_fd(),
-            libc::EPOLL_CTL_DEL,
-            fd.as_raw_fd(),
-            std::ptr::null_mut(),
-        )
-    })?;
+    cvt(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, number, no_event) })?;
+    Ok(())
+}
+
+/// A file that refuses every operation: `O_PATH` says `EBADF`, as a closed descriptor does. It is that of
+/// the root directory, which is there in every sandbox and needs no permission.
+pub(crate) fn open_vacant() -> io::Result<OwnedFd> {
+    scripted("open")?;
+    // SAFETY: the path is a C string, and without O_CREAT there is no third argument.
+    cvt(unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }).map(own)
+}
+
+/// `dup3(2)`: closes the file of `fd`, whose number stands for that of `by` from here on.
+pub(crate) fn replace(fd: BorrowedFd<'_>, by: BorrowedFd<'_>) -> io::Result<()> {
+    scripted("dup3")?;
+    // SAFETY: takes no pointers. The number stays that of an open file, which is all that its owner and
+    // those who borrow it rely on.
+    cvt(unsafe { libc::dup3(by.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) })?;
     Ok(())
 }
 
@@ -119,18 +126,23 @@ fn millis_rounded_up(time: Duration) -> libc::c_int {
     libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX)
 }
 
+/// Newer architectures have only the call that takes a signal mask too.
+#[cfg(target_arch = "x86_64")]
+const EPOLL_WAIT: libc::c_long = libc::SYS_epoll_wait;
+#[cfg(not(target_arch = "x86_64"))]
+const EPOLL_WAIT: libc::c_long = libc::SYS_epoll_pwait;
+
 fn epoll_wait_ms(
     epoll: BorrowedFd<'_>,
     events: &mut [EpollEvent],
     timeout_ms: libc::c_int,
 ) -> io::Result<usize> {
     scripted("epoll_wait")?;
-    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
+    let (epoll, [events, capacity]) = (epoll.as_raw_fd() as usize, room(events));
+    let args = [epoll, events, capacity, timeout_ms as usize, 0, size_of::<u64>()];
     // SAFETY: the kernel writes at most `capacity` events into `events`, which has room for them.
-    let filled = cvt(unsafe {
-        libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), capacity, timeout_ms)
-    })?;
-    Ok(filled as usize)
+    // A null signal mask leaves the mask as it is; epoll_wait(2) does not look at it.
+    unsafe { syscall(EPOLL_WAIT, args) }
 }
 
 fn epoll_wait_ns(
@@ -143,22 +155,16 @@ fn epoll_wait_ns(
         tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: time.subsec_nanos().into(),
     };
-    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
-    // The C library has had a wrapper only since glibc 2.35, so the number is called.
+    let (epoll, [events, capacity]) = (epoll.as_raw_fd() as usize, room(events));
+    let args = [epoll, events, capacity, &raw const timeout as usize, 0, size_of::<u64>()];
     // SAFETY: `events` has room for `capacity` events; `timeout` outlives the call; a null signal
     // mask leaves the mask as it is, and its size is then not looked at.
-    let filled = cvt_len(unsafe {
-        libc::syscall(
-            libc::SYS_epoll_pwait2,
-            epoll.as_raw_fd(),
-            events.as_mut_ptr(),
-            capacity,
-            &timeout as *const libc::timespec,
-            std::ptr::null::<libc::sigset_t>(),
-            size_of::<u64>(),
-        ) as libc::ssize_t
-    })?;
-    Ok(filled)
+    unsafe { syscall(libc::SYS_epoll_pwait2, args) }
+}
+
+/// Where to write events, and how many.
+fn room(events: &mut [EpollEvent]) -> [usize; 2] {
+    [events.as_mut_ptr() as usize, events.len().min(libc::c_int::MAX as usize)]
 }
 
 /// A nonblocking, close-on-exec `eventfd(2)` with value 0.
@@ -182,15 +188,17 @@ pub(crate) fn is_file_or_directory(fd: BorrowedFd<'_>) -> io::Result<bool> {
 /// `read(2)`. A zero-length buffer is answered without a system call by the callers, not here.
 pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     scripted("read")?;
+    let args = [fd.as_raw_fd() as usize, buf.as_mut_ptr() as usize, buf.len(), 0, 0, 0];
     // SAFETY: the kernel writes at most `buf.len()` bytes into `buf`.
-    cvt_len(unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) })
+    unsafe { syscall(libc::SYS_read, args) }
 }
 
 /// `write(2)`.
 pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     scripted("write")?;
+    let args = [fd.as_raw_fd() as usize, buf.as_ptr() as usize, buf.len(), 0, 0, 0];
     // SAFETY: the kernel reads at most `buf.len()` bytes from `buf`.
-    cvt_len(unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) })
+    unsafe { syscall(libc::SYS_write, args) }
 }
 
 /// How much later than asked for the kernel may end this thread's timed waits.

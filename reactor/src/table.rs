@@ -11,6 +11,16 @@ pub(crate) struct Table<T> {
     free: Vec<u32>,
 }
 
+/// What [`Table::entries`] returns: it spares each look-up the way through the table.
+pub(crate) struct Entries<'a, T>(&'a [Option<T>]);
+
+impl<'a, T> Entries<'a, T> {
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<&'a T> {
+        self.0.get(index)?.as_ref()
+    }
+}
+
 impl<T> Default for Table<T> {
     fn default() -> Self {
         const { assert!(size_of::<Option<T>>() == size_of::<T>()) };
@@ -36,7 +46,13 @@ impl<T> Table<T> {
 
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        self.entries.get(index)?.as_ref()
+        self.entries().get(index)
+    }
+
+    /// For many look-ups.
+    #[inline]
+    pub(crate) fn entries(&self) -> Entries<'_, T> {
+        Entries(&self.entries)
     }
 
     #[inline]

@@ -12,19 +12,18 @@ use crate::task::{self, TaskId, ignore_panic};
 /// parking is two stores. All others stand in a list: where there are several, and wakers that are
 /// somebody else's code (a `FuturesUnordered`, say). Cloning or dropping one of those may call back into
 /// this very descriptor, so each function leaves the cells in order before it lets go of a waker.
+#[derive(Default)]
 pub(crate) struct Waiters {
-    /// Who waits alone.
+    /// Who waits alone; [`CROWD`] when the direction's waiters stand in the list.
     tasks: [Cell<Option<TaskId>>; 2],
-    /// Where it parks; [`CROWDED`] when the direction's waiters stand in the list.
+    /// Where who waits alone is parked.
     places: [Cell<u32>; 2],
     #[expect(clippy::box_collection, reason = "8 bytes in every descriptor instead of 24")]
     others: Cell<Option<Box<Vec<Waiter>>>>,
 }
 
-/// No place. Nobody waits alone then.
-const CROWDED: u32 = 0;
-/// Any place, where nobody parks.
-const NOWHERE: u32 = 1;
+/// Stands for those in the list.
+const CROWD: TaskId = TaskId::NOBODY;
 
 struct Waiter {
     dir: Direction,
@@ -45,55 +44,53 @@ pub(crate) struct Woken {
     pub(crate) wakers: Vec<Waker>,
 }
 
-impl Default for Waiters {
-    fn default() -> Self {
-        let places = [Cell::new(NOWHERE), Cell::new(NOWHERE)];
-        Self { tasks: Default::default(), places, others: Cell::default() }
-    }
-}
-
 impl Waiters {
-    /// Parks a task where nobody is parked.
-    #[inline]
-    pub(crate) fn park_first(&self, dir: Direction, place: u32, task: TaskId) {
-        debug_assert!(self.is_free(dir));
-        self.tasks[dir as usize].set(Some(task));
-        self.places[dir as usize].set(place);
-    }
-
     /// Parks a task in `place`, in the stead of who is there.
+    #[inline]
     pub(crate) fn park(&self, dir: Direction, place: u32, task: TaskId) {
-        if self.is_free(dir) || self.is_alone_in(dir, place) {
+        if self.is_free(dir) {
             self.tasks[dir as usize].set(Some(task));
             self.places[dir as usize].set(place);
+        } else {
+            self.park_again(dir, place, task);
+        }
+    }
+
+    #[cold]
+    fn park_again(&self, dir: Direction, place: u32, task: TaskId) {
+        if self.is_alone_in(dir, place) {
+            self.tasks[dir as usize].set(Some(task));
         } else {
             self.park_among_others(dir, place, Waker::clone(&task::waker(task)));
         }
     }
 
+    /// Whether nobody waits.
     #[inline]
-    fn is_free(&self, dir: Direction) -> bool {
-        self.tasks[dir as usize].get().is_none() && !self.is_crowded(dir)
+    pub(crate) fn is_free(&self, dir: Direction) -> bool {
+        self.tasks[dir as usize].get().is_none()
     }
 
     #[inline]
     fn is_crowded(&self, dir: Direction) -> bool {
-        self.places[dir as usize].get() == CROWDED
+        self.tasks[dir as usize].get() == Some(CROWD)
     }
 
     #[inline]
     fn is_alone_in(&self, dir: Direction, place: u32) -> bool {
-        self.tasks[dir as usize].get().is_some() && self.places[dir as usize].get() == place
+        let alone = self.tasks[dir as usize].get().is_some_and(|task| task != CROWD);
+        alone && self.places[dir as usize].get() == place
     }
 
     /// Parks anyone in `place`, in the stead of who is there.
     #[cold]
     pub(crate) fn park_among_others(&self, dir: Direction, place: u32, waker: Waker) {
         let mut others = self.others.take().unwrap_or_default();
-        let alone_at = self.places[dir as usize].replace(CROWDED);
-        if let Some(task) = self.tasks[dir as usize].take() {
+        if let Some(task) = self.tasks[dir as usize].replace(Some(CROWD))
+            && task != CROWD
+        {
             let waker = Waker::clone(&task::waker(task));
-            others.push(Waiter { dir, place: alone_at, waker });
+            others.push(Waiter { dir, place: self.places[dir as usize].get(), waker });
         }
         let waiter = Waiter { dir, place, waker };
         let replaced = match others.iter_mut().find(|other| other.is_in(dir, place)) {
@@ -123,7 +120,7 @@ impl Waiters {
         let at = others.iter().position(|other| other.is_in(dir, place));
         let removed = at.map(|at| others.swap_remove(at));
         if others.iter().all(|other| other.dir != dir) {
-            self.places[dir as usize].set(NOWHERE);
+            self.tasks[dir as usize].set(None);
         }
         self.others.set((!others.is_empty()).then_some(others));
         drop(removed);
@@ -132,16 +129,17 @@ impl Waiters {
     /// Hands everyone to `woken`.
     #[inline]
     pub(crate) fn take(&self, dir: Direction, woken: &mut impl Wakes) {
-        if let Some(id) = self.tasks[dir as usize].take() {
-            woken.task(id);
-        } else if self.is_crowded(dir) {
+        let Some(task) = self.tasks[dir as usize].get() else { return };
+        self.tasks[dir as usize].set(None);
+        if task == CROWD {
             self.take_others(dir, woken.wakers());
+        } else {
+            woken.task(task);
         }
     }
 
     #[cold]
     fn take_others(&self, dir: Direction, woken: &mut Vec<Waker>) {
-        self.places[dir as usize].set(NOWHERE);
         let mut others = self.others.take().unwrap_or_default();
         woken.extend(others.extract_if(.., |other| other.dir == dir).map(|other| other.waker));
         self.others.set((!others.is_empty()).then_some(others));

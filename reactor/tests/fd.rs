@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::rc::Rc;
 use std::thread;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use reactor::time::{now, sleep, timeout};
 use reactor::{Direction, PollFd, Runtime, is_closed, spawn, yield_now};
+use rustix::net::RecvFlags;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -278,19 +279,37 @@ fn close_wakes_every_reader_and_writer() {
 }
 
 #[test]
-fn close_from_within_an_operation_waits_for_it() {
+fn close_from_within_an_operation_leaves_it_a_descriptor_that_refuses_everything() {
     block_on(async {
         let (fd, mut peer) = pair();
-        peer.write_all(b"abc").unwrap();
         let inner = Rc::clone(&fd);
-        let n = fd
-            .try_io(Direction::Read, |borrowed| {
-                inner.close();
-                UnixStream::from(borrowed.try_clone_to_owned()?).read(&mut [0; 8])
-            })
-            .unwrap();
-        assert_eq!(n, 3);
-        assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0, "closed by then");
+        let other = fd.try_io(Direction::Read, |borrowed| {
+            inner.close();
+            assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0, "it is closed already");
+            let other = UnixStream::pair()?.0;
+            assert_ne!(other.as_raw_fd(), borrowed.as_raw_fd(), "the number is taken");
+            let err = rustix::net::recv(borrowed, &mut [0; 8], RecvFlags::empty()).unwrap_err();
+            assert_eq!(err, rustix::io::Errno::BADF);
+            Ok(other)
+        });
+        assert!(other.is_ok(), "what it returned is the answer all the same");
+    });
+}
+
+#[test]
+fn a_descriptor_that_is_borrowed_never_comes_to_mean_another_file() {
+    block_on(async {
+        let (fd, mut peer) = pair();
+        let number = fd.as_fd().as_raw_fd();
+        let read = parked_read(&fd).await;
+        let borrowed = fd.as_fd();
+        fd.close();
+        assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
+        let many: Vec<_> = (0..8).map(|_| UnixStream::pair().unwrap()).collect();
+        assert!(many.iter().all(|(a, b)| a.as_raw_fd() != number && b.as_raw_fd() != number));
+        let refused = rustix::io::write(borrowed, b"x").unwrap_err();
+        assert_eq!(refused, rustix::io::Errno::BADF);
+        assert!(is_closed(&read.await.unwrap().unwrap_err()));
     });
 }
 

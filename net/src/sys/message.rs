@@ -5,7 +5,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::check_len;
+use reactor::syscall;
+
 use crate::addr::RawAddr;
 
 /// What recvmsg(2) says of a message.
@@ -41,9 +42,10 @@ pub(crate) fn send_message(
         message.msg_control = control.as_ptr().cast_mut().cast();
         message.msg_controllen = control.len();
     }
+    let (fd, at) = (fd.as_raw_fd() as usize, &raw const message as usize);
     // SAFETY: an IoSlice is an iovec (the standard library promises it); the pointers and lengths
     // describe `to`, `bufs` and `control`, all of which live through the call; sendmsg only reads.
-    check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) })
+    unsafe { syscall(libc::SYS_sendmsg, [fd, at, libc::MSG_NOSIGNAL as usize, 0, 0, 0]) }
 }
 
 /// One `recvmsg(2)`. Descriptors among the control messages are close-on-exec.
@@ -66,10 +68,11 @@ pub(crate) fn recv_message(
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = control.len();
     }
-    let flags = flags | libc::MSG_CMSG_CLOEXEC;
+    let (fd, at) = (fd.as_raw_fd() as usize, &raw mut message as usize);
+    let flags = (flags | libc::MSG_CMSG_CLOEXEC) as usize;
     // SAFETY: an IoSliceMut is an iovec (the standard library promises it); the pointers and lengths
     // describe `from`, `bufs` and `control`, all of which are borrowed mutably through the call.
-    let bytes = check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) })?;
+    let bytes = unsafe { syscall(libc::SYS_recvmsg, [fd, at, flags, 0, 0, 0]) }?;
     Ok(Message {
         bytes,
         name_bytes: message.msg_namelen,

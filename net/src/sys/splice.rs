@@ -3,7 +3,8 @@
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr;
+
+use reactor::syscall;
 
 use super::{check, check_len, scripted};
 
@@ -53,10 +54,10 @@ pub(crate) fn page_bytes() -> usize {
 #[inline]
 pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
     scripted("splice")?;
-    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
-    let flags = libc::SPLICE_F_NONBLOCK;
+    let (from, to) = (from.as_raw_fd() as usize, to.as_raw_fd() as usize);
+    let flags = libc::SPLICE_F_NONBLOCK as usize;
     // SAFETY: null offsets stand for "none", which is what pipes and sockets have.
-    check_len(unsafe { libc::splice(from, ptr::null_mut(), to, ptr::null_mut(), len, flags) })
+    unsafe { syscall(libc::SYS_splice, [from, 0, to, 0, len, flags]) }
 }
 
 /// Sends at most `len` bytes of a file from `offset` on; the file's own position stays.

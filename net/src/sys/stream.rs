@@ -5,8 +5,10 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use reactor::syscall;
+
 use super::message::{Message, recv_message, send_message};
-use super::{check, check_len, scripted};
+use super::{check, scripted};
 use crate::addr::{Address, RawAddr};
 
 /// Takes one connection from the queue, non-blocking and close-on-exec, and its peer's address.
@@ -28,8 +30,9 @@ pub(crate) fn accept<A: Address>(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, A)>
 /// One `recv(2)`. `flags` are `MSG_PEEK`, and `MSG_TRUNC` for datagrams.
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: c_int) -> io::Result<usize> {
+    let (fd, ptr, flags) = (fd.as_raw_fd() as usize, buf.as_mut_ptr() as usize, flags as usize);
     // SAFETY: the pointer and the length describe `buf`, borrowed mutably through the call.
-    check_len(unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags) })
+    unsafe { syscall(libc::SYS_recvfrom, [fd, ptr, buf.len(), flags, 0, 0]) }
 }
 
 /// What one read took.
@@ -62,18 +65,19 @@ pub(crate) fn recv_vectored_marked(
 /// One `send(2)`; a lost peer gives `EPIPE`, not the signal.
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-    let (ptr, len) = (buf.as_ptr().cast(), buf.len());
+    let (fd, ptr, flags) =
+        (fd.as_raw_fd() as usize, buf.as_ptr() as usize, libc::MSG_NOSIGNAL as usize);
     // SAFETY: the pointer and the length describe `buf`, which lives through the call.
-    check_len(unsafe { libc::send(fd.as_raw_fd(), ptr, len, libc::MSG_NOSIGNAL) })
+    unsafe { syscall(libc::SYS_sendto, [fd, ptr, buf.len(), flags, 0, 0]) }
 }
 
 /// One `readv(2)`. More than 1,024 buffers give `EINVAL`.
 #[inline]
 pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-    let count = bufs.len() as c_int;
-    // SAFETY: an IoSliceMut is an iovec (the standard library promises it), there are `count` of
-    // them, and all they describe is borrowed mutably through the call.
-    check_len(unsafe { libc::readv(fd.as_raw_fd(), bufs.as_mut_ptr().cast(), count) })
+    let (fd, ptr) = (fd.as_raw_fd() as usize, bufs.as_mut_ptr() as usize);
+    // SAFETY: an IoSliceMut is an iovec (the standard library promises it), there are so many
+    // of them, and all they describe is borrowed mutably through the call.
+    unsafe { syscall(libc::SYS_readv, [fd, ptr, bufs.len(), 0, 0, 0]) }
 }
 
 /// One `sendmsg(2)`: a `writev(2)` that can say `MSG_NOSIGNAL`. More than 1,024 buffers give

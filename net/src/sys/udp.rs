@@ -7,8 +7,10 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
+use reactor::syscall;
+
 use super::message::Message;
-use super::{OptionValue, SockOption, check, set_sockopt, socket};
+use super::{OptionValue, SockOption, set_sockopt, socket};
 use crate::addr::RawAddr;
 use crate::udp::UdpControl;
 
@@ -81,13 +83,12 @@ pub(crate) fn recv_many(
         headers.push((buf.as_mut_ptr(), buf.len()), name, control);
     }
     headers.link();
-    let (vector, count) = (headers.messages.as_mut_ptr(), headers.messages.len() as u32);
+    let (vector, count) = (headers.messages.as_mut_ptr() as usize, headers.messages.len());
+    let args = [fd.as_raw_fd() as usize, vector, count, libc::MSG_TRUNC as usize, 0, 0];
     // SAFETY: at `vector` are `count` headers, each with one iovec; what they point to are disjoint
     // pieces of `bytes` and of `slots`, with their lengths, all borrowed mutably through the call.
-    let received = check(unsafe {
-        libc::recvmmsg(fd.as_raw_fd(), vector, count, libc::MSG_TRUNC, ptr::null_mut())
-    })?;
-    for (header, slot) in headers.messages[..received as usize].iter().zip(slots) {
+    let received = unsafe { syscall(libc::SYS_recvmmsg, args) }?;
+    for (header, slot) in headers.messages[..received].iter().zip(slots) {
         slot.control.set_filled(header.msg_hdr.msg_controllen);
         each(Message {
             bytes: header.msg_len as usize,
@@ -96,7 +97,7 @@ pub(crate) fn recv_many(
             flags: header.msg_hdr.msg_flags,
         });
     }
-    Ok(received as usize)
+    Ok(received)
 }
 
 /// One `sendmmsg(2)` of datagrams: the bytes, the address and the control messages of each. Returns
@@ -117,11 +118,11 @@ pub(crate) fn send_many<'a>(
         headers.push(bytes, name, (control.as_ptr().cast_mut(), control.len()));
     }
     headers.link();
-    let (vector, count) = (headers.messages.as_mut_ptr(), headers.messages.len() as u32);
+    let (vector, count) = (headers.messages.as_mut_ptr() as usize, headers.messages.len());
+    let args = [fd.as_raw_fd() as usize, vector, count, libc::MSG_NOSIGNAL as usize, 0, 0];
     // SAFETY: at `vector` are `count` headers, each with one iovec; what they point to is borrowed for
     // 'a, which outlives the call, and sendmmsg writes to nothing but the headers.
-    let sent = check(unsafe { libc::sendmmsg(fd.as_raw_fd(), vector, count, libc::MSG_NOSIGNAL) })?;
-    Ok(sent as usize)
+    unsafe { syscall(libc::SYS_sendmmsg, args) }
 }
 
 #[derive(Clone, Copy, Debug)]

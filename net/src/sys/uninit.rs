@@ -10,8 +10,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use bytes::BytesMut;
 
+use reactor::syscall;
+
+use super::Taken;
 use super::message::nothing;
-use super::{Taken, check_len};
 use crate::batch::IO_BYTES_MAX;
 use crate::network::StreamNetwork;
 
@@ -39,9 +41,10 @@ fn recv_uninit<N: StreamNetwork>(
     if N::HAS_MARKS {
         return recv_uninit_marked(fd, &mut buf[..len]);
     }
+    let args = [fd.as_raw_fd() as usize, ptr as usize, len, 0, 0, 0];
     // SAFETY: the pointer and the length are within `buf`, borrowed mutably through the call. The
     // kernel writes there and reads nothing.
-    let bytes = check_len(unsafe { libc::recv(fd.as_raw_fd(), ptr.cast(), len, 0) })?;
+    let bytes = unsafe { syscall(libc::SYS_recvfrom, args) }?;
     Ok(Taken { bytes, at_mark: false })
 }
 
@@ -51,9 +54,10 @@ fn recv_uninit_marked(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Re
     let mut message = nothing();
     message.msg_iov = &raw mut room;
     message.msg_iovlen = 1;
+    let args = [fd.as_raw_fd() as usize, &raw mut message as usize, 0, 0, 0, 0];
     // SAFETY: `room` describes `buf`, and both are borrowed mutably through the call. The kernel
     // writes there and reads nothing.
-    let bytes = check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, 0) })?;
+    let bytes = unsafe { syscall(libc::SYS_recvmsg, args) }?;
     Ok(Taken { bytes, at_mark: message.msg_flags & libc::MSG_CTRUNC != 0 })
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use net::{OpError, TcpListener, TcpStream};
@@ -65,14 +65,28 @@ fn a_closed_socket_cannot_be_given_away() {
         let (near, far) = pair().await?;
         let (local, peer) = (near.local_addr()?, far.local_addr()?);
         near.close();
-        assert!(reactor::is_closed(&near.with_fd(|_| ()).unwrap_err()));
         let err = near.into_std().unwrap_err();
         assert!(reactor::is_closed(&err));
         assert!(err.to_string().starts_with(&format!("into_std tcp {local}->{peer}: ")), "{err}");
         let listener = TcpListener::bind(v4())?;
         listener.close();
-        assert!(reactor::is_closed(&listener.with_fd(|_| ()).unwrap_err()));
         assert!(reactor::is_closed(&listener.into_std().unwrap_err()));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_was_borrowed_of_a_socket_refuses_all_after_its_close_and_keeps_its_number() {
+    run(async {
+        let (near, far) = pair().await?;
+        let borrowed = near.as_fd();
+        assert!(rustix::net::getsockname(borrowed).is_ok());
+        near.close();
+        assert_eq!(far.read(&mut [0; 8]).await?, 0, "the connection has ended");
+        let (another, _) = UnixStream::pair()?;
+        assert_ne!(another.as_fd().as_raw_fd(), borrowed.as_raw_fd());
+        assert_eq!(rustix::net::getsockname(borrowed).unwrap_err(), rustix::io::Errno::BADF);
+        assert_eq!(rustix::io::write(borrowed, b"x").unwrap_err(), rustix::io::Errno::BADF);
         Ok(())
     });
 }
@@ -85,7 +99,7 @@ fn a_descriptor_is_made_fit_for_the_reactor() {
         rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty()).unwrap();
         assert!(!is_nonblocking(&fd) && !is_cloexec(&fd));
         let listener = TcpListener::try_from(fd)?;
-        assert!(listener.with_fd(|fd| is_nonblocking(fd) && is_cloexec(fd))?);
+        assert!(is_nonblocking(&listener) && is_cloexec(&listener));
         Ok(())
     });
 }
@@ -136,7 +150,7 @@ fn a_copy_that_outlives_the_stream_brings_no_stray_events() {
     run_virtual(async {
         let (near, far) = pair().await?;
         assert!(timeout(std::time::Duration::ZERO, near.read(&mut [0; 8])).await.is_err());
-        let copy = near.with_fd(|fd| fd.try_clone_to_owned())??;
+        let copy = near.as_fd().try_clone_to_owned()?;
         near.close();
         sleep(std::time::Duration::from_secs(1)).await;
         let before = reactor::metrics().events;
@@ -167,7 +181,7 @@ fn datagram_sockets_are_taken_over_and_given_away() {
         }
         let (near, _far) = UnixDatagram::pair()?;
         let near = net::UnixDatagram::from_std(near)?;
-        assert!(near.with_fd(|fd| is_nonblocking(fd))?);
+        assert!(is_nonblocking(&near));
         let err = net::UdpSocket::try_from(OwnedFd::from(near.into_std()?)).unwrap_err();
         assert_eq!(err.to_string(), "adopt udp: it is a socket of another network");
         Ok(())

@@ -85,7 +85,7 @@ fn a_v4_connection_on_a_v6_socket_has_the_options_of_v4() {
         far.set_ttl(7)?;
         far.set_tos(0x10)?;
         assert_eq!((far.ttl()?, far.tos()?), (7, 0x10));
-        let seen = far.with_fd(|fd| rustix::net::sockopt::ip_ttl(fd))??;
+        let seen = rustix::net::sockopt::ip_ttl(&far)?;
         assert_eq!(seen, 7, "what IPv4's segments carry");
         Ok(())
     });

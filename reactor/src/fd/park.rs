@@ -1,7 +1,7 @@
 //! How an operation on a [`PollFd`] tries, parks and tries again.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -28,7 +28,7 @@ impl PollFd {
                 context::defer(cx.waker());
                 return Poll::Pending;
             }
-            match self.call(&mut *op) {
+            match op(self.fd.as_fd()) {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => self.blocked(dir)?,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                 result => return Poll::Ready(result),
@@ -59,27 +59,42 @@ impl PollFd {
         dir: Direction,
         place: &mut u32,
     ) -> Poll<io::Result<()>> {
-        match self.entry.desc.look(dir) {
-            Found::Ready => Poll::Ready(Ok(())),
-            Found::Idle => self.park(cx, dir, place),
+        let desc = &self.tie.entry.desc;
+        if desc.is_ready(dir) {
+            return Poll::Ready(Ok(()));
+        }
+        match desc.look(dir) {
             Found::Refused(refusal) => Poll::Ready(Err(refused(refusal))),
+            Found::Ready | Found::Idle => self.park(cx, dir, place),
         }
     }
 
     #[inline(always)]
     fn park(&self, cx: &mut Context<'_>, dir: Direction, place: &mut u32) -> Poll<io::Result<()>> {
-        match named_by(cx.waker()) {
-            Some(task) if task.runtime() == self.netpoll.runtime.get() => {
-                self.entry.desc.park_task(dir, self.own(place), task);
+        let waker = cx.waker();
+        match self.tie.netpoll.running.polled_with(waker) {
+            Some(task) => {
+                self.tie.entry.desc.park_task(dir, self.own(place), task);
                 self.parked(dir)
             }
-            task => self.park_other(task, cx.waker(), dir, place),
+            None => self.park_by_name(waker, dir, place),
+        }
+    }
+
+    /// Of a clone of the task's waker, say.
+    #[cold]
+    fn park_by_name(&self, waker: &Waker, dir: Direction, place: &mut u32) -> Poll<io::Result<()>> {
+        match named_by(waker) {
+            Some(task) if task.runtime() == self.tie.netpoll.runtime.get() => {
+                self.tie.entry.desc.park_task(dir, self.own(place), task);
+                self.parked(dir)
+            }
+            task => self.park_other(task, waker, dir, place),
         }
     }
 
     /// Who is no task of this runtime may be part of one: a future that others poll, with wakers of
     /// their own.
-    #[cold]
     fn park_other(
         &self,
         task: Option<TaskId>,
@@ -87,12 +102,12 @@ impl PollFd {
         dir: Direction,
         place: &mut u32,
     ) -> Poll<io::Result<()>> {
-        if task.is_some() || self.netpoll.runtime.get() == NOBODY {
+        if task.is_some() || self.tie.netpoll.runtime.get() == NOBODY {
             return Poll::Ready(Err(elsewhere()));
         }
-        self.entry.desc.park(dir, self.own(place), waker);
+        self.tie.entry.desc.park(dir, self.own(place), waker);
         // Its clone is code of users, which may have closed this very descriptor.
-        if let Found::Refused(refusal) = self.entry.desc.look(dir) {
+        if let Found::Refused(refusal) = self.tie.entry.desc.look(dir) {
             return Poll::Ready(Err(refused(refusal)));
         }
         self.parked(dir)
@@ -102,7 +117,7 @@ impl PollFd {
     #[inline(always)]
     fn own(&self, place: &mut u32) -> u32 {
         if *place == 0 {
-            *place = self.entry.desc.new_place();
+            *place = self.tie.entry.desc.new_place();
         }
         *place
     }
@@ -110,29 +125,31 @@ impl PollFd {
     #[inline(always)]
     #[cfg_attr(not(feature = "trace"), expect(unused_variables, reason = "it is but logged"))]
     fn parked(&self, dir: Direction) -> Poll<io::Result<()>> {
-        add(&self.netpoll.counters.parks, 1);
+        add(&self.tie.netpoll.counters.parks, 1);
         // Behind all else: a logger is code of users too.
         #[cfg(feature = "trace")]
-        log::trace!("park {:#x}: {dir:?}", self.entry.token());
+        log::trace!("park {:#x}: {dir:?}", self.tie.entry.token());
         Poll::Pending
     }
 
     /// The system call said `EAGAIN`: from here on an edge has to come.
     #[inline]
     pub(super) fn blocked(&self, dir: Direction) -> io::Result<()> {
-        if !self.entry.desc.is_registered() {
+        if !self.tie.entry.desc.is_registered() {
             self.register()?;
         }
-        self.entry.desc.would_block(dir);
+        self.tie.entry.desc.would_block(dir);
         Ok(())
     }
 
     #[cold]
     fn register(&self) -> io::Result<()> {
-        let ours = context::current().is_some_and(|core| Rc::ptr_eq(&core.netpoll, &self.netpoll));
+        let ours =
+            context::current().is_some_and(|core| Rc::ptr_eq(&core.netpoll, &self.tie.netpoll));
         if !ours {
             return Err(elsewhere());
         }
-        self.call(|fd| self.netpoll.register(fd, &self.entry))
+        // The operation itself may have closed it.
+        self.with_fd(|fd| self.tie.netpoll.register(fd, &self.tie.entry))?
     }
 }

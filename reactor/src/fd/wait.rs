@@ -200,7 +200,7 @@ impl Drop for Parked<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.place != 0 {
-            self.fd.entry.desc.unpark(self.dir, self.place);
+            self.fd.tie.entry.desc.unpark(self.dir, self.place);
         }
     }
 }

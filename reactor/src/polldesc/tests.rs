@@ -24,7 +24,7 @@ fn readiness(bits: i32) -> Readiness {
 }
 
 fn is_ready(desc: &PollDesc, dir: Direction) -> bool {
-    desc.has(dir, READY)
+    desc.states[dir as usize].get() & READY != 0
 }
 
 fn refusal(desc: &PollDesc, dir: Direction) -> Option<Refusal> {
@@ -279,7 +279,7 @@ proptest! {
             prop_assert_eq!(apply(&desc, op, &waker), model.apply(op), "woken by {:?}", op);
             for dir in [Read, Write] {
                 prop_assert_eq!(is_ready(&desc, dir), !model.idle[dir as usize]);
-                prop_assert!(!(is_ready(&desc, dir) && desc.has(dir, PARKED)));
+                prop_assert!(!is_ready(&desc, dir) || desc.waiters.is_free(dir));
                 prop_assert_eq!(refusal(&desc, dir), model.refuses(dir));
             }
             let parked = model.parked.iter().flatten().filter(|place| *place % 2 == 1).count();

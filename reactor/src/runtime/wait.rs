@@ -53,20 +53,22 @@ impl Core {
 
     /// Takes the events of the poller, and puts whom they wake into the run queue.
     fn look(&self, wait: Wait, wakers: &mut Vec<Waker>) -> io::Result<usize> {
-        let scheduler = self.queue.scheduler();
-        let mut sink = EventSink {
-            scheduler,
-            counters: &self.netpoll.counters,
-            wakers,
-            #[cfg(feature = "trace")]
-            unparked: Vec::new(),
-        };
-        let events = self.netpoll.wait(wait, &mut sink);
+        #[cfg(feature = "trace")]
+        let mut unparked = Vec::new();
+        let events = self.queue.schedule_many(|scheduler| {
+            let counters = &self.netpoll.counters;
+            let mut sink = EventSink {
+                scheduler,
+                counters,
+                wakers,
+                #[cfg(feature = "trace")]
+                unparked: &mut unparked,
+            };
+            self.netpoll.wait(wait, &mut sink)
+        });
         #[cfg(feature = "trace")]
         {
             // A logger is code of users: nothing is borrowed any more.
-            let unparked = std::mem::take(&mut sink.unparked);
-            drop(sink);
             self.netpoll.log_events();
             unparked.iter().for_each(|task| log::trace!("unpark {task:?}"));
         }
@@ -118,7 +120,7 @@ struct EventSink<'a> {
     wakers: &'a mut Vec<Waker>,
     /// To be logged.
     #[cfg(feature = "trace")]
-    unparked: Vec<TaskId>,
+    unparked: &'a mut Vec<TaskId>,
 }
 
 impl Wakes for EventSink<'_> {

@@ -197,6 +197,21 @@ fn a_kernel_without_nanosecond_waits_sleeps_no_shorter() {
     assert_eq!(interrupted.left(), 0);
 }
 
+#[test]
+fn a_close_that_fails_wakes_all_the_same_and_the_drop_closes() {
+    block_on(async {
+        let (fd, mut peer) = pair();
+        let task = parked_read(&fd).await;
+        let failing = script("dup3", &[libc::EBUSY]);
+        fd.close();
+        assert_eq!(failing.left(), 0);
+        assert!(crate::is_closed(&task.await.unwrap().unwrap_err()));
+        assert_eq!(peer.write(b"x").unwrap(), 1, "it is open still");
+        drop(fd);
+        assert_eq!(peer.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
 /// More often than there are places for runtimes, so that a place that is not given back shows.
 #[test]
 fn a_runtime_that_cannot_be_built_says_so_and_takes_no_place() {
@@ -206,6 +221,7 @@ fn a_runtime_that_cannot_be_built_says_so_and_takes_no_place() {
         ("epoll_create1", libc::EMFILE),
         ("epoll_create1", libc::ENFILE),
         ("epoll_ctl_add", libc::ENOSPC),
+        ("open", libc::ENFILE),
     ];
     for (call, errno) in calls {
         let failing = script(call, &[errno; TIMES]);

@@ -7,12 +7,12 @@
 //! link of the run queue would be, and a queue of owned pointers counts up and down at every wake-up.
 
 use std::any::Any;
-use std::cell::Cell;
-use std::mem::MaybeUninit;
+use std::cell::{Cell, UnsafeCell};
+use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
-use super::waker::clone_of;
+use super::waker::{clone_of, name_in, waker};
 use super::{JoinError, TaskId};
 
 /// What the payload of a panic comes in.
@@ -48,8 +48,8 @@ const ROOT: u8 = 1 << 4;
 /// The part of a task that is the same for every future.
 pub(super) struct Header {
     vtable: &'static Vtable,
-    /// Nothing until the run queue has given it a slot.
-    pub(super) id: Cell<Option<TaskId>>,
+    /// What the future is polled with. It names nobody until the run queue has given the task a slot.
+    waker: UnsafeCell<ManuallyDrop<Waker>>,
     /// The task behind this one in the run queue.
     pub(super) next: Cell<Option<NonNull<Header>>>,
     references: Cell<u32>,
@@ -117,8 +117,11 @@ impl Marks {
     /// Says whether it was.
     #[inline]
     pub(super) fn set_queued(&self) -> bool {
-        let marks = self.0.replace(self.0.get() | QUEUED);
-        marks & QUEUED != 0
+        let was = self.is_queued();
+        if !was {
+            self.0.set(self.0.get() | QUEUED);
+        }
+        was
     }
 
     #[inline]
@@ -141,12 +144,47 @@ impl Marks {
 }
 
 impl Header {
+    /// Where the waker of a task lies.
+    #[inline]
+    pub(super) fn waker_of(header: NonNull<Self>) -> *const Waker {
+        header.as_ptr().wrapping_byte_add(offset_of!(Self, waker)).cast()
+    }
+
+    /// The way back from [`waker_of`](Self::waker_of).
+    #[inline]
+    pub(super) fn of_waker(waker: *const Waker) -> Option<NonNull<Self>> {
+        NonNull::new(waker.wrapping_byte_sub(offset_of!(Self, waker)).cast_mut().cast())
+    }
+
+    /// The waker of the task.
+    #[inline]
+    pub(super) fn waker(&self) -> &Waker {
+        // SAFETY: it is written by `set_id` only, which nobody's borrow meets.
+        unsafe { &*self.waker.get() }
+    }
+
+    /// The name that the run queue gave the task; [`TaskId::NOBODY`] before.
+    #[inline]
+    pub(super) fn id(&self) -> TaskId {
+        // SAFETY: `new` and `set_id` write wakers of ours.
+        unsafe { name_in(self.waker()) }
+    }
+
+    /// Gives the task its name.
+    ///
+    /// # Safety
+    /// Nobody borrows the [`waker`](Self::waker).
+    pub(super) unsafe fn set_id(&self, id: TaskId) {
+        // SAFETY: headers do not leave their thread, and nobody borrows it, as the caller promises.
+        unsafe { *self.waker.get() = waker(id) };
+    }
+
     /// Of a task with two references: that of its table and that of its handle.
     #[inline]
     pub(super) fn new(vtable: &'static Vtable) -> Self {
         Self {
             vtable,
-            id: Cell::new(None),
+            waker: UnsafeCell::new(waker(TaskId::NOBODY)),
             next: Cell::new(None),
             references: Cell::new(2),
             marks: Marks::default(),
@@ -202,11 +240,6 @@ impl TaskRef {
         assert_eq!(self.header().marks.state(), State::Running);
         // SAFETY: as in `poll`; the state was looked at a line above.
         unsafe { (self.header().vtable.end)(self.0, err) }
-    }
-
-    /// The name that the run queue gave it.
-    pub(super) fn id(&self) -> Option<TaskId> {
-        self.header().id.get()
     }
 
     /// Makes the task's next turn cancel it.

@@ -28,6 +28,9 @@ pub(crate) fn next_generation(generation: u32) -> u32 {
 }
 
 impl TaskId {
+    /// The name of no task: generations are not zero.
+    pub(crate) const NOBODY: Self = Self(NonZeroUsize::MIN);
+
     /// The generation is one of [`next_generation`].
     #[inline]
     pub(crate) fn new(runtime: u16, index: usize, generation: u32) -> Self {

@@ -105,9 +105,7 @@ impl AbortHandle {
     /// See [`JoinHandle::abort`].
     pub fn abort(&self) {
         self.task.request_abort();
-        if let Some(id) = self.task.id() {
-            wake(id);
-        }
+        wake(self.task.header().id());
     }
 
     /// See [`JoinHandle::is_finished`].

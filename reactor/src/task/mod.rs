@@ -11,6 +11,7 @@ mod id;
 mod join;
 mod memory;
 mod queue;
+mod running;
 mod set;
 mod waker;
 
@@ -19,6 +20,7 @@ pub(crate) use id::{INDEX_MAX, RUNTIMES_MAX, TaskId};
 pub use join::{AbortHandle, JoinError, JoinHandle};
 pub(crate) use memory::InUse;
 pub(crate) use queue::{Next, RunQueue, Scheduler};
+pub(crate) use running::Running;
 pub use set::JoinSet;
 pub(crate) use waker::{named_by, wake, waker};
 

@@ -8,16 +8,16 @@
 //! the task neither stands in a list nor runs. A task that ends while it stands in one stays until its
 //! turn comes; one that runs while the runtime ends stays for good (`cancel_from`).
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use super::cell::{allocate, ignore, ignore_panic};
 use super::header::{Header, Payload, TaskRef};
 use super::id::next_generation;
-use super::{INDEX_MAX, TaskId, waker};
-use crate::table::Table;
+use super::{INDEX_MAX, Running, TaskId};
+use crate::table::{Entries, Table};
 
 /// All tasks, and the order in which the ready ones run.
 pub(crate) struct RunQueue {
@@ -27,8 +27,6 @@ pub(crate) struct RunQueue {
     yielded: List,
     /// The place of a future that lives on the stack of `block_on`.
     root: Cell<Option<TaskId>>,
-    /// The task that is being polled.
-    running: Cell<Option<NonNull<Header>>>,
     last_generation: Cell<u32>,
     /// Tasks alive.
     tasks: Cell<usize>,
@@ -45,11 +43,14 @@ pub(crate) enum Next {
     Ran,
 }
 
-/// What [`RunQueue::scheduler`] returns.
+/// What [`RunQueue::schedule_many`] lends.
 pub(crate) struct Scheduler<'a> {
-    table: Ref<'a, Table<TaskRef>>,
+    tasks: Entries<'a, TaskRef>,
     ready: &'a List,
 }
+
+/// The place of a root future: what [`RunQueue::insert_root`] returns.
+pub(crate) struct Root(TaskRef);
 
 /// A list of tasks, linked through their headers.
 #[derive(Default)]
@@ -66,7 +67,6 @@ impl RunQueue {
             ready: List::default(),
             yielded: List::default(),
             root: Cell::new(None),
-            running: Cell::new(None),
             last_generation: Cell::new(0),
             tasks: Cell::new(0),
         }
@@ -83,7 +83,8 @@ impl RunQueue {
         let generation = next_generation(self.last_generation.get());
         self.last_generation.set(generation);
         let id = TaskId::new(self.runtime, index, generation);
-        task.header().id.set(Some(id));
+        // SAFETY: the task is new: it has never been polled, and its waker not been asked for.
+        unsafe { task.header().set_id(id) };
         task.header().marks.set_queued();
         let header = task.as_ptr();
         table.insert(task);
@@ -94,13 +95,13 @@ impl RunQueue {
     }
 
     /// Adds the place of a root future, ready to run. There is one at a time.
-    pub(crate) fn insert_root(&self) -> TaskId {
-        let (root, _) = allocate(std::future::pending::<()>());
+    pub(crate) fn insert_root(&self) -> Root {
+        let (root, ours) = allocate(std::future::pending::<()>());
         root.header().marks.set_root();
         let id = self.insert(root);
         self.root.set(Some(id));
         self.tasks.set(self.tasks.get() - 1);
-        id
+        Root(ours)
     }
 
     /// Gives up the place of the root future.
@@ -126,14 +127,15 @@ impl RunQueue {
         self.push_to(&self.yielded, id);
     }
 
-    /// To schedule many tasks, while no task is added or removed.
-    pub(crate) fn scheduler(&self) -> Scheduler<'_> {
-        Scheduler { table: self.table.borrow(), ready: &self.ready }
+    /// Calls `f` to schedule many tasks, while no task is added or removed.
+    pub(crate) fn schedule_many<T>(&self, f: impl FnOnce(Scheduler<'_>) -> T) -> T {
+        let table = self.table.borrow();
+        f(Scheduler { tasks: table.entries(), ready: &self.ready })
     }
 
     #[inline]
     fn push_to(&self, list: &List, id: TaskId) {
-        list.push_named(&self.table.borrow(), id);
+        list.push_named(&self.table.borrow().entries(), id);
     }
 
     /// Makes those that yielded ready. Says whether there were any.
@@ -147,13 +149,13 @@ impl RunQueue {
     }
 
     /// Gives the first of the queue its turn: polls it, or cancels it if that was asked for. `begin`
-    /// is called just before.
+    /// is called just before, and `running` knows meanwhile whose turn it is.
     ///
     /// # Panics
     /// As the future does; then [`end_running`](Self::end_running) is to be called. As the drop of a
     /// result does that nobody waits for; the queue has then let go of the task.
     #[inline(always)]
-    pub(crate) fn run_next(&self, begin: impl FnOnce()) -> Next {
+    pub(crate) fn run_next(&self, running: &Running, begin: impl FnOnce()) -> Next {
         let Some(header) = self.ready.pop() else { return Next::Nobody };
         // SAFETY: the table keeps a reference to what stands in the queue, and `remove` is the last
         // that is done with it here.
@@ -162,10 +164,10 @@ impl RunQueue {
             return self.run_marked(&task, begin);
         }
         begin();
-        self.running.set(Some(header));
-        let waker = waker(task.id().expect("what stands in the queue has a name"));
-        let over = task.poll(&mut Context::from_waker(&waker));
-        self.running.set(None);
+        // SAFETY: the table keeps a reference to it until `remove`, or `end_running`, which follows a panic.
+        unsafe { running.begin(&task) };
+        let over = task.poll(&mut Context::from_waker(task.header().waker()));
+        running.end();
         if over {
             self.remove(&task);
         }
@@ -193,8 +195,8 @@ impl RunQueue {
 
     /// Ends the task that has just panicked in [`run_next`](Self::run_next); the panic is its result.
     #[cold]
-    pub(crate) fn end_running(&self, payload: Payload) {
-        let Some(header) = self.running.take() else { return ignore(payload) };
+    pub(crate) fn end_running(&self, running: &Running, payload: Payload) {
+        let Some(header) = running.end() else { return ignore(payload) };
         // SAFETY: the table keeps a reference to a task that runs, as in `run_next`.
         let task = ManuallyDrop::new(unsafe { TaskRef::from_raw(header) });
         task.fail(payload);
@@ -214,11 +216,9 @@ impl RunQueue {
         if task.header().marks.is_queued() {
             return;
         }
-        if let Some(id) = task.header().id.get() {
-            let task = self.table.borrow_mut().remove(id.index());
-            // A result that nobody waits for goes with it, which is user code.
-            drop(task);
-        }
+        let task = self.table.borrow_mut().remove(task.header().id().index());
+        // A result that nobody waits for goes with it, which is user code.
+        drop(task);
     }
 
     /// Whether nobody is ready and nobody yielded.
@@ -254,11 +254,33 @@ impl RunQueue {
     }
 }
 
+impl Root {
+    /// What the root future is polled with.
+    pub(crate) fn waker(&self) -> &Waker {
+        self.0.header().waker()
+    }
+
+    /// Polls the root future by `poll`, which `running` knows meanwhile.
+    pub(crate) fn run<T>(&self, running: &Running, poll: impl FnOnce() -> T) -> T {
+        struct End<'a>(&'a Running);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.end();
+            }
+        }
+        // SAFETY: this reference outlives the poll.
+        unsafe { running.begin(&self.0) };
+        // Also when it panics.
+        let _end = End(running);
+        poll()
+    }
+}
+
 impl Scheduler<'_> {
     /// See [`RunQueue::schedule`].
     #[inline]
     pub(crate) fn schedule(&self, id: TaskId) {
-        self.ready.push_named(&self.table, id);
+        self.ready.push_named(&self.tasks, id);
     }
 }
 
@@ -269,9 +291,9 @@ impl List {
 
     /// Pushes the task of a name, unless it stands in a list already or is over.
     #[inline]
-    fn push_named(&self, table: &Table<TaskRef>, id: TaskId) {
-        if let Some(task) = table.get(id.index())
-            && task.header().id.get() == Some(id)
+    fn push_named(&self, tasks: &Entries<'_, TaskRef>, id: TaskId) {
+        if let Some(task) = tasks.get(id.index())
+            && task.header().id() == id
             && !task.header().marks.set_queued()
         {
             // SAFETY: it stood in no list, and the table keeps a reference.

@@ -50,6 +50,17 @@ pub(crate) fn named_by(waker: &Waker) -> Option<TaskId> {
     }
 }
 
+/// The task that a waker names, as [`named_by`], of one that [`waker`] has made.
+///
+/// # Safety
+/// It has.
+#[inline]
+pub(super) unsafe fn name_in(ours: &Waker) -> TaskId {
+    debug_assert!(std::ptr::eq(ours.vtable(), &VTABLE));
+    // SAFETY: as the caller promises, the data is the bits of a name.
+    unsafe { TaskId::from_bits(ours.data().addr()).unwrap_unchecked() }
+}
+
 /// Wakes a task, from any thread.
 #[inline]
 pub(crate) fn wake(id: TaskId) {

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::task::{Wake, Waker};
 
 use super::*;
-use crate::task::{INDEX_MAX, JoinHandle, Next, RUNTIMES_MAX, RunQueue, TaskId, named_by, waker};
+use crate::task::{
+    INDEX_MAX, JoinHandle, Next, RUNTIMES_MAX, RunQueue, Running, TaskId, named_by, waker,
+};
 
 /// The last number, which no runtime of a test ever has.
 const NOBODY: u16 = RUNTIMES_MAX as u16 - 1;
@@ -217,8 +219,10 @@ fn insert(queue: &RunQueue, times: u32) -> (TaskId, JoinHandle<Vec<u32>>) {
 
 /// Gives the first of the queue its turn, as the loop does.
 fn run_next(queue: &RunQueue) -> Next {
-    catch_unwind(AssertUnwindSafe(|| queue.run_next(|| ()))).unwrap_or_else(|payload| {
-        queue.end_running(payload);
+    let running = Running::default();
+    let turn = AssertUnwindSafe(|| queue.run_next(&running, || ()));
+    catch_unwind(turn).unwrap_or_else(|payload| {
+        queue.end_running(&running, payload);
         Next::Ran
     })
 }
@@ -316,7 +320,7 @@ fn a_task_that_ends_while_it_stands_in_the_queue_leaves_no_slot() {
 fn the_place_of_the_root_is_given_up_in_and_out_of_the_queue() {
     let queue = RunQueue::new(NOBODY);
     for runs_first in [true, false] {
-        let root = queue.insert_root();
+        let root = named_by(queue.insert_root().waker()).unwrap();
         if runs_first {
             assert_eq!(run_next(&queue), Next::Root);
             queue.schedule(root);
@@ -362,6 +366,31 @@ fn the_end_of_the_runtime_cancels_everyone_in_the_order_of_their_slots() {
     assert_eq!(*log.borrow(), [0, 1, 2, 3, 4]);
     assert!(queue.is_empty() && queue.tasks() == 0);
     assert_eq!(run_next(&queue), Next::Nobody);
+}
+
+#[test]
+fn the_running_task_is_known_by_its_waker_and_by_no_clone_of_it() {
+    let (queue, running) = (RunQueue::new(NOBODY), Rc::new(Running::default()));
+    let asks = {
+        let running = Rc::clone(&running);
+        poll_fn(move |cx| {
+            assert_eq!(running.polled_with(cx.waker()), named_by(cx.waker()));
+            assert_eq!(running.polled_with(&cx.waker().clone()), None);
+            assert_eq!(running.polled_with(Waker::noop()), None);
+            Poll::Ready(cx.waker().clone())
+        })
+    };
+    let (task, mut handle) = JoinHandle::allocate(asks);
+    let id = queue.insert(task);
+    assert_eq!(queue.run_next(&running, || ()), Next::Ran);
+    let Poll::Ready(Ok(waker)) = join(&mut handle) else { panic!("it is over") };
+    assert_eq!((named_by(&waker), running.polled_with(&waker)), (Some(id), None));
+    let root = queue.insert_root();
+    assert_eq!(running.polled_with(root.waker()), None, "it is not its turn");
+    root.run(&running, || assert_eq!(running.polled_with(root.waker()), named_by(root.waker())));
+    let panics = AssertUnwindSafe(|| root.run(&running, || panic!("in a poll")));
+    assert!(catch_unwind(panics).is_err());
+    assert_eq!(running.polled_with(root.waker()), None, "its turn is over");
 }
 
 #[test]

@@ -99,8 +99,10 @@ impl World {
 
     /// Gives the first of the queue its turn, as the loop does.
     fn run(&self) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.queue.run_next(|| ()))) {
-            self.queue.end_running(payload);
+        let running = Running::default();
+        let turn = AssertUnwindSafe(|| self.queue.run_next(&running, || ()));
+        if let Err(payload) = catch_unwind(turn) {
+            self.queue.end_running(&running, payload);
         }
     }
 }
