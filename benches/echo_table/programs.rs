@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A server: it takes the address to listen on and then `words`, and prints `listening on ADDRESS`.
 #[derive(Clone)]
@@ -25,9 +25,10 @@ impl Program {
 }
 
 /// Column, file, word after the address. The first is the reference.
-const COLUMNS: [(&str, &str, Option<&str>); 9] = [
+const COLUMNS: [(&str, &str, Option<&str>); 11] = [
     ("C", "echo_c", None),
     ("mio", "echo_mio", None),
+    ("libev", "echo_libev", None),
     ("tokio", "echo_tokio", None),
     ("tokio (idle buffer)", "echo_tokio", Some("idle-buffer")),
     ("smol", "echo_smol", None),
@@ -35,6 +36,7 @@ const COLUMNS: [(&str, &str, Option<&str>); 9] = [
     ("monoio", "echo_monoio", None),
     ("Go", "echo_go", None),
     ("ours", "echo", None),
+    ("ours (idle buffer)", "echo_plain", None),
 ];
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/servers");
@@ -54,6 +56,10 @@ pub(crate) fn build(bin: &Path, only: &[String]) -> io::Result<Vec<Program>> {
     cargo(bin, &["--package", "benches", "--examples"])?;
     cargo(bin, &["--package", "examples", "--example", "echo", "--example", "tcp_forwarder"])?;
     let c = compile("C", "cc", &["-O2", "-Wall", "-o"], bin, "echo_c", "echo.c")?;
+    let libev = c && has_libev() && {
+        let options = ["-O2", "-Wall", "-Wno-strict-aliasing", "-Wl,--no-as-needed", "-lev", "-o"];
+        compile("libev", "cc", &options, bin, "echo_libev", "echo_libev.c")?
+    };
     let go = compile("Go", "go", &["build", "-o"], bin, "echo_go", "echo.go")?;
     if !c {
         let text = "without a C compiler there is no reference; on Debian: apt-get install gcc";
@@ -62,7 +68,7 @@ pub(crate) fn build(bin: &Path, only: &[String]) -> io::Result<Vec<Program>> {
     let wanted = |name: &str| name == "C" || only.is_empty() || only.iter().any(|o| o == name);
     Ok(COLUMNS
         .into_iter()
-        .filter(|(name, _, _)| wanted(name) && (*name != "Go" || go))
+        .filter(|(name, _, _)| wanted(name) && (*name != "Go" || go) && (*name != "libev" || libev))
         .map(|(name, file, word)| Program {
             name: name.into(),
             path: bin.join(file),
@@ -109,13 +115,31 @@ fn compile(
     let result = succeed(Command::new(compiler).args(options).arg(bin.join(program)).arg(source));
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let left_out = format!("SKIPPED: {language} (there is no `{compiler}` here)");
-            eprintln!("!!! {left_out}");
-            println!("**{left_out}**\n");
+            left_out(language, &format!("there is no `{compiler}` here"));
             Ok(false)
         }
         result => result.map(|()| true),
     }
+}
+
+/// Whether the header and the library of libev are installed; on Debian they are in `libev-dev`.
+fn has_libev() -> bool {
+    let probe =
+        ["-x", "c", "-include", "ev.h", "-lev", "-shared", "-fPIC", "-o", "/dev/null", "/dev/null"];
+    let found = Command::new("cc").args(probe).stderr(Stdio::null()).status();
+    let there = found.is_ok_and(|status| status.success());
+    if !there {
+        left_out(
+            "libev",
+            "there is no `ev.h` or no library here; on Debian: apt-get install libev-dev",
+        );
+    }
+    there
+}
+
+fn left_out(language: &str, why: &str) {
+    eprintln!("!!! SKIPPED: {language} ({why})");
+    println!("**SKIPPED: {language} ({why})**\n");
 }
 
 fn succeed(command: &mut Command) -> io::Result<()> {
