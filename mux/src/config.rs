@@ -9,7 +9,7 @@ use crate::proto::WINDOW_BYTES_INITIAL;
 /// What a peer can make a session hold, at worst: `receive_bytes_max` of payload that nobody reads,
 /// about 200 bytes for each of `inbound_streams_max` streams, and control frames: 12 bytes for each of
 /// the streams and of `resets_queued_max` and `pongs_queued_max`. With the defaults 64.3 MiB. For one
-/// turn of the driver the reads of that turn come to it, at most 512 KiB. And what the application
+/// turn of the driver the reads of that turn come to it, less than 192 KiB. And what the application
 /// writes: `send_bytes_max`, and `send_queue_bytes_max` for each stream whose peer gives no credit.
 /// Chunks that the application has read and keeps, or writes to another stream, hold on to at most
 /// 2 MiB more than they carry, for all sessions of the thread together, and the copied ones among them

@@ -117,6 +117,33 @@ fn one_turn_writes_one_batch_of_many_frames_by_one_write() {
 }
 
 #[test]
+fn one_turn_reads_no_more_than_128_kib_and_the_next_goes_on() {
+    run(async {
+        let (near, far) = pipe(1 << 20);
+        let config = Config { send_bytes_max: 1 << 20, ..Config::default() };
+        let (client, mut writer) = Session::client(near, config);
+        let streams = join_all((0..3).map(|_| client.open())).await;
+        for stream in &streams {
+            stream.as_ref().unwrap().write_bytes(vec![0; 200_000].into()).await.unwrap();
+        }
+        let (server, mut reader) = Session::server(far, Config::default());
+        for _ in 0..5 {
+            assert!(poll!(&mut writer).is_pending());
+        }
+        let (mut before, mut turns) = (0, Vec::new());
+        while before < 600_000 {
+            assert!(poll!(&mut reader).is_pending());
+            let received = server.stats().bytes_received;
+            turns.push(received - before);
+            before = received;
+        }
+        // Less than that of payload, for there are headers.
+        assert!(turns.iter().all(|&bytes| bytes < 128 * 1024), "{turns:?}");
+        assert_eq!(turns.len(), 5, "{turns:?}");
+    });
+}
+
+#[test]
 fn writers_that_give_up_their_turns_hold_up_nobody() {
     run(async {
         let config = Config { send_bytes_max: 1, ..Config::default() };
