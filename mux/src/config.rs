@@ -40,7 +40,7 @@ pub struct Config {
     /// leave unread. Default: 64 MiB.
     pub receive_bytes_max: usize,
     /// Bytes written to a stream that wait to be sent. At this limit a write waits. At least 1.
-    /// Default: 64 KiB.
+    /// Default: 126 KiB, which fill one write to the connection with their headers.
     pub send_queue_bytes_max: usize,
     /// Bytes written to all streams of the session that wait to be sent, those aside whose peer has
     /// given no credit. At this limit writes wait for their turn, in which one frame can be written, or
@@ -117,7 +117,7 @@ impl Default for Config {
             window_bytes: WINDOW_BYTES_INITIAL,
             window_bytes_max: 16 * 1024 * 1024,
             receive_bytes_max: 64 * 1024 * 1024,
-            send_queue_bytes_max: 64 * 1024,
+            send_queue_bytes_max: 126 * 1024,
             send_bytes_max: 256 * 1024,
             frame_bytes_max: 16 * 1024,
             accept_backlog_max: 256,
