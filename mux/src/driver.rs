@@ -16,8 +16,9 @@ use crate::buffers::{self, READ_BYTES};
 use crate::proto::{BATCH_BYTES, LEND_BYTES_MIN, Outbox, Phase, Trash};
 use crate::shared::{Inner, Shared};
 
-/// Chunks in one vectored write.
-const SLICES_MAX: usize = 64;
+/// Chunks in one vectored write: as many as a full batch has where everybody writes 1 KiB at a time,
+/// eight frames of a header and sixteen chunks.
+const SLICES_MAX: usize = 144;
 
 /// Rounds of one read and one write in a single poll; then other tasks have their turn.
 const ROUNDS_MAX: usize = 8;

@@ -144,6 +144,24 @@ fn one_turn_reads_no_more_than_128_kib_and_the_next_goes_on() {
 }
 
 #[test]
+fn a_batch_of_chunks_of_one_kib_goes_out_by_one_write() {
+    run(async {
+        let (near, mut far) = pipe(1 << 20);
+        let tap = near.outgoing();
+        let config = Config { send_bytes_max: 1 << 20, ..Config::default() };
+        let (client, mut driver) = Session::client(near, config);
+        let streams = join_all((0..8).map(|_| client.open())).await;
+        let streams: Vec<_> = streams.into_iter().map(Result::unwrap).collect();
+        for stream in &streams {
+            join_all((0..32).map(|_| stream.write_bytes(vec![0; 1024].into()))).await;
+        }
+        assert!(poll!(&mut driver).is_pending());
+        let bytes = far.read(&mut vec![0; 1 << 20]).await.unwrap();
+        assert_eq!((bytes, tap.writes()), (127 * 1024, 1));
+    });
+}
+
+#[test]
 fn a_stream_that_is_alone_fills_a_batch() {
     run(async {
         let (near, far) = pipe(1 << 20);
