@@ -50,12 +50,24 @@ pub(crate) fn congestion() -> &'static str {
     CHOSEN_CONGESTION.get().map_or(CONGESTION, String::as_str)
 }
 
+/// What of a connection waits in the kernel without having been sent, if it is limited.
+static UNSENT_BYTES: OnceLock<u32> = OnceLock::new();
+
+/// Limits it for all connections; only once.
+pub(crate) fn limit_unsent(bytes: u32) {
+    UNSENT_BYTES.set(bytes).expect("one limit");
+}
+
 /// Both ends of a connection over loopback. The kernel is told before it is made: a connection that has
 /// been BBR's is paced ever after.
 pub(crate) async fn connection() -> io::Result<(TcpStream, TcpStream)> {
-    let builder = TcpListener::builder().congestion(congestion());
-    let listener = builder.bind(([127, 0, 0, 1], 0).into())?;
-    let dialer = Dialer::new().congestion(congestion());
+    let mut listener = TcpListener::builder().congestion(congestion());
+    let mut dialer = Dialer::new().congestion(congestion());
+    if let Some(&bytes) = UNSENT_BYTES.get() {
+        (listener, dialer) =
+            (listener.notsent_lowat_bytes(bytes), dialer.notsent_lowat_bytes(bytes));
+    }
+    let listener = listener.bind(([127, 0, 0, 1], 0).into())?;
     let near = dialer.connect(listener.local_addr()?).await?;
     let (far, _) = listener.accept().await?;
     Ok((near, far))

@@ -6,6 +6,7 @@
 //! cargo bench -p benches --bench mux -- opens fair   # these parts: bulk opens beside fair memory
 //! cargo bench -p benches --bench mux -- 100x16384    # of bulk, the row of 100 streams and such writes
 //! cargo bench -p benches --bench mux -- bulk --congestion=bbr   # instead of reno
+//! cargo bench -p benches --bench mux -- bulk --congestion=bbr --unsent=131072   # with TCP_NOTSENT_LOWAT
 //! ```
 //!
 //! Both ends of a connection over TCP loopback live in one thread, so the CPU time of the thread is that
@@ -63,7 +64,11 @@ fn main() {
     let (options, chosen): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|word| word.starts_with("--"));
     for option in &options {
-        option.strip_prefix("--congestion=").into_iter().for_each(load::choose_congestion);
+        match option.split_once('=') {
+            Some(("--congestion", name)) => load::choose_congestion(name),
+            Some(("--unsent", bytes)) => load::limit_unsent(bytes.parse().expect("bytes")),
+            _ => {}
+        }
     }
     let quick = options.iter().any(|word| word == "--quick");
     let (rounds, scale) = if quick { (1, 8) } else { (11, 1) };
