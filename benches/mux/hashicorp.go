@@ -3,6 +3,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +23,8 @@ import (
 const (
 	readBytes   = 64 << 10
 	opensAtOnce = 100
+	// TCP_CONGESTION, which this package does not name.
+	tcpCongestion = 13
 )
 
 func must(err error) {
@@ -37,10 +41,21 @@ func cpu() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
+// Congestion control by the name that is the argument, before a connection is made.
+func control(_, _ string, raw syscall.RawConn) error {
+	var err error
+	must(raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptString(int(fd), syscall.IPPROTO_TCP, tcpCongestion, os.Args[1])
+	}))
+	return err
+}
+
 func sessions(serve func(*yamux.Stream)) (*yamux.Session, func()) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listening := net.ListenConfig{Control: control}
+	listener, err := listening.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	must(err)
-	near, err := net.Dial("tcp", listener.Addr().String())
+	dialer := net.Dialer{Control: control}
+	near, err := dialer.Dial("tcp", listener.Addr().String())
 	must(err)
 	far, err := listener.Accept()
 	must(err)
@@ -94,7 +109,7 @@ func fill(session *yamux.Session, chunk []byte, bytes int) {
 	stream.Close()
 }
 
-func bulk(streams, writeBytes, bytes int) float64 {
+func bulk(streams, writeBytes, size int) float64 {
 	var arrived sync.WaitGroup
 	arrived.Add(streams)
 	session, stop := sessions(func(stream *yamux.Stream) {
@@ -102,9 +117,11 @@ func bulk(streams, writeBytes, bytes int) float64 {
 		arrived.Done()
 	})
 	defer stop()
+	// One for all, as with the others.
+	chunk := bytes.Repeat([]byte{0xA5}, writeBytes)
 	before := cpu()
 	for i := 0; i < streams; i++ {
-		go fill(session, make([]byte, writeBytes), bytes/streams)
+		go fill(session, chunk, size/streams)
 	}
 	arrived.Wait()
 	return float64(cpu() - before)

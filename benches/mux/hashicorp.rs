@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use crate::load::IDLE_STREAMS;
+use crate::load::{IDLE_STREAMS, congestion};
 
 pub(crate) struct Hashicorp {
     child: Child,
@@ -27,7 +27,11 @@ impl Hashicorp {
         if !built.is_ok_and(|status| status.success()) {
             return None;
         }
-        let child = Command::new(&binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let child = Command::new(&binary)
+            .arg(congestion())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
         // It runs; its file is needed no more.
         std::fs::remove_file(&binary).ok()?;
         let mut child = child.ok()?;

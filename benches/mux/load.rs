@@ -1,15 +1,17 @@
 //! The work that every multiplexer does.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::join_all;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
-use net::{TcpListener, TcpStream};
+use net::{Dialer, TcpListener, TcpStream};
 
 use crate::cpu;
 
@@ -31,10 +33,42 @@ pub(crate) trait Multiplexer: Sized + 'static {
     fn open(&self) -> impl Future<Output = Self::Stream>;
 }
 
-/// Both ends of a connection over loopback.
+/// Congestion control of all connections, unless `--congestion=NAME` names another. Some systems have
+/// BBR by default, which paces: what it does not let go at once is sent by a timer of the kernel. The timer's
+/// interrupts, on a virtual machine above all, cost more than all else here, and how many there are
+/// depends on what BBR takes loopback for. Reno does not pace, and everybody may choose it.
+pub(crate) const CONGESTION: &str = "reno";
+
+static CHOSEN_CONGESTION: OnceLock<String> = OnceLock::new();
+
+/// Chooses for all connections; only once.
+pub(crate) fn choose_congestion(name: &str) {
+    CHOSEN_CONGESTION.set(name.to_owned()).expect("one choice");
+}
+
+pub(crate) fn congestion() -> &'static str {
+    CHOSEN_CONGESTION.get().map_or(CONGESTION, String::as_str)
+}
+
+/// What of a connection waits in the kernel without having been sent, if it is limited.
+static UNSENT_BYTES: OnceLock<u32> = OnceLock::new();
+
+/// Limits it for all connections; only once.
+pub(crate) fn limit_unsent(bytes: u32) {
+    UNSENT_BYTES.set(bytes).expect("one limit");
+}
+
+/// Both ends of a connection over loopback. The kernel is told before it is made: a connection that has
+/// been BBR's is paced ever after.
 pub(crate) async fn connection() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
-    let near = TcpStream::connect(listener.local_addr()?).await?;
+    let mut listener = TcpListener::builder().congestion(congestion());
+    let mut dialer = Dialer::new().congestion(congestion());
+    if let Some(&bytes) = UNSENT_BYTES.get() {
+        (listener, dialer) =
+            (listener.notsent_lowat_bytes(bytes), dialer.notsent_lowat_bytes(bytes));
+    }
+    let listener = listener.bind(([127, 0, 0, 1], 0).into())?;
+    let near = dialer.connect(listener.local_addr()?).await?;
     let (far, _) = listener.accept().await?;
     Ok((near, far))
 }
@@ -52,12 +86,22 @@ fn with<M: Multiplexer, T, F: Future<Output = T>>(
 }
 
 /// What a stream is read with.
-const READ_BYTES: usize = 64 * 1024;
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// One for all streams, as plain TCP has one here. A buffer for each is 64 MB with a thousand
+    /// streams, and the cost is that of memory which is not in the processor's cache.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+async fn read_some(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+    let mut stream = Pin::new(stream);
+    poll_fn(|cx| BUFFER.with_borrow_mut(|buffer| stream.as_mut().poll_read(cx, buffer))).await
+}
 
 /// Reads all, tells how much, then says one byte.
 async fn discard(mut stream: impl AsyncRead + AsyncWrite + Unpin, told: impl Fn(usize)) {
-    let mut buffer = vec![0; READ_BYTES];
-    while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+    while let Ok(n @ 1..) = read_some(&mut stream).await {
         told(n);
     }
     // The other end may be gone already, where its work was cut short.

@@ -5,6 +5,8 @@
 //! cargo bench -p benches --bench mux -- --quick      # one round of each, to see that it works
 //! cargo bench -p benches --bench mux -- opens fair   # these parts: bulk opens beside fair memory
 //! cargo bench -p benches --bench mux -- 100x16384    # of bulk, the row of 100 streams and such writes
+//! cargo bench -p benches --bench mux -- bulk --congestion=bbr   # instead of reno
+//! cargo bench -p benches --bench mux -- bulk --congestion=bbr --unsent=131072   # with TCP_NOTSENT_LOWAT
 //! ```
 //!
 //! Both ends of a connection over TCP loopback live in one thread, so the CPU time of the thread is that
@@ -16,6 +18,10 @@
 //! `mux chunks` is ours by `write_bytes` and `read_bytes`, which do not copy. Neither does plain TCP: the
 //! caller's buffers are the kernel's next hop. So that is what multiplexing itself costs; `mux` beside it
 //! is what the calls of `AsyncRead` and `AsyncWrite` cost, which all others are measured by.
+//!
+//! All do the same work: every write is of one buffer, which all streams share, and every read is into one buffer of 64 KiB,
+//! which they share too (but in Go, where a reader that waits has its own). What plain TCP does is told in `tcp.rs`, and why the
+//! congestion control is reno in `load.rs`.
 #![allow(clippy::print_stdout)] // a benchmark prints its results
 
 mod cpu;
@@ -57,6 +63,13 @@ fn main() {
     // `cargo bench` passes options of its own.
     let (options, chosen): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    for option in &options {
+        match option.split_once('=') {
+            Some(("--congestion", name)) => load::choose_congestion(name),
+            Some(("--unsent", bytes)) => load::limit_unsent(bytes.parse().expect("bytes")),
+            _ => {}
+        }
+    }
     let quick = options.iter().any(|word| word == "--quick");
     let (rounds, scale) = if quick { (1, 8) } else { (11, 1) };
     let table = Table { rounds, scale, chosen };
@@ -103,7 +116,8 @@ impl Table {
         let is_chosen = |row: &_| self.is_chosen("bulk") || self.is_chosen(&row_name(*row));
         let rows: Vec<_> = rows().filter(is_chosen).collect();
         if !rows.is_empty() {
-            println!("\nMB per CPU-second, both ends; beside it the ratio to ours");
+            let congestion = load::congestion();
+            println!("\nMB per CPU-second, both ends, {congestion}; beside it the ratio to ours");
         }
         for (streams, write_bytes) in rows {
             // Every stream writes at least once.

@@ -1,11 +1,15 @@
 //! Plain TCP: what the bytes cost without frames, streams and credit. The limit.
+//!
+//! It is one connection however many streams the others have, and one task that writes the same buffer
+//! again and again, a whole write at a time, until the kernel takes no more. Another reads into one
+//! buffer of 64 KiB until there is nothing. The buffers of the kernel are of the size that it finds best.
 
 use std::time::Duration;
 
 use futures_util::future::join;
 
 use crate::cpu;
-use crate::load::connection;
+use crate::load::{READ_BYTES, connection};
 
 /// The CPU time of sending `bytes` on one connection, in writes of that size.
 pub(crate) fn bulk(write_bytes: usize, bytes: usize) -> Duration {
@@ -20,7 +24,7 @@ pub(crate) fn bulk(write_bytes: usize, bytes: usize) -> Duration {
             drop(near);
         };
         let read = async {
-            let mut buffer = vec![0; 64 * 1024];
+            let mut buffer = vec![0; READ_BYTES];
             while far.read(&mut buffer).await.expect("a read") > 0 {}
         };
         join(there, read).await;

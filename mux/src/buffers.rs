@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 /// Bytes of one read.
-const READ_BYTES: usize = 64 * 1024;
+pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// Buffers of the thread that may be lent at a time, and that may wait for the next read of any
 /// session: 2 MiB. Enough for twenty sessions that receive at full speed.

@@ -9,7 +9,7 @@ use crate::proto::WINDOW_BYTES_INITIAL;
 /// What a peer can make a session hold, at worst: `receive_bytes_max` of payload that nobody reads,
 /// about 200 bytes for each of `inbound_streams_max` streams, and control frames: 12 bytes for each of
 /// the streams and of `resets_queued_max` and `pongs_queued_max`. With the defaults 64.3 MiB. For one
-/// turn of the driver the reads of that turn come to it, at most 512 KiB. And what the application
+/// turn of the driver the reads of that turn come to it, less than 192 KiB. And what the application
 /// writes: `send_bytes_max`, and `send_queue_bytes_max` for each stream whose peer gives no credit.
 /// Chunks that the application has read and keeps, or writes to another stream, hold on to at most
 /// 2 MiB more than they carry, for all sessions of the thread together, and the copied ones among them
@@ -40,7 +40,7 @@ pub struct Config {
     /// leave unread. Default: 64 MiB.
     pub receive_bytes_max: usize,
     /// Bytes written to a stream that wait to be sent. At this limit a write waits. At least 1.
-    /// Default: 64 KiB.
+    /// Default: 126 KiB, which fill one write to the connection with their headers.
     pub send_queue_bytes_max: usize,
     /// Bytes written to all streams of the session that wait to be sent, those aside whose peer has
     /// given no credit. At this limit writes wait for their turn, in which one frame can be written, or
@@ -117,7 +117,7 @@ impl Default for Config {
             window_bytes: WINDOW_BYTES_INITIAL,
             window_bytes_max: 16 * 1024 * 1024,
             receive_bytes_max: 64 * 1024 * 1024,
-            send_queue_bytes_max: 64 * 1024,
+            send_queue_bytes_max: 126 * 1024,
             send_bytes_max: 256 * 1024,
             frame_bytes_max: 16 * 1024,
             accept_backlog_max: 256,

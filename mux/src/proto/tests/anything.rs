@@ -219,7 +219,7 @@ fn check(session: &Session, handles: &[Key]) {
         let key = Key { index: index as u32, id: stream.id };
         assert!(stream.window.max() <= 3 * WINDOW_BYTES_INITIAL);
         assert!(stream.recv.len() <= stream.window.max() as usize);
-        assert!(stream.send.len() <= 64 * 1024 + CHUNK_BYTES_MAX);
+        assert!(stream.send.len() <= session.config.send_queue_bytes_max + CHUNK_BYTES_MAX);
         let held = handles.contains(&key);
         assert_eq!(held, stream.owner == crate::proto::stream::Owner::Handle);
         assert_eq!(stream.in_writers, writers.contains(&key), "stream {}", stream.id);

@@ -1,7 +1,7 @@
 //! Windows, turns and segmentation.
 
 use super::*;
-use crate::proto::LEND_BYTES_MIN;
+use crate::proto::{BATCH_BYTES, LEND_BYTES_MIN};
 
 const NONE: Flags = Flags::NONE;
 const FULL: usize = WINDOW_BYTES_INITIAL as usize;
@@ -38,7 +38,8 @@ fn sending_stops_at_the_window_and_goes_on_with_credit() {
     let (mut near, opened, mut far, accepted) = connected();
     near.write(opened, &vec![1; FULL + 10]);
     let said = take(&mut near);
-    let frames = FULL.div_ceil(16 * 1024);
+    // Eight fill a batch, the last of them cut to fit.
+    let frames = FULL.div_ceil(16 * 1024) + 1;
     assert_eq!(said.len(), FULL + frames * HEADER_BYTES);
     far.feed(&said);
     assert_eq!(take(&mut far), b"", "credit is for reading, not for receiving");
@@ -119,15 +120,36 @@ fn streams_take_turns_of_one_frame_and_control_goes_first() {
     assert_eq!(order, expected);
 }
 
-#[test]
-fn a_batch_is_bounded_so_that_control_frames_do_not_wait_long() {
-    let mut session = client();
-    for _ in 0..100 {
+/// Bytes of a batch, when so many streams are opened and have much to send.
+fn batch_bytes(streams: usize, frame_bytes_max: usize) -> usize {
+    let frame_bytes_max = frame_bytes_max as u32;
+    let mut session = client_with(Config { frame_bytes_max, ..untuned() });
+    for _ in 0..streams {
         let key = ready(session.open());
         session.write(key, &[0; 60_000]);
     }
     session.fill();
-    assert!(session.outbox.len() <= 128 * 1024);
+    session.outbox.len()
+}
+
+#[test]
+fn a_batch_is_bounded_so_that_control_frames_do_not_wait_long() {
+    for streams in 10..200 {
+        assert!(batch_bytes(streams, 16 * 1024) <= BATCH_BYTES, "{streams} streams");
+    }
+}
+
+#[test]
+fn the_last_frame_of_a_batch_is_cut_to_fill_it_but_not_to_a_small_piece() {
+    assert_eq!(batch_bytes(100, 16 * 1024), BATCH_BYTES);
+    let three = 3 * (HEADER_BYTES + 40_000);
+    let room = |opened| BATCH_BYTES - opened * HEADER_BYTES - three - HEADER_BYTES;
+    assert!(room(100) >= LEND_BYTES_MIN && room(200) < LEND_BYTES_MIN);
+    assert_eq!(batch_bytes(100, 40_000), BATCH_BYTES);
+    assert_eq!(batch_bytes(200, 40_000), 200 * HEADER_BYTES + three);
+    // Whole frames that are small to begin with.
+    let small = batch_bytes(200, 1000);
+    assert!(small > BATCH_BYTES - HEADER_BYTES - 1000 && small <= BATCH_BYTES, "{small}");
 }
 
 #[test]
