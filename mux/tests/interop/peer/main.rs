@@ -12,7 +12,9 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod ends;
 mod pattern;
+mod pressure;
 mod serve;
 
 use std::net::SocketAddr;
@@ -25,6 +27,9 @@ use net::TcpStream;
 /// Streams that wait to be accepted, here and in the other programs; the next one is refused.
 const BACKLOG: usize = 64;
 
+/// The window of a stream, here and in the other programs.
+const WINDOW_BYTES: u32 = 1 << 20;
+
 /// Which implementation is on the other side: not all of them can do everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
@@ -35,7 +40,7 @@ enum Peer {
 /// Short times and windows above the default, so that everything there is takes part.
 fn config() -> Config {
     Config {
-        window_bytes: 1 << 20,
+        window_bytes: WINDOW_BYTES,
         accept_backlog_max: BACKLOG,
         unacked_opens_max: 1024,
         // Sooner than theirs: any frame of theirs is a sign of life.
