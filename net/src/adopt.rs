@@ -256,8 +256,8 @@ impl<N: DatagramNetwork> DatagramSocket<N> {
 }
 
 /// For `getsockopt` and its kin, or to duplicate it, after which it counts as shared: see
-/// [`PollFd::mark_shared`]. A closed one keeps its number until it is dropped, and what is done with that says
-/// `EBADF`.
+/// [`PollFd::mark_shared`]. A closed one keeps its number until it is dropped, and what is done with that is
+/// refused (`EINVAL`, `ENOTSOCK`).
 impl<N: StreamNetwork> AsFd for Listener<N> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

@@ -38,6 +38,11 @@ pub(crate) fn of(bufs: &[impl Deref<Target = [u8]>]) -> Batch {
     bufs.iter().position(|buf| !buf.is_empty()).map_or(Batch::Nothing, Batch::Single)
 }
 
+/// Whether a call took less than it was given, of `asked` bytes that somebody wanted to move.
+pub(crate) fn is_short(asked: usize, taken: usize) -> bool {
+    taken != 0 && taken < asked.min(IO_BYTES_MAX)
+}
+
 #[inline]
 pub(crate) fn capped(buf: &[u8]) -> &[u8] {
     if buf.len() > IO_BYTES_MAX { shortened(buf) } else { buf }
@@ -86,6 +91,13 @@ mod tests {
         assert_eq!(batch_of([1, IO_BYTES_MAX]), Batch::Many { count: 1, bytes: 1 });
         assert_eq!(capped(&vec![0; IO_BYTES_MAX + 1]).len(), IO_BYTES_MAX);
         assert_eq!(capped_mut(&mut vec![0; IO_BYTES_MAX + 1]).len(), IO_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_was_not_given_to_the_call_is_not_missing() {
+        let max = IO_BYTES_MAX;
+        assert!(is_short(2, 1) && is_short(max + 1, max - 1));
+        assert!(!is_short(2, 0) && !is_short(2, 2) && !is_short(max + 1, max));
     }
 
     #[test]

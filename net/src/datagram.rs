@@ -270,6 +270,8 @@ impl<N: DatagramNetwork> DatagramSocket<N> {
 
     /// Closes the socket and wakes all that wait on it: they, and all later calls, get an error for
     /// which [`reactor::is_closed`] holds. Closing again does nothing.
+    ///
+    /// The number of the descriptor is free when this is dropped: see [`PollFd::close`](reactor::PollFd::close).
     pub fn close(&self) {
         N::unbind(&self.bound);
         self.fd.close();

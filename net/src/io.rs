@@ -370,7 +370,7 @@ impl<N: StreamNetwork> Stream<N> {
         match result {
             Ok(n) => {
                 if n < asked {
-                    self.sent_less(n);
+                    self.sent_less(asked, n);
                 }
                 Ok(n)
             }
@@ -378,10 +378,9 @@ impl<N: StreamNetwork> Stream<N> {
         }
     }
 
-    /// More than [`IO_BYTES_MAX`](crate::IO_BYTES_MAX) was not asked of the system.
     #[cold]
-    fn sent_less(&self, n: usize) {
-        if n != 0 && n != batch::IO_BYTES_MAX {
+    fn sent_less(&self, asked: usize, n: usize) {
+        if batch::is_short(asked, n) {
             self.fd.drained(Direction::Write);
         }
     }

@@ -134,6 +134,8 @@ impl<N: StreamNetwork> Listener<N> {
     /// Stops listening and wakes all that wait in accept: they, and all later calls, get an error
     /// for which [`reactor::is_closed`] holds. Connections in the queue are reset. Closing again
     /// does nothing.
+    ///
+    /// The number of the descriptor is free when this is dropped: see [`PollFd::close`](reactor::PollFd::close).
     pub fn close(&self) {
         N::unbind(&self.bound);
         self.fd.close();

@@ -138,6 +138,8 @@ impl<N: StreamNetwork> Stream<N> {
 
     /// Closes the connection and wakes all that wait on it: they, and all later calls, get an error
     /// for which [`reactor::is_closed`] holds. Closing again does nothing.
+    ///
+    /// The number of the descriptor is free when this is dropped: see [`PollFd::close`](reactor::PollFd::close).
     pub fn close(&self) {
         if let Ok(local) = self.local_addr() {
             self.local_when_closed.get_or_init(|| Box::new(local));

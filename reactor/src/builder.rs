@@ -84,7 +84,8 @@ impl Builder {
         self
     }
 
-    /// Builds the runtime. It needs two descriptors: an epoll instance and an eventfd.
+    /// Builds the runtime. It needs three descriptors: an eventfd, an epoll instance, and another of
+    /// nothing, whose file [a close](crate::PollFd::close) leaves under a number that may be lent.
     ///
     /// # Errors
     /// When the process or the system is out of descriptors or memory, or 4,096 runtimes are

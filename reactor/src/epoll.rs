@@ -67,6 +67,12 @@ pub(crate) struct Epoll {
     events: RefCell<Vec<EpollEvent>>,
 }
 
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
         let events = vec![EpollEvent { events: 0, u64: 0 }; EVENTS_AT_FIRST];

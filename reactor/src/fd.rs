@@ -6,24 +6,25 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::context;
-use crate::netpoll::{Entry, Netpoll, not_pollable};
+use crate::netpoll::not_pollable;
 use crate::polldesc::{Direction, Found, POLL_PLACE};
 use crate::sys;
-use crate::task::ignore_panic;
 use crate::waiters::Woken;
 
 mod error;
 mod park;
+mod tie;
 mod wait;
 
 pub use error::is_closed;
 use error::{closed, refused};
+use tie::Tie;
 use wait::Parked;
 pub use wait::{Io, Ready, WhileReady};
 
@@ -76,14 +77,6 @@ pub struct PollFd {
     fd: OwnedFd,
 }
 
-/// What ties a descriptor to a runtime. Dropping it wakes those who wait.
-struct Tie {
-    entry: Rc<Entry>,
-    netpoll: Rc<Netpoll>,
-    /// That of the descriptor.
-    number: RawFd,
-}
-
 impl PollFd {
     /// Ties `fd` to the runtime of this thread. The caller has set `O_NONBLOCK`.
     ///
@@ -107,8 +100,7 @@ impl PollFd {
     /// Outside a runtime.
     pub fn from_socket(fd: OwnedFd) -> Self {
         let netpoll = context::with(|core| Rc::clone(&core.netpoll));
-        let tie = Tie { entry: Entry::new(), netpoll, number: fd.as_raw_fd() };
-        Self { tie, fd }
+        Self { tie: Tie::new(netpoll, &fd), fd }
     }
 
     /// Calls `op` until it is not refused for want of readiness, waiting in between.
@@ -284,8 +276,12 @@ impl PollFd {
     /// Wakes everyone who waits, with an error that [`is_closed`] knows, and closes the descriptor.
     ///
     /// Its number stays taken until this is dropped: what an `op` that is under way does with it from
-    /// here on says `EBADF`, and no call meets another file under it. The JDK closes the channels that
-    /// other threads are using in this way (`preClose` of `sun.nio.ch`).
+    /// here on is refused (`EINVAL`, `ENOTSOCK`), and no call meets another file under it. The JDK closes
+    /// the channels that other threads are using in this way (`preClose` of `sun.nio.ch`).
+    ///
+    /// Who needs the number for something else drops this. A number that is beyond what the process may open
+    /// by now (`RLIMIT_NOFILE`) cannot be given another file: a socket is then shut down, and closed by the
+    /// drop.
     pub fn close(&self) {
         let mut woken = Woken::default();
         if self.tie.cut(&mut woken) {
@@ -325,8 +321,10 @@ impl PollFd {
         if self.is_closed() {
             return Err(closed());
         }
-        let Self { tie, fd } = self;
+        // In this order, so that the tie is dropped first.
+        let Self { fd, tie } = self;
         tie.netpoll.delete(tie.number, &tie.entry)?;
+        tie.netpoll.forget(&tie.entry);
         Ok(fd)
     }
 
@@ -357,41 +355,9 @@ impl PollFd {
     }
 }
 
-impl Tie {
-    /// Says whether it was whole. Those who waited are in `woken` then.
-    fn cut(&self, woken: &mut Woken) -> bool {
-        let was_open = self.entry.desc.close(woken);
-        if was_open {
-            if self.entry.desc.is_shared() {
-                self.delete();
-            }
-            self.netpoll.forget(&self.entry);
-        }
-        was_open
-    }
-
-    #[cold]
-    fn delete(&self) {
-        if let Err(err) = self.netpoll.delete(self.number, &self.entry) {
-            // A logger is code of users, and those who wait are still to be woken.
-            ignore_panic(|| {
-                log::warn!("cannot take a shared descriptor out of the epoll set: {err}");
-            });
-        }
-    }
-}
-
-impl Drop for Tie {
-    fn drop(&mut self) {
-        let mut woken = Woken::default();
-        self.cut(&mut woken);
-        woken.wake();
-    }
-}
-
 /// Who borrows a descriptor may duplicate it, so it counts as shared from then on
 /// ([`mark_shared`](PollFd::mark_shared)); [`with_fd`](PollFd::with_fd) lends it without. After a close it is
-/// the file that keeps the number, and all that is done with it says `EBADF`.
+/// that of an epoll instance of nothing, which refuses to be read, written or asked (`EINVAL`, `ENOTSOCK`).
 impl AsFd for PollFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.mark_shared();

@@ -12,7 +12,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -77,8 +77,10 @@ struct Deadline {
 /// Epoll, the registry and the timers of one runtime.
 pub(crate) struct Netpoll {
     epoll: Epoll,
-    /// The file of descriptors that were closed and whose numbers are still lent.
-    vacant: OwnedFd,
+    /// The file of descriptors that were closed and whose numbers may still be lent: an epoll instance of
+    /// nothing. It refuses to be read, written, asked or gone through, and leads nowhere. (`O_PATH` refuses less:
+    /// who has that of a directory can open what is in it.)
+    vacant: Epoll,
     entries: RefCell<Table<Rc<Entry>>>,
     last_generation: Cell<u32>,
     pub(crate) timers: RefCell<Timers<Alarm>>,
@@ -147,7 +149,7 @@ impl Netpoll {
     pub(crate) fn new(clock: Clock, runtime: u16) -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new()?,
-            vacant: sys::open_vacant()?,
+            vacant: Epoll::new()?,
             entries: RefCell::default(),
             last_generation: Cell::new(0),
             timers: RefCell::new(Timers::new()),
@@ -209,10 +211,12 @@ impl Netpoll {
 
     /// Closes the file of a descriptor and keeps its number.
     pub(crate) fn vacate(&self, fd: BorrowedFd<'_>) {
-        if let Err(err) = sys::replace(fd, self.vacant.as_fd()) {
-            // dup3(2) knows no such error for two open descriptors.
-            ignore_panic(|| log::error!("a descriptor stays open until it is dropped: {err}"));
-        }
+        let Err(err) = sys::replace(fd, self.vacant.as_fd()) else { return };
+        // The number is beyond what the process may open by now (`RLIMIT_NOFILE`), or a sandbox knows no
+        // dup3(2). The drop will close it; until then the peer is told, and the epoll set knows it no longer.
+        // What is no socket, or was not in the set, says so.
+        let _ = (sys::shutdown(fd), self.epoll.delete(fd.as_raw_fd()));
+        ignore_panic(|| log::warn!("a descriptor stays open until it is dropped: {err}"));
     }
 
     /// The first turn of a `block_on` begins.

@@ -179,7 +179,7 @@ impl PollDesc {
 
     #[cold]
     fn event_of_another_kind(&self, readiness: Readiness, woken: &mut impl Wakes) {
-        if readiness.voids_short_reads() {
+        if readiness.voids_short_reads() && self.is_registered() {
             self.edges.set(Edges::NotAfterShort);
         }
         if readiness.is_readable() {

@@ -70,14 +70,6 @@ pub(crate) fn epoll_del(epoll: BorrowedFd<'_>, number: RawFd) -> io::Result<()> 
     Ok(())
 }
 
-/// A file that refuses every operation: `O_PATH` says `EBADF`, as a closed descriptor does. It is that of
-/// the root directory, which is there in every sandbox and needs no permission.
-pub(crate) fn open_vacant() -> io::Result<OwnedFd> {
-    scripted("open")?;
-    // SAFETY: the path is a C string, and without O_CREAT there is no third argument.
-    cvt(unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }).map(own)
-}
-
 /// `dup3(2)`: closes the file of `fd`, whose number stands for that of `by` from here on.
 pub(crate) fn replace(fd: BorrowedFd<'_>, by: BorrowedFd<'_>) -> io::Result<()> {
     scripted("dup3")?;
@@ -165,6 +157,13 @@ fn epoll_wait_ns(
 /// Where to write events, and how many.
 fn room(events: &mut [EpollEvent]) -> [usize; 2] {
     [events.as_mut_ptr() as usize, events.len().min(libc::c_int::MAX as usize)]
+}
+
+/// `shutdown(2)` of both ways; what is no socket says so.
+pub(crate) fn shutdown(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    cvt(unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RDWR) })?;
+    Ok(())
 }
 
 /// A nonblocking, close-on-exec `eventfd(2)` with value 0.

@@ -11,6 +11,8 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use reactor::time::{now, sleep, timeout};
 use reactor::{Direction, PollFd, Runtime, is_closed, spawn, yield_now};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, FdFlags};
 use rustix::net::RecvFlags;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -289,7 +291,7 @@ fn close_from_within_an_operation_leaves_it_a_descriptor_that_refuses_everything
             let other = UnixStream::pair()?.0;
             assert_ne!(other.as_raw_fd(), borrowed.as_raw_fd(), "the number is taken");
             let err = rustix::net::recv(borrowed, &mut [0; 8], RecvFlags::empty()).unwrap_err();
-            assert_eq!(err, rustix::io::Errno::BADF);
+            assert_eq!(err, Errno::NOTSOCK);
             Ok(other)
         });
         assert!(other.is_ok(), "what it returned is the answer all the same");
@@ -307,8 +309,12 @@ fn a_descriptor_that_is_borrowed_never_comes_to_mean_another_file() {
         assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
         let many: Vec<_> = (0..8).map(|_| UnixStream::pair().unwrap()).collect();
         assert!(many.iter().all(|(a, b)| a.as_raw_fd() != number && b.as_raw_fd() != number));
-        let refused = rustix::io::write(borrowed, b"x").unwrap_err();
-        assert_eq!(refused, rustix::io::Errno::BADF);
+        assert_eq!(rustix::io::write(borrowed, b"x").unwrap_err(), Errno::INVAL);
+        assert_eq!(rustix::io::read(borrowed, &mut [0; 8]).unwrap_err(), Errno::INVAL);
+        let through = rustix::fs::openat(borrowed, "etc", OFlags::PATH, Mode::empty());
+        assert_eq!(through.unwrap_err(), Errno::NOTDIR, "it leads nowhere");
+        assert_eq!(rustix::process::fchdir(borrowed).unwrap_err(), Errno::NOTDIR);
+        assert!(rustix::io::fcntl_getfd(borrowed).unwrap().contains(FdFlags::CLOEXEC));
         assert!(is_closed(&read.await.unwrap().unwrap_err()));
     });
 }

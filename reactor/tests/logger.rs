@@ -3,6 +3,7 @@
 mod fragile;
 
 use std::cell::{Cell, RefCell};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Once;
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use fragile::Fragile;
 use log::{LevelFilter, Log, Metadata, Record};
-use reactor::{Runtime, spawn, spawn_blocking};
+use reactor::time::timeout;
+use reactor::{PollFd, Runtime, spawn, spawn_blocking};
 
 type Action = Rc<dyn Fn(&str)>;
 
@@ -51,6 +53,24 @@ fn logging<T>(action: impl Fn(&str) + 'static, test: impl FnOnce() -> T) -> T {
 
 fn virtually<T>(future: impl Future<Output = T>) -> T {
     Runtime::builder().paused(true).build().unwrap().block_on(future)
+}
+
+#[test]
+fn giving_away_a_shared_descriptor_warns_of_nothing() {
+    let said = Rc::new(Cell::new(0));
+    let counting = Rc::clone(&said);
+    let count = move |_: &str| counting.set(counting.get() + 1);
+    let _given = logging(count, || {
+        virtually(async {
+            let (ours, _peer) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let fd = PollFd::from_socket(ours.into());
+            assert!(timeout(Duration::ZERO, fd.read(&mut [0; 8])).await.is_err(), "registered");
+            fd.mark_shared();
+            fd.into_inner().unwrap()
+        })
+    });
+    assert_eq!(said.get(), 0, "it left the epoll set once");
 }
 
 #[test]

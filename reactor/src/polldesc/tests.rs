@@ -279,7 +279,7 @@ proptest! {
             prop_assert_eq!(apply(&desc, op, &waker), model.apply(op), "woken by {:?}", op);
             for dir in [Read, Write] {
                 prop_assert_eq!(is_ready(&desc, dir), !model.idle[dir as usize]);
-                prop_assert!(!is_ready(&desc, dir) || desc.waiters.is_free(dir));
+                prop_assert_eq!(desc.waiters.is_free(dir), model.parked[dir as usize].is_empty());
                 prop_assert_eq!(refusal(&desc, dir), model.refuses(dir));
             }
             let parked = model.parked.iter().flatten().filter(|place| *place % 2 == 1).count();

@@ -12,7 +12,8 @@ use std::io;
 /// their address. What it returns, or the error that it stands for.
 ///
 /// It is no cancellation point, touches no `errno`, and costs what the call costs. Public for crates that
-/// make calls of their own in an operation of a [`PollFd`](crate::PollFd).
+/// make calls of their own in an operation of a [`PollFd`](crate::PollFd). What stands in the stead of the C
+/// library's functions does not see it: a preloaded library, or a sanitizer's check of the buffer.
 ///
 /// ```
 /// use std::os::fd::AsRawFd;
@@ -64,9 +65,12 @@ unsafe fn make(number: libc::c_long, args: [usize; 6]) -> io::Result<usize> {
             options(nostack, preserves_flags),
         );
     }
-    // Errors are the last 4,095 numbers; no call that is made here returns others below zero.
-    if returned < 0 { Err(error(returned)) } else { Ok(returned as usize) }
+    if returned as usize > ERRORS_FROM { Err(error(returned)) } else { Ok(returned as usize) }
 }
+
+/// Linux returns errors as the last 4,095 numbers.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+const ERRORS_FROM: usize = usize::MAX - 4095;
 
 /// Apart, so that a call that succeeds does nothing for it.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -81,5 +85,5 @@ unsafe fn make(number: libc::c_long, args: [usize; 6]) -> io::Result<usize> {
     let [a, b, c, d, e, f] = args;
     // SAFETY: as the caller promises.
     let returned = unsafe { libc::syscall(number, a, b, c, d, e, f) };
-    usize::try_from(returned).map_err(|_| io::Error::last_os_error())
+    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned as usize) }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use super::cell::{allocate, message};
 use super::header::TaskRef;
-use super::wake;
+use super::{TaskId, wake};
 
 /// Waits for a task. A future of what the task's future returns.
 ///
@@ -105,7 +105,11 @@ impl AbortHandle {
     /// See [`JoinHandle::abort`].
     pub fn abort(&self) {
         self.task.request_abort();
-        wake(self.task.header().id());
+        match self.task.header().id() {
+            // It came when its runtime was ending, and has no slot.
+            TaskId::NOBODY => {}
+            id => wake(id),
+        }
     }
 
     /// See [`JoinHandle::is_finished`].
