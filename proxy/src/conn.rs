@@ -4,7 +4,7 @@
 //! Anybody may queue output and wake the task; only the task touches the socket. It runs after the
 //! tasks that were ready before it, so what they all queued in one turn leaves in one `writev`.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -87,8 +87,9 @@ impl fmt::Display for CloseReason {
 pub(crate) struct Conn {
     worker: Rc<Worker>,
     protocol: Protocol,
-    /// Empty while it is being connected.
-    stream: OnceCell<TcpStream>,
+    /// Empty while it is being connected, and when it is closed. What is called on it under the borrow
+    /// makes system calls and parks the connection's own task, and runs no other code.
+    stream: RefCell<Option<TcpStream>>,
     outbox: RefCell<Outbox>,
     waker: RefCell<Option<Waker>>,
     /// Whether the task will run anyway, so that it is woken once however much is queued.
@@ -107,7 +108,7 @@ impl Conn {
         Conn {
             worker,
             protocol,
-            stream: OnceCell::new(),
+            stream: RefCell::default(),
             outbox: RefCell::default(),
             waker: RefCell::default(),
             woken: Cell::new(false),
@@ -126,7 +127,8 @@ impl Conn {
 
     /// Gives it its socket. What was queued before is written by the next flush.
     pub(crate) fn open(&self, stream: TcpStream) {
-        assert!(self.stream.set(stream).is_ok(), "a connection is opened once");
+        let before = self.stream.borrow_mut().replace(stream);
+        assert!(before.is_none(), "a connection is opened once");
     }
 
     /// To be called first in every poll of the task.
@@ -179,7 +181,8 @@ impl Conn {
     /// It gains nothing from others in the same system call, and costs a copy, and the memory for it,
     /// when it waits for them.
     fn write_through(&self, frame: &[u8]) -> usize {
-        let Some(stream) = self.stream.get().filter(|_| frame.len() >= WRITE_THROUGH_BYTES_MIN)
+        let stream = self.stream.borrow();
+        let Some(stream) = stream.as_ref().filter(|_| frame.len() >= WRITE_THROUGH_BYTES_MIN)
         else {
             return 0;
         };
@@ -245,7 +248,8 @@ impl Conn {
 
     /// Writes until nothing waits (`Ready`) or the socket takes no more (`Pending`).
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(stream) = self.stream.get() else { return Poll::Pending };
+        let stream = self.stream.borrow();
+        let Some(stream) = stream.as_ref() else { return Poll::Pending };
         let mut outbox = self.outbox.borrow_mut();
         while !outbox.is_empty() {
             match poll_write(stream, cx, &outbox) {
@@ -298,15 +302,14 @@ impl Conn {
         limits: &FrameLimits,
         on_frame: impl FnMut(&Frame, &mut Payload<'_>) -> Verdict,
     ) -> Poll<Result<(), CloseReason>> {
-        let Some(stream) = self.stream.get() else { return Poll::Pending };
         let received = if let Some(rest) = inbox.long_rest() {
             let before = rest.len();
-            let read = ready!(stream.poll_read_into(cx, rest));
+            let read = ready!(self.poll_stream(|stream| stream.poll_read_into(cx, rest)));
             self.checked(read, &rest[before..])?;
             inbox.receive_rest(&self.protocol, limits, on_frame)
         } else {
             let mut scratch = self.worker.buffers.take_scratch();
-            let read = stream.poll_read(cx, scratch.read_area());
+            let read = self.poll_stream(|stream| stream.poll_read(cx, scratch.read_area()));
             let received = read.map(|read| {
                 let fresh_bytes = self.checked(read, scratch.read_area())?;
                 Ok(inbox.receive(&self.protocol, limits, &mut scratch, fresh_bytes, on_frame))
@@ -315,6 +318,11 @@ impl Conn {
             ready!(received)?
         };
         Poll::Ready(received.map_err(CloseReason::Undecodable))
+    }
+
+    /// Polls the socket while there is one.
+    fn poll_stream<T>(&self, poll: impl FnOnce(&TcpStream) -> Poll<T>) -> Poll<T> {
+        self.stream.borrow().as_ref().map_or(Poll::Pending, poll)
     }
 
     /// How much was read to the start of `fresh`, if the connection goes on.
@@ -329,15 +337,15 @@ impl Conn {
         }
     }
 
-    /// Forgets what waits and closes the socket.
+    /// Forgets what waits and closes the socket, for the task that is at its end. Who holds the connection
+    /// longer, for answers that are still to come, holds no descriptor.
     pub(crate) fn close(&self) {
         self.closed.set(true);
         let dropped = self.outbox.borrow_mut().clear(&self.worker.buffers);
         self.worker.stats.output_bytes.sub(dropped);
         *self.waker.borrow_mut() = None;
-        if let Some(stream) = self.stream.get() {
-            stream.close();
-        }
+        let stream = self.stream.borrow_mut().take();
+        drop(stream);
     }
 }
 
