@@ -47,7 +47,7 @@ const IO_BYTES_MAX: usize = 1 << 30;
 ///
 /// **Close** wakes every waiting task with an error that [`is_closed`] knows. Dropping closes. The number
 /// of a descriptor that was closed stays taken until the `PollFd` is dropped, by a file that refuses
-/// every operation, so what is borrowed by [`AsFd`] never comes to mean another file.
+/// to be read, written or asked, so what is borrowed by [`AsFd`] never comes to mean another file.
 ///
 /// # Examples
 /// ```

@@ -78,8 +78,8 @@ struct Deadline {
 pub(crate) struct Netpoll {
     epoll: Epoll,
     /// The file of descriptors that were closed and whose numbers may still be lent: an epoll instance of
-    /// nothing. It refuses to be read, written, asked or gone through, and leads nowhere. (`O_PATH` refuses less:
-    /// who has that of a directory can open what is in it.)
+    /// nothing. It refuses to be read, written, asked or gone through, and nobody waits for it. (`O_PATH` refuses
+    /// less: who has that of a directory can open what is in it.)
     vacant: Epoll,
     entries: RefCell<Table<Rc<Entry>>>,
     last_generation: Cell<u32>,

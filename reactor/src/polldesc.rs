@@ -125,7 +125,7 @@ impl PollDesc {
         }
     }
 
-    /// Comes before every operation.
+    /// What an operation finds.
     #[inline]
     pub(crate) fn look(&self, dir: Direction) -> Found {
         match self.states[dir as usize].get() {
@@ -136,7 +136,7 @@ impl PollDesc {
         }
     }
 
-    /// Whether it finds the direction Ready.
+    /// Whether it finds the direction Ready: comes before every operation.
     #[inline]
     pub(crate) fn is_ready(&self, dir: Direction) -> bool {
         self.states[dir as usize].get() == READY

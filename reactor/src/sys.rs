@@ -1,7 +1,8 @@
 //! Every system call of the crate, as safe functions that return [`io::Result`].
 //!
 //! This file knows descriptors, flags and bytes; it knows no tasks, no `PollDesc` and no policy.
-//! Outside `task/` it is the only file of the crate that may say `unsafe`.
+//! Outside `task/`, it and what lies below it are all of the crate that may say `unsafe`. Below it is the one
+//! function that is not safe, [`syscall`], for this crate and those that stand on it.
 #![allow(unsafe_code)]
 
 use std::io;
