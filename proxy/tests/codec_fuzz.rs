@@ -1,8 +1,11 @@
-//! The bodies of the fuzz targets over random bytes, and over good frames with bytes changed.
+//! The bodies of the fuzz targets over their corpus, random bytes, and good frames with bytes changed.
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 mod common;
+
+use std::fs;
+use std::path::Path;
 
 use common::wire;
 use proptest::prelude::*;
@@ -19,6 +22,26 @@ fn protocol() -> impl Strategy<Value = Protocol> {
 /// Frames of every kind one behind the other.
 fn stream(protocol: Protocol, content: &[u8]) -> Vec<u8> {
     wire::every_kind(protocol, content).concat()
+}
+
+/// Frames of every kind, and all of them as a stream that is cut: what the fuzzer begins with.
+#[test]
+fn the_corpus_breaks_no_promise() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    for (protocol, folder) in
+        [(Protocol::Bolt, "bolt"), (Protocol::Dubbo, "dubbo"), (Protocol::Thrift, "thrift")]
+    {
+        let files: Vec<_> = fs::read_dir(corpus.join(folder)).unwrap().collect();
+        assert!(!files.is_empty());
+        for file in files {
+            let path = file.unwrap().path();
+            eprintln!("{}", path.display());
+            let data = fs::read(path).unwrap();
+            bodies::codec(protocol, &data);
+            bodies::cutting(protocol, &data);
+            bodies::detection(&data);
+        }
+    }
 }
 
 proptest! {
