@@ -70,20 +70,26 @@ fn echo(stream: TcpStream, shared: Rc<RefCell<Vec<u8>>>) -> impl Future<Output =
     async move {
         loop {
             let echo = || echo_what_is_there(&stream, &mut shared.borrow_mut());
-            let echoed = match stream.while_ready(Direction::Read, echo).await {
+            let sending = match stream.while_ready(Direction::Read, echo).await {
                 Ok(Echoed::End) => return,
                 // Rare, and boxed so that the tasks that never come here need not have the room.
-                Ok(Echoed::AllBut(rest)) => Box::pin(stream.write_all(&rest)).await,
-                Ok(Echoed::WholeBuffer) => Ok(()),
-                Err(error) => Err(error),
+                Ok(Echoed::AllBut(rest)) => Some(Box::pin(send(&stream, rest))),
+                Ok(Echoed::WholeBuffer) => None,
+                Err(error) => return log::info!("{error}"),
             };
-            if let Err(error) = echoed {
+            if let Some(sending) = sending
+                && let Err(error) = sending.await
+            {
                 return log::info!("{error}");
             }
             // There may be more: let the other connections go first.
             reactor::yield_now().await;
         }
     }
+}
+
+async fn send(stream: &TcpStream, bytes: Box<[u8]>) -> io::Result<()> {
+    stream.write_all(&bytes).await
 }
 
 /// Why an echo stopped, other than for want of something to read.
