@@ -223,6 +223,7 @@ impl Session {
         }
         let after = self.stream(key).sendable_bytes();
         self.sendable -= before - after;
+        self.unsent -= length as usize;
         self.data_left(key);
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Plan {
     /// Streams that each side opens.
     pub(crate) opens: [usize; 2],
     /// Bytes that one side may write on one stream.
-    stream_bytes_max: usize,
+    pub(crate) stream_bytes_max: usize,
     /// Every stream is written, ended by a FIN, and read to its end.
     calm: bool,
     pub(crate) trouble: Trouble,
