@@ -371,14 +371,20 @@ fn a_peer_that_takes_the_window_and_grants_no_credit_holds_a_queue_for_each_stre
 #[test]
 fn ids_that_collide_in_one_session_are_spread_in_the_next() {
     const PLACES: u64 = 2048;
-    let (a, b) = (server(), server());
+    let config = Config { accept_backlog_max: 1024, ..Config::default() };
+    let (a, mut b) = (server(), server_with(config));
     let place = |session: &Session, id: u32| session.ids.hasher().hash_one(id) % PLACES;
-    let collide = (1..1 << 20).step_by(2).filter(|&id| place(&a, id) == 0);
+    let collide: Vec<_> = (1..1 << 20).step_by(2).filter(|&id| place(&a, id) == 0).collect();
     let mut load = vec![0; PLACES as usize];
-    collide.for_each(|id| load[place(&b, id) as usize] += 1);
-    let (ids, most) = (load.iter().sum::<u32>(), load.into_iter().max().unwrap());
+    collide.iter().for_each(|&id| load[place(&b, id) as usize] += 1);
+    let (ids, most) = (collide.len(), load.into_iter().max().unwrap());
     assert!(ids > 100, "{ids} ids collide in the one");
     assert!(most < 12, "{most} of {ids} ids in one place of the other");
+    collide.iter().for_each(|&id| b.feed(&flag(SYN, id)));
+    assert_eq!((b.streams.len(), b.ids.len()), (ids, ids));
+    // No more than as many other ids would.
+    let (held, places) = (held_bytes(&b), b.ids.capacity());
+    assert!(held < ids * 220 && places < 4 * ids, "{held} bytes, {places} places for {ids} ids");
 }
 
 /// A length that is announced, and nothing behind it.
