@@ -8,9 +8,19 @@ use crate::proto::WINDOW_BYTES_INITIAL;
 ///
 /// What a peer can make a session hold, at worst: `receive_bytes_max` of payload that nobody reads,
 /// about 200 bytes for each of `inbound_streams_max` streams, and control frames: 12 bytes for each of
-/// the streams and of `resets_queued_max` and `pongs_queued_max`. With the defaults 64.3 MiB. For one
-/// turn of the driver the reads of that turn come to it, less than 192 KiB. And what the application
-/// writes: `send_bytes_max`, and `send_queue_bytes_max` for each stream whose peer gives no credit.
+/// `resets_queued_max` and `pongs_queued_max`, and twice for each stream. With the defaults 64.3 MiB.
+/// For one turn of the driver the buffers of that turn's reads come to it: at most eight of 64 KiB,
+/// however little of each the connection has filled. That is 64.8 MiB.
+///
+/// And what the application writes. What can be sent is bounded for all streams together, by
+/// `send_bytes_max`. But a peer may take the window of each stream and grant nothing more. What waits
+/// for its credit is bounded for each stream alone, by `send_queue_bytes_max`: with the defaults
+/// 126 MiB of 1,024 streams that the peer opened, and 504 MiB more of 4,096 that this side opened,
+/// 630 MiB in all. Only what was written is held: to have less, choose smaller limits, or do not write
+/// for ever to who does not read ([`Stream::set_write_deadline`](crate::Stream::set_write_deadline),
+/// and then [`Stream::reset`](crate::Stream::reset)). [`SessionStats::unsent_bytes`](crate::SessionStats)
+/// says how much it is. A chunk of any size may be the one that reaches a limit, and comes on top.
+///
 /// Chunks that the application has read and keeps, or writes to another stream, hold on to at most
 /// 2 MiB more than they carry, for all sessions of the thread together, and the copied ones among them
 /// on as much again as they carry.
@@ -39,16 +49,18 @@ pub struct Config {
     /// happen to peers that do nothing wrong: choose it, or `inbound_streams_max`, by what readers
     /// leave unread. Default: 64 MiB.
     pub receive_bytes_max: usize,
-    /// Bytes written to a stream that wait to be sent. At this limit a write waits. At least 1.
+    /// Bytes written to a stream that wait to be sent, with credit or without. At this limit a write
+    /// waits; a chunk of any size may reach it. At least 1.
     /// Default: 126 KiB, which fill one write to the connection with their headers.
     pub send_queue_bytes_max: usize,
     /// Bytes written to all streams of the session that wait to be sent, those aside whose peer has
     /// given no credit. At this limit writes wait for their turn, in which one frame can be written, or
     /// one chunk of any size. A write of at most 1 KiB to a stream that has nothing queued does not wait,
     /// up to 4 KiB until the stream has nothing to write for once. So what is written is in the cache of
-    /// the processor when it is sent, however many streams there are. Beyond the limit come at most what
-    /// is written in the turns that fill it up, such small writes, and a turn for each stream whose
-    /// writer came too late to its own. At least 1. Default: 256 KiB.
+    /// the processor when it is sent, however many streams there are. Beyond the limit come at most the
+    /// write that reaches it while nobody stands in line (`send_queue_bytes_max`, or one chunk of any
+    /// size), what is written in the turns that fill it up, such small writes, and a turn for each stream
+    /// whose writer came too late to its own. At least 1. Default: 256 KiB.
     pub send_bytes_max: usize,
     /// Payload of one Data frame, and what one stream may send before the next has its turn, in
     /// bytes. At least 1. Default: 16 KiB.

@@ -17,7 +17,7 @@ use crate::proto::{BATCH_BYTES, LEND_BYTES_MIN, Outbox, Phase, Trash};
 use crate::shared::{Inner, Shared};
 
 /// Chunks in one vectored write: as many as a full batch has where everybody writes 1 KiB at a time,
-/// eight frames of a header and sixteen chunks.
+/// eight frames of a header and seventeen chunks, of which the first and the last are parts.
 const SLICES_MAX: usize = 144;
 
 /// Rounds of one read and one write in a single poll; then other tasks have their turn.
@@ -25,8 +25,8 @@ const ROUNDS_MAX: usize = 8;
 
 /// Once so much is read in a single poll, nothing more is. All of it lies in buffers until those whom
 /// it is for have had their turn, and the fewer they are, the more of them and of what the kernel keeps
-/// for us is in the processor's cache: with 512 KiB a byte cost a fifth more. Half of it would be less
-/// than is written.
+/// for us is in the processor's cache: with 512 KiB a byte cost up to a fifth more. Half of it would be
+/// less than is written.
 const READ_BYTES_MAX: usize = 2 * READ_BYTES;
 
 /// Once so much is written in a single poll, nothing more is: one batch that is full, or some that are

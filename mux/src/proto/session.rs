@@ -75,6 +75,8 @@ pub(crate) struct Session {
     pub(super) active: VecDeque<Key>,
     /// What streams hold that can be sent.
     pub(super) sendable: usize,
+    /// The same, and what waits for credit.
+    pub(super) unsent: usize,
     /// Streams whose writers wait for their turn, once each; gone with the stream.
     pub(super) writers: VecDeque<Key>,
     /// Bytes of the turns that were given last and are not used yet.
@@ -125,6 +127,7 @@ impl Session {
             control: ControlQueue::default(),
             active: VecDeque::new(),
             sendable: 0,
+            unsent: 0,
             writers: VecDeque::new(),
             turns_given: 0,
             data_moved: false,
@@ -230,6 +233,7 @@ impl Session {
         let sendable = stream.sendable_bytes();
         let queue = std::mem::take(&mut stream.send);
         self.sendable -= sendable;
+        self.unsent -= queue.len();
         if !queue.is_empty() {
             self.discard(Trash::Queue(queue));
         }

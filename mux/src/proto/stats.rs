@@ -47,6 +47,9 @@ pub struct SessionStats {
     pub control_queue: usize,
     /// Gauge: bytes that have arrived and that nobody has read, of all streams.
     pub unread_bytes: usize,
+    /// Gauge: bytes that were written and are not gathered to be sent, of all streams: also those
+    /// that wait for the peer's credit, which no limit of the session counts.
+    pub unsent_bytes: usize,
     /// Gauge: what the windows of all streams hold beyond the 256 KiB that the protocol gives each.
     pub window_bytes_extra: usize,
     /// Gauge: the round trip, as [`Session::rtt`](crate::Session::rtt) says it.
@@ -79,6 +82,7 @@ impl Session {
             backlog: self.backlog.len(),
             control_queue: self.control.len(),
             unread_bytes: self.unread,
+            unsent_bytes: self.unsent,
             window_bytes_extra: self.reserved,
             rtt: self.pings.rtt(),
             ..self.counts

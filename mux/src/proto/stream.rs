@@ -97,6 +97,8 @@ pub(crate) struct Stream {
     pub(crate) allowance: u32,
     /// Bytes that may yet be written in small writes without a turn.
     pub(crate) express: u16,
+    /// What frames of the stream were cut by to fill a batch, and others were not. Less than a frame.
+    pub(crate) owed: u32,
     pub(crate) events: Events,
     /// The deadline of reads, or of writes, has passed.
     pub(crate) read_expired: bool,
@@ -148,6 +150,7 @@ impl Stream {
             waits_small: false,
             allowance: 0,
             express: EXPRESS_BURST_BYTES,
+            owed: 0,
             events: Events::default(),
             read_expired: false,
             write_expired: false,

@@ -128,6 +128,7 @@ impl Session {
         let stream = self.stream(key);
         let before = stream.sendable_bytes();
         stream.send.push_slice(data);
+        self.unsent += data.len();
         self.queued(key, before);
     }
 
@@ -136,7 +137,9 @@ impl Session {
     pub(crate) fn write_bytes(&mut self, key: Key, data: &mut Bytes) {
         let stream = self.stream(key);
         let before = stream.sendable_bytes();
+        let bytes = data.len();
         stream.send.push_bytes(data);
+        self.unsent += bytes;
         self.queued(key, before);
     }
 

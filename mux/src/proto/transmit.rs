@@ -16,8 +16,9 @@ use crate::{Error, Initiator};
 /// until these are gone, so that a control frame waits for no more than so much data.
 ///
 /// Linux makes packets of almost 64 KiB of one write, and a small one of what is left over, which costs
-/// as much. So a write is to fill two of them and no more: two are 130,320 bytes on Ethernet, as whole
-/// segments of 1,448, and 130,926 on loopback.
+/// as much. So a write is to fill two of them and no more: two are 130,320 bytes with IPv4 on Ethernet,
+/// as whole segments of 1,448, and 130,926 on loopback. Where segments are smaller, as with IPv6, two
+/// are a little less, and there is a third.
 pub(crate) const BATCH_BYTES: usize = 127 * 1024;
 
 /// The least room at the end of a batch for which a frame is cut to fit. Whole frames of 16 KiB would
@@ -84,6 +85,33 @@ impl Session {
             let before = self.outbox.len();
             self.take_turn(key, max);
             has_data |= self.outbox.len() > before + HEADER_BYTES;
+            if max < frame {
+                self.owe(key, frame - max, max);
+            }
+        }
+    }
+
+    /// A frame of the stream was cut: it is owed the rest. Once it is owed as much as it has just been
+    /// given, that was what it was owed and no turn, and it opens the next batch with its turn.
+    ///
+    /// Where the cut falls depends on how many streams there are, and it can be the same one in every
+    /// batch: the last of eight, of seven whole frames and one that is cut. If the one that is cut opened
+    /// the next batch every time, it would be the same one of seven streams, with almost two frames for
+    /// one. The rest as a frame of its own would be a header and a copy in every batch.
+    fn owe(&mut self, key: Key, rest: usize, given: usize) {
+        if self.active.back() != Some(&key) {
+            return; // It was all that could be sent.
+        }
+        // Less than a frame, and so is what is owed, always.
+        let (rest, given) = (rest as u32, given as u32);
+        let stream = self.stream(key);
+        match stream.owed.checked_sub(given) {
+            None => stream.owed += rest,
+            Some(left) => {
+                stream.owed = left;
+                self.active.pop_back();
+                self.active.push_front(key);
+            }
         }
     }
 
@@ -195,6 +223,7 @@ impl Session {
         }
         let after = self.stream(key).sendable_bytes();
         self.sendable -= before - after;
+        self.unsent -= length as usize;
         self.data_left(key);
     }
 

@@ -80,6 +80,31 @@ fn a_write_that_waits_ends_at_its_deadline() {
 }
 
 #[test]
+fn a_deadline_reaches_a_write_that_waits_already() {
+    run(async {
+        let (_client, near, _server, _far) = streams().await;
+        fill(&near).await;
+        let start = time::now();
+        let setting = async {
+            time::sleep(SECOND).await;
+            near.set_write_deadline(Some(time::now() + 60 * SECOND));
+            time::sleep(SECOND).await;
+            // In the past, and sooner than the one before.
+            near.set_write_deadline(Some(start));
+        };
+        let (written, ()) = join(near.write_bytes("more".into()), setting).await;
+        assert_expired(written);
+        assert_eq!(time::now() - start, 2 * SECOND);
+        // One that passes while the write waits.
+        near.set_write_deadline(None);
+        let setting = async { near.set_write_deadline(in_a_second()) };
+        let (written, ()) = join(near.write_bytes("more".into()), setting).await;
+        assert_expired(written);
+        assert_eq!(time::now() - start, 3 * SECOND);
+    });
+}
+
+#[test]
 fn a_write_that_has_expired_never_arrives() {
     run(async {
         let (_client, near, _server, far) = streams().await;

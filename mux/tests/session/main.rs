@@ -20,7 +20,7 @@
 //! | read after close (half close) | ending: `each_direction_ends_by_itself` |
 //! | buffered data readable after the session closed | ending: `buffered_data_is_readable_after_the_session_died`, `closing_delivers_what_was_written_and_ends_both_sides`, `what_has_arrived_is_readable_after_this_side_has_closed_the_session` |
 //! | read deadlines, blocked and future | deadlines: `a_read_that_waits_ends_at_its_deadline`, `a_deadline_reaches_a_read_that_waits_already` |
-//! | write deadlines, blocked and future | deadlines: `a_write_that_waits_ends_at_its_deadline`, `a_deadline_that_is_moved_away_ends_nothing` |
+//! | write deadlines, blocked and future | deadlines: `a_write_that_waits_ends_at_its_deadline`, `a_deadline_reaches_a_write_that_waits_already`, `a_deadline_that_is_moved_away_ends_nothing` |
 //! | a full backlog blocks, then fails on close | opening: `a_full_backlog_resets_and_the_session_goes_on`, churn: `an_open_that_waits_fails_when_the_session_closes` |
 //! | five backlogs with a live accepter | churn: `five_backlogs_of_streams_pass_a_backlog_that_is_accepted`, `streams_beyond_the_backlog_are_refused_and_those_within_it_are_served` |
 //! | keepalive, both sides | time: `either_side_asks_for_a_sign_of_life_by_itself`, `keepalive_holds_an_idle_session_open` |
@@ -70,6 +70,7 @@ mod path;
 mod raw;
 #[path = "../support/mod.rs"]
 mod support;
+mod table;
 mod time;
 
 use std::io;

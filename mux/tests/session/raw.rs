@@ -148,3 +148,21 @@ fn a_connection_that_takes_bytes_again_is_not_stalled_however_late_the_driver_se
         assert!(!session.is_closed());
     });
 }
+
+#[test]
+fn a_driver_that_has_read_as_much_as_it_may_goes_on_by_itself() {
+    run(async {
+        let (near, mut far) = pipe(1 << 20);
+        let (server, driver) = Session::server(near, Config::default());
+        drop(reactor::spawn(driver));
+        // Frames that are copied: nothing that was lent brings the driver back.
+        for n in 0..300 {
+            let (id, flags) =
+                (1 + 2 * (n / 100), if n % 100 == 0 { Flags::SYN } else { Flags::NONE });
+            write_frame(&mut far, id, flags, &[0; 1024]).await;
+        }
+        assert_eq!(server.stats().bytes_received, 0, "all of it lies in the connection");
+        time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(server.stats().bytes_received, 300 * 1024);
+    });
+}

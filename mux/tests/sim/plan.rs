@@ -18,7 +18,7 @@ pub(crate) struct Plan {
     /// Streams that each side opens.
     pub(crate) opens: [usize; 2],
     /// Bytes that one side may write on one stream.
-    stream_bytes_max: usize,
+    pub(crate) stream_bytes_max: usize,
     /// Every stream is written, ended by a FIN, and read to its end.
     calm: bool,
     pub(crate) trouble: Trouble,
@@ -93,12 +93,17 @@ impl Plan {
             0..10 => (1, 20),
             10..25 => (3, 40),
             25..65 => (40, 400),
-            65..98 => (1000, 6000),
+            65..94 => (1000, 6000),
             // More than a window.
-            _ => (60_000, 400_000),
+            94..96 => (60_000, 400_000),
+            _ => (WIDE_PIECE_BYTES, 400_000),
         };
-        let configs = [config(&mut rng, stream_bytes_max), config(&mut rng, stream_bytes_max)];
-        let faults = [faults(&mut rng, piece_bytes_max), faults(&mut rng, piece_bytes_max)];
+        let mut configs = [config(&mut rng, stream_bytes_max), config(&mut rng, stream_bytes_max)];
+        let mut faults = [faults(&mut rng, piece_bytes_max), faults(&mut rng, piece_bytes_max)];
+        if piece_bytes_max == WIDE_PIECE_BYTES {
+            configs.iter_mut().for_each(widen_config);
+            faults.iter_mut().for_each(|faults| widen(faults, &mut rng));
+        }
         let calm = false;
         let mut plan =
             Self { rng, configs, faults, opens, stream_bytes_max, calm, trouble, ending };
@@ -199,6 +204,23 @@ impl Plan {
     }
 }
 
+/// For streams that nobody holds, so that a run is short.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the driver reads at once.
+const WIDE_PIECE_BYTES: usize = 64 * 1024;
+
+/// The limits that a session has by itself: what it writes and reads in a turn is what fits them.
+fn widen_config(config: &mut Config) {
+    let keepalive = config.keepalive;
+    *config = Config { keepalive, stream_close_timeout: CLOSE_TIMEOUT, ..Config::default() };
+}
+
+/// A connection that takes several turns' worth at once.
+fn widen(faults: &mut Faults, rng: &mut Rng) {
+    faults.capacity = rng.pick(&[300_000, 1 << 20]);
+}
+
 fn side(rng: &mut Rng) -> Side {
     rng.pick(&Side::BOTH)
 }
@@ -221,7 +243,9 @@ fn config(rng: &mut Rng, stream_bytes_max: usize) -> Config {
         window_bytes: WINDOW_BYTES_INITIAL + rng.pick(&[0, 1, 4000, 1 << 20]),
         // 0: as much as the window is.
         window_bytes_max: rng.pick(&[0, 16 << 20]),
-        send_queue_bytes_max: rng.pick(&[1, 10, 1000, 64 * 1024]).max(stream_bytes_max / 100),
+        send_queue_bytes_max: rng
+            .pick(&[1, 10, 1000, 64 * 1024, 126 * 1024])
+            .max(stream_bytes_max / 100),
         send_bytes_max: rng.pick(&[1, 1000, 256 * 1024]),
         frame_bytes_max: rng.pick(&frames).max((stream_bytes_max / 100) as u32),
         accept_backlog_max: rng.pick(&[1, 4, 256, 256]),
@@ -231,7 +255,7 @@ fn config(rng: &mut Rng, stream_bytes_max: usize) -> Config {
         // Enough for an intruder's pings and one of the session's own: one too many has no answer.
         pongs_queued_max: rng.pick(&[10, 32]),
         keepalive: rng.chance(40).then_some(Duration::from_secs(30)),
-        stream_close_timeout: Duration::from_secs(60),
+        stream_close_timeout: CLOSE_TIMEOUT,
         ..Config::default()
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join;
-use mux::{Config, Error, Initiator, Session};
+use mux::{Error, Initiator, Session};
 use reactor::time;
 use reactor::{JoinHandle, Runtime};
 
@@ -193,7 +193,7 @@ async fn watched(
     poll_fn(|cx| {
         let outcome = Pin::new(&mut driver).poll(cx);
         if let Some(session) = world.sessions.borrow().get(side as usize) {
-            assert_within_limits(session, &world.plan.configs[side as usize]);
+            assert_within_limits(session, &world.plan, side);
         }
         outcome
     })
@@ -202,7 +202,7 @@ async fn watched(
 
 async fn open_one(world: Rc<World>, side: Side, session: Session) {
     let opened = session.open().await;
-    assert_within_limits(&session, &world.plan.configs[side as usize]);
+    assert_within_limits(&session, &world.plan, side);
     match opened {
         Ok(stream) => world.play(side, stream).await,
         Err(err) => {
@@ -214,8 +214,8 @@ async fn open_one(world: Rc<World>, side: Side, session: Session) {
 }
 
 /// What a session says that it holds.
-fn assert_within_limits(session: &Session, config: &Config) {
-    let stats = session.stats();
+fn assert_within_limits(session: &Session, plan: &Plan, side: Side) {
+    let (stats, config) = (session.stats(), &plan.configs[side as usize]);
     let held = stats.unread_bytes.max(stats.window_bytes_extra);
     assert!(held <= config.receive_bytes_max, "{stats:?}");
     assert!(stats.backlog <= config.accept_backlog_max, "{stats:?}");
@@ -226,11 +226,14 @@ fn assert_within_limits(session: &Session, config: &Config) {
     let streams = stats.inbound_streams + stats.outbound_streams;
     let replies = config.resets_queued_max + config.pongs_queued_max + 2;
     assert!(stats.control_queue <= 2 * streams + replies, "{stats:?}");
+    // A queue may be reached by a chunk of any size.
+    let queue = config.send_queue_bytes_max + plan.stream_bytes_max;
+    assert!(stats.unsent_bytes <= streams * queue, "{stats:?}");
 }
 
 async fn accept_all(world: Rc<World>, side: Side, session: Session) {
     while let Ok(stream) = session.accept().await {
-        assert_within_limits(&session, &world.plan.configs[side as usize]);
+        assert_within_limits(&session, &world.plan, side);
         let played = Rc::clone(&world);
         let player = reactor::spawn(async move { played.play(side, stream).await });
         world.players.borrow_mut().push(player);

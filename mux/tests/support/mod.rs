@@ -21,6 +21,8 @@ struct Channel {
     stopped: bool,
     /// How often something was written.
     writes: usize,
+    /// All that was written, for who wants to know.
+    record: Option<Vec<u8>>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -58,6 +60,16 @@ impl Tap {
     /// How often something was written.
     pub fn writes(&self) -> usize {
         self.0.borrow().writes
+    }
+
+    /// From now on what is written is kept.
+    pub fn record(&self) {
+        self.0.borrow_mut().record = Some(Vec::new());
+    }
+
+    /// What was written since.
+    pub fn recorded(&self) -> Vec<u8> {
+        self.0.borrow().record.clone().unwrap_or_default()
     }
 
     /// Lets the bytes flow again.
@@ -117,6 +129,7 @@ impl AsyncWrite for End {
         for buf in bufs {
             let part = &buf[..buf.len().min(room)];
             channel.bytes.extend(part);
+            channel.record.iter_mut().for_each(|record| record.extend(part));
             room -= part.len();
         }
         channel.writes += 1;

@@ -214,7 +214,7 @@ fn check(session: &Session, handles: &[Key]) {
     assert!(writers.iter().all(|key| session.streams[key.index as usize].id == key.id));
     // Updates and resets of 6 streams, 2 + 2 replies beside, a ping and a GoAway.
     assert!(session.control.len() <= 3 * 6 + 2 + 2 + 2, "{:?}", session.control);
-    let (mut unread, mut reserved, mut sendable) = (0, 0, 0);
+    let (mut unread, mut reserved, mut sendable, mut unsent) = (0, 0, 0, 0);
     for (index, stream) in &session.streams {
         let key = Key { index: index as u32, id: stream.id };
         assert!(stream.window.max() <= 3 * WINDOW_BYTES_INITIAL);
@@ -227,9 +227,10 @@ fn check(session: &Session, handles: &[Key]) {
         unread += stream.recv.len();
         reserved += stream.window.extra() as usize;
         sendable += stream.sendable_bytes();
+        unsent += stream.send.len();
     }
-    let books = (session.unread, session.reserved, session.sendable);
-    assert_eq!((unread, reserved, sendable), books);
+    let books = (session.unread, session.reserved, session.sendable, session.unsent);
+    assert_eq!((unread, reserved, sendable, unsent), books);
     assert!(unread <= RECEIVE_BYTES_MAX && reserved <= RECEIVE_BYTES_MAX);
 }
 

@@ -160,8 +160,8 @@ pub(super) fn assert_empty(session: &Session) {
     assert_eq!(session.stream_counts(), (0, 0), "streams left");
     assert!(session.streams.is_empty() && session.ids.is_empty() && session.backlog.is_empty());
     assert!(session.is_quiet() && session.active.is_empty() && session.writers.is_empty());
-    let books = (session.unread, session.reserved, session.sendable);
-    assert_eq!(books, (0, 0, 0), "bytes left in the books");
+    let books = (session.unread, session.reserved, session.sendable, session.unsent);
+    assert_eq!(books, (0, 0, 0, 0), "bytes left in the books");
 }
 
 #[track_caller]

@@ -152,6 +152,42 @@ fn the_last_frame_of_a_batch_is_cut_to_fill_it_but_not_to_a_small_piece() {
     assert!(small > BATCH_BYTES - HEADER_BYTES - 1000 && small <= BATCH_BYTES, "{small}");
 }
 
+/// What each of so many streams has sent after 300 full batches, if all of them always have more.
+fn bytes_of_busy_streams(streams: usize, frame_bytes_max: u32) -> Vec<u64> {
+    let mut session = client_with(Config { frame_bytes_max, ..untuned() });
+    let keys: Vec<_> = (0..streams).map(|_| ready(session.open())).collect();
+    take(&mut session);
+    for key in &keys {
+        session.feed(&frame(Kind::WindowUpdate, NONE, key.id, 1 << 30));
+    }
+    let chunk = bytes::Bytes::from(vec![0; 1 << 20]);
+    for _ in 0..300 {
+        for &key in &keys {
+            if session.stream(key).send.len() < BATCH_BYTES {
+                session.write_bytes(key, &mut chunk.clone());
+            }
+        }
+        session.fill();
+        assert!(BATCH_BYTES - session.outbox.len() < LEND_BYTES_MIN + HEADER_BYTES);
+        write(&mut session, usize::MAX);
+    }
+    keys.iter().map(|&key| session.stream(key).sent).collect()
+}
+
+#[test]
+fn the_cut_of_a_batch_takes_nothing_from_any_stream_in_the_long_run() {
+    for frame_bytes_max in [9000, 16 * 1024, 40_000, 60_000] {
+        for streams in 1..=40 {
+            let sent = bytes_of_busy_streams(streams, frame_bytes_max);
+            let (least, most) = (*sent.iter().min().unwrap(), *sent.iter().max().unwrap());
+            // A turn that others have had already, and a frame of which it is owed almost all.
+            let frames = 2 * u64::from(frame_bytes_max);
+            let case = format!("{streams} streams, frames of {frame_bytes_max}");
+            assert!(most - least < frames, "{case}: {least} and {most} bytes");
+        }
+    }
+}
+
 #[test]
 fn control_frames_share_a_write_with_a_frame_that_is_larger_than_a_batch() {
     let mut session = client_with(Config { frame_bytes_max: 200_000, ..untuned() });
