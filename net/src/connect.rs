@@ -30,14 +30,17 @@ pub(crate) struct Before {
 pub(crate) async fn connect(addr: SocketAddr, before: &Before) -> io::Result<TcpStream> {
     retry(async || attempt(addr, before).await)
         .await
-        .map_err(|Failed { operation, local, err }| OpError::tcp(operation, local, Some(addr), err))
+        .map_err(|failed| OpError::tcp(failed.operation, failed.local, Some(addr), failed.err))
 }
 
 /// Why an attempt failed.
 #[derive(Debug)]
 struct Failed {
     operation: &'static str,
+    /// Where the socket was, or was to be, bound.
     local: Option<SocketAddr>,
+    /// It was connected, to itself.
+    to_itself: bool,
     err: io::Error,
 }
 
@@ -58,13 +61,14 @@ async fn retry<T>(mut attempt: impl AsyncFnMut() -> Result<T, Failed>) -> Result
 }
 
 fn is_accident(failed: &Failed) -> bool {
-    let Failed { operation, local, err } = failed;
-    *operation == "connect" && (err.kind() == io::ErrorKind::AddrNotAvailable || local.is_some())
+    let Failed { operation, to_itself, err, .. } = failed;
+    *operation == "connect" && (*to_itself || err.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// One attempt. Dropping it closes the socket.
 async fn attempt(addr: SocketAddr, before: &Before) -> Result<TcpStream, Failed> {
-    let at = |operation| move |err| Failed { operation, local: None, err };
+    let local = before.local;
+    let at = |operation| move |err| Failed { operation, local, to_itself: false, err };
     let owned = sys::tcp_socket(addr::family(addr)).map_err(at("socket"))?;
     let fd = owned.as_fd();
     if before.fast_open {
@@ -81,7 +85,7 @@ async fn attempt(addr: SocketAddr, before: &Before) -> Result<TcpStream, Failed>
     let (local, peer) = connected.map_err(at("connect"))?;
     if local == peer {
         let err = io::Error::from_raw_os_error(libc::ECONNREFUSED);
-        return Err(Failed { operation: "connect", local: Some(local), err });
+        return Err(Failed { operation: "connect", local: Some(local), to_itself: true, err });
     }
     Ok(TcpStream::new(fd, peer))
 }
@@ -162,9 +166,8 @@ mod tests {
         io::Error::from_raw_os_error(errno)
     }
 
-    fn failed(errno: i32, local: Option<&str>) -> Failed {
-        let local = local.map(|local| local.parse().unwrap());
-        Failed { operation: "connect", local, err: os(errno) }
+    fn failed(errno: i32, to_itself: bool) -> Failed {
+        Failed { operation: "connect", local: None, to_itself, err: os(errno) }
     }
 
     fn run<T>(test: impl Future<Output = T>) -> T {
@@ -213,8 +216,8 @@ mod tests {
 
     #[test]
     fn no_local_port_and_a_self_connection_are_tried_again_twice() {
-        let refused = || failed(libc::ECONNREFUSED, Some("127.0.0.1:7"));
-        let no_port = || failed(libc::EADDRNOTAVAIL, None);
+        let refused = || failed(libc::ECONNREFUSED, true);
+        let no_port = || failed(libc::EADDRNOTAVAIL, false);
         let (outcome, attempts) = retried(vec![Ok(7), Err(refused()), Err(no_port())]);
         assert_eq!((outcome.unwrap(), attempts), (7, 3));
 
@@ -225,7 +228,10 @@ mod tests {
 
     #[test]
     fn a_refused_connect_is_not_tried_again() {
-        let refused = || Err(failed(libc::ECONNREFUSED, None));
+        let refused = || {
+            let local = Some("127.0.0.1:7".parse().unwrap());
+            Err(Failed { local, ..failed(libc::ECONNREFUSED, false) })
+        };
         let (outcome, attempts) = retried(vec![refused(), refused()]);
         assert_eq!(outcome.unwrap_err().err.raw_os_error(), Some(libc::ECONNREFUSED));
         assert_eq!(attempts, 1);

@@ -125,8 +125,9 @@ fn a_service_is_dialed_by_its_name() {
         let foreign = Dialer::new().local_addr("192.0.2.1:0".parse().unwrap());
         for (dialed, tried) in [("127.0.0.1:http", "127.0.0.1:80"), (":ssh", "127.0.0.1:22")] {
             let err = foreign.dial(dialed).await.unwrap_err();
+            let between = format!("192.0.2.1:0->{tried}");
             let text =
-                format!("dial tcp {dialed}: bind tcp {tried}: cannot assign requested address");
+                format!("dial tcp {dialed}: bind tcp {between}: cannot assign requested address");
             assert_eq!(err.to_string(), text);
         }
         Ok(())
