@@ -28,9 +28,12 @@ pub(crate) struct Before {
 }
 
 pub(crate) async fn connect(addr: SocketAddr, before: &Before) -> io::Result<TcpStream> {
-    retry(async || attempt(addr, before).await)
-        .await
-        .map_err(|failed| OpError::tcp(failed.operation, failed.local, Some(addr), failed.err))
+    let connected = match before.local {
+        // Another attempt would get the same port.
+        Some(local) if local.port() != 0 => attempt(addr, before).await,
+        _ => retry(async || attempt(addr, before).await).await,
+    };
+    connected.map_err(|failed| OpError::tcp(failed.operation, failed.local, Some(addr), failed.err))
 }
 
 /// Why an attempt failed.
@@ -224,6 +227,18 @@ mod tests {
         let (outcome, attempts) = retried((0..9).map(|_| Err(no_port())).collect());
         assert_eq!(outcome.unwrap_err().err.raw_os_error(), Some(libc::EADDRNOTAVAIL));
         assert_eq!(attempts, 1 + RETRIES_MAX);
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_refused() {
+        run(async {
+            // No other test uses this address of the loopback.
+            let free = std::net::TcpListener::bind("127.0.0.41:0").unwrap().local_addr().unwrap();
+            let before = Before { local: Some(free), ..Before::default() };
+            let err = connect(free, &before).await.unwrap_err();
+            assert_eq!(err.to_string(), format!("connect tcp {free}->{free}: connection refused"));
+            assert_eq!(err.kind(), io::ErrorKind::ConnectionRefused);
+        });
     }
 
     #[test]

@@ -75,7 +75,7 @@
 //! | bytes in one read or write | [`IO_BYTES_MAX`] |
 //! | buffers in one vectored read or write | [`IOVECS_MAX`] |
 //! | aborted connections that one accept passes over | [`ACCEPT_ABORTED_MAX`] |
-//! | attempts of one connect, when the local port is at fault | 3 |
+//! | attempts of one connect, when the kernel's choice of a local port is at fault | 3 |
 //! | bytes that have to come at a time for a [`copy`] to splice | [`SPLICE_BYTES_MIN`] |
 //! | bytes in one splice(2) of a [`copy`], and in its pipe | [`SPLICE_BYTES_MAX`] |
 //! | pipes that a thread keeps for copies to come | [`PIPES_POOLED_MAX`] |
