@@ -156,6 +156,7 @@ fn not_connected_yet(err: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::c_int;
     use std::time::Duration;
 
     use reactor::time::timeout;
@@ -227,6 +228,21 @@ mod tests {
         let (outcome, attempts) = retried((0..9).map(|_| Err(no_port())).collect());
         assert_eq!(outcome.unwrap_err().err.raw_os_error(), Some(libc::EADDRNOTAVAIL));
         assert_eq!(attempts, 1 + RETRIES_MAX);
+    }
+
+    #[test]
+    fn a_fast_open_is_asked_of_the_system_and_only_where_it_is_wanted() {
+        run(async {
+            for fast_open in [true, false] {
+                for on in ["127.0.0.1:0", "[::1]:0"] {
+                    let listener = std::net::TcpListener::bind(on).unwrap();
+                    let before = Before { fast_open, ..Before::default() };
+                    let stream = connect(listener.local_addr().unwrap(), &before).await.unwrap();
+                    let set = sys::option(stream.as_fd(), options::FASTOPEN_CONNECT).unwrap();
+                    assert_eq!(set, c_int::from(fast_open));
+                }
+            }
+        });
     }
 
     #[test]
