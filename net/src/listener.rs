@@ -45,8 +45,8 @@ pub type TcpListener = Listener<Tcp>;
 /// # When there are no more descriptors
 /// `EMFILE`, `ENFILE`, `ENOBUFS` and `ENOMEM` come back from `accept` as errors, and the connection
 /// stays in the queue. The listener is as usable as before: the next `accept` tries again, and does
-/// not wait for an event that would never come. Close something, or wait a little, first;
-/// [`incoming`](Self::incoming) does the waiting.
+/// not wait for an event that would never come. Drop something, or wait a little, first: what is
+/// closed keeps its number until it is dropped. [`incoming`](Self::incoming) does the waiting.
 pub struct Listener<N: StreamNetwork> {
     /// Undone before the descriptor is closed, as in Go: nobody finds a path that nobody serves.
     pub(crate) bound: N::Bound,
