@@ -151,6 +151,28 @@ fn a_datagram_that_cannot_be_sent_is_the_first_one_left() {
 }
 
 #[test]
+fn a_batch_is_empty_after_an_error_also_after_one_of_a_deadline() {
+    run(async {
+        let (near, far) = pair()?;
+        let mut batch = RecvBatch::new(8, 64);
+        for round in 0..3 {
+            near.send(b"old").await?;
+            assert_eq!(far.recv_batch(&mut batch).await?, 1);
+            far.set_read_deadline(Some(now()));
+            let late = match round {
+                0 => far.recv_batch(&mut batch).await,
+                1 => poll_fn(|cx| far.poll_recv_batch(cx, &mut batch)).await,
+                _ => far.try_recv_batch(&mut batch),
+            };
+            assert!(is_timeout(&late.unwrap_err()));
+            assert_eq!(words(&batch), [""; 0]);
+            far.set_read_deadline(None);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn poll_functions_of_batches_do_what_the_futures_do() {
     run_on_both(async |addr| {
         let (near, far) = pair_on(addr)?;
