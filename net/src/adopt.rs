@@ -255,8 +255,8 @@ impl<N: DatagramNetwork> DatagramSocket<N> {
     }
 }
 
-/// For `getsockopt` and its kin, or to duplicate it, after which it counts as shared: see
-/// [`PollFd::mark_shared`]. A closed one keeps its number until it is dropped, and what is done with that is
+/// For `getsockopt` and its kin, or to duplicate it. From the borrow on it counts as shared, since it
+/// may have been duplicated: see [`PollFd::mark_shared`]. A closed one keeps its number until it is dropped, and what is done with that is
 /// refused (`EINVAL`, `ENOTSOCK`).
 impl<N: StreamNetwork> AsFd for Listener<N> {
     fn as_fd(&self) -> BorrowedFd<'_> {

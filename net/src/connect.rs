@@ -28,16 +28,22 @@ pub(crate) struct Before {
 }
 
 pub(crate) async fn connect(addr: SocketAddr, before: &Before) -> io::Result<TcpStream> {
-    retry(async || attempt(addr, before).await)
-        .await
-        .map_err(|Failed { operation, local, err }| OpError::tcp(operation, local, Some(addr), err))
+    let connected = match before.local {
+        // Another attempt would get the same port.
+        Some(local) if local.port() != 0 => attempt(addr, before).await,
+        _ => retry(async || attempt(addr, before).await).await,
+    };
+    connected.map_err(|failed| OpError::tcp(failed.operation, failed.local, Some(addr), failed.err))
 }
 
 /// Why an attempt failed.
 #[derive(Debug)]
 struct Failed {
     operation: &'static str,
+    /// Where the socket was, or was to be, bound.
     local: Option<SocketAddr>,
+    /// It was connected, to itself.
+    to_itself: bool,
     err: io::Error,
 }
 
@@ -58,13 +64,14 @@ async fn retry<T>(mut attempt: impl AsyncFnMut() -> Result<T, Failed>) -> Result
 }
 
 fn is_accident(failed: &Failed) -> bool {
-    let Failed { operation, local, err } = failed;
-    *operation == "connect" && (err.kind() == io::ErrorKind::AddrNotAvailable || local.is_some())
+    let Failed { operation, to_itself, err, .. } = failed;
+    *operation == "connect" && (*to_itself || err.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// One attempt. Dropping it closes the socket.
 async fn attempt(addr: SocketAddr, before: &Before) -> Result<TcpStream, Failed> {
-    let at = |operation| move |err| Failed { operation, local: None, err };
+    let local = before.local;
+    let at = |operation| move |err| Failed { operation, local, to_itself: false, err };
     let owned = sys::tcp_socket(addr::family(addr)).map_err(at("socket"))?;
     let fd = owned.as_fd();
     if before.fast_open {
@@ -81,7 +88,7 @@ async fn attempt(addr: SocketAddr, before: &Before) -> Result<TcpStream, Failed>
     let (local, peer) = connected.map_err(at("connect"))?;
     if local == peer {
         let err = io::Error::from_raw_os_error(libc::ECONNREFUSED);
-        return Err(Failed { operation: "connect", local: Some(local), err });
+        return Err(Failed { operation: "connect", local: Some(local), to_itself: true, err });
     }
     Ok(TcpStream::new(fd, peer))
 }
@@ -149,6 +156,7 @@ fn not_connected_yet(err: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::c_int;
     use std::time::Duration;
 
     use reactor::time::timeout;
@@ -162,9 +170,8 @@ mod tests {
         io::Error::from_raw_os_error(errno)
     }
 
-    fn failed(errno: i32, local: Option<&str>) -> Failed {
-        let local = local.map(|local| local.parse().unwrap());
-        Failed { operation: "connect", local, err: os(errno) }
+    fn failed(errno: i32, to_itself: bool) -> Failed {
+        Failed { operation: "connect", local: None, to_itself, err: os(errno) }
     }
 
     fn run<T>(test: impl Future<Output = T>) -> T {
@@ -213,8 +220,8 @@ mod tests {
 
     #[test]
     fn no_local_port_and_a_self_connection_are_tried_again_twice() {
-        let refused = || failed(libc::ECONNREFUSED, Some("127.0.0.1:7"));
-        let no_port = || failed(libc::EADDRNOTAVAIL, None);
+        let refused = || failed(libc::ECONNREFUSED, true);
+        let no_port = || failed(libc::EADDRNOTAVAIL, false);
         let (outcome, attempts) = retried(vec![Ok(7), Err(refused()), Err(no_port())]);
         assert_eq!((outcome.unwrap(), attempts), (7, 3));
 
@@ -224,8 +231,38 @@ mod tests {
     }
 
     #[test]
+    fn a_fast_open_is_asked_of_the_system_and_only_where_it_is_wanted() {
+        run(async {
+            for fast_open in [true, false] {
+                for on in ["127.0.0.1:0", "[::1]:0"] {
+                    let listener = std::net::TcpListener::bind(on).unwrap();
+                    let before = Before { fast_open, ..Before::default() };
+                    let stream = connect(listener.local_addr().unwrap(), &before).await.unwrap();
+                    let set = sys::option(stream.as_fd(), options::FASTOPEN_CONNECT).unwrap();
+                    assert_eq!(set, c_int::from(fast_open));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_refused() {
+        run(async {
+            // No other test uses this address of the loopback.
+            let free = std::net::TcpListener::bind("127.0.0.41:0").unwrap().local_addr().unwrap();
+            let before = Before { local: Some(free), ..Before::default() };
+            let err = connect(free, &before).await.unwrap_err();
+            assert_eq!(err.to_string(), format!("connect tcp {free}->{free}: connection refused"));
+            assert_eq!(err.kind(), io::ErrorKind::ConnectionRefused);
+        });
+    }
+
+    #[test]
     fn a_refused_connect_is_not_tried_again() {
-        let refused = || Err(failed(libc::ECONNREFUSED, None));
+        let refused = || {
+            let local = Some("127.0.0.1:7".parse().unwrap());
+            Err(Failed { local, ..failed(libc::ECONNREFUSED, false) })
+        };
         let (outcome, attempts) = retried(vec![refused(), refused()]);
         assert_eq!(outcome.unwrap_err().err.raw_os_error(), Some(libc::ECONNREFUSED));
         assert_eq!(attempts, 1);

@@ -239,7 +239,8 @@ impl Dialer {
         addrs: &[SocketAddr],
         deadline: Option<Instant>,
     ) -> Result<TcpStream, Vec<io::Error>> {
-        let plan = Plan { deadline, fallback_delay: self.fallback_delay };
+        let (fallback_delay, local) = (self.fallback_delay, self.before.local);
+        let plan = Plan { deadline, fallback_delay, local };
         race::race(addrs, plan, async |addr| connect::connect(addr, &self.before).await).await
     }
 

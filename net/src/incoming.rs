@@ -10,7 +10,7 @@ use std::time::Duration;
 use reactor::time::{Sleep, sleep};
 
 use crate::error::OpError;
-use crate::listener::Listener;
+use crate::listener::{Listener, is_errno_of_the_connection};
 use crate::network::{Network, StreamNetwork};
 use crate::stream::Stream;
 
@@ -100,8 +100,9 @@ impl<'a, N: StreamNetwork> Connections<'a, N> {
     ///
     /// When the system is out of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`),
     /// this logs a warning and tries again after a pause: [`ACCEPT_PAUSE_MIN`], doubled with each
-    /// further failure up to [`ACCEPT_PAUSE_MAX`], and the first again after a success. A close of
-    /// the listener during a pause is noticed at its end.
+    /// further failure up to [`ACCEPT_PAUSE_MAX`], and the first again after a success. It does the
+    /// same when more than [`ACCEPT_ABORTED_MAX`](crate::ACCEPT_ABORTED_MAX) connections in a row were
+    /// given up in the queue. A close of the listener during a pause is noticed at its end.
     ///
     /// Cancel-safe: a dropped future has taken no connection, and a pause goes on.
     ///
@@ -165,13 +166,13 @@ impl<N: StreamNetwork> futures_core::Stream for Connections<'_, N> {
     }
 }
 
-/// Whether waiting may help. A flood of aborted connections counts: it has cost
-/// [`ACCEPT_ABORTED_MAX`](crate::ACCEPT_ABORTED_MAX) system calls already.
+/// Whether waiting may help. A flood of connections that were given up counts, whatever became of the
+/// last one: it has cost [`ACCEPT_ABORTED_MAX`](crate::ACCEPT_ABORTED_MAX) system calls already, and
+/// the listener is as good as before.
 fn is_shortage(err: &io::Error) -> bool {
-    matches!(
-        OpError::of(err).and_then(OpError::raw_os_error),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ECONNABORTED)
-    )
+    let Some(errno) = OpError::of(err).and_then(OpError::raw_os_error) else { return false };
+    matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+        || is_errno_of_the_connection(errno)
 }
 
 #[cfg(test)]
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
     use crate::leaks::leaving_nothing_open;
     use crate::sys::fault::script;
-    use crate::{TcpListener, TcpStream};
+    use crate::{ACCEPT_ABORTED_MAX, TcpListener, TcpStream};
     use reactor::time::{now, timeout};
 
     const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
@@ -207,6 +208,23 @@ mod tests {
             assert_eq!(peer, near.local_addr()?);
             assert_eq!(script.left(), 0);
             assert_eq!(now() - start, Duration::from_millis(5 + 10 + 20 + 40));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_flood_of_connections_that_were_given_up_pauses_whatever_the_last_one_says() {
+        run_virtual(async {
+            for last in [libc::ECONNABORTED, libc::ENETUNREACH] {
+                let (listener, near) = listener_with_a_connection().await?;
+                let mut flood = vec![libc::ECONNABORTED; ACCEPT_ABORTED_MAX];
+                flood.push(last);
+                let script = script("accept4", &flood);
+                let start = now();
+                let (_far, peer) = listener.incoming().next().await?;
+                assert_eq!((peer, script.left()), (near.local_addr()?, 0));
+                assert_eq!(now() - start, ACCEPT_PAUSE_MIN);
+            }
             Ok(())
         });
     }

@@ -1,7 +1,9 @@
 //! Sockets with Go's semantics, on the [`reactor`]: TCP, UDP, Unix.
 //!
-//! Raw libc beneath, no copy and no allocation above: a read is one `recv`, a write one `send`, an
-//! accept one `accept4`. A socket is tried first and waits for epoll only when it would block.
+//! System calls beneath, no copy and no allocation above: a read is one `recv`, a write one `send`,
+//! an accept one `accept4`. Reads, writes and splices call the kernel past libc
+//! ([`reactor::syscall`]), everything else goes through it. A socket is tried first and waits for
+//! epoll only when it would block.
 //!
 //! ```
 //! use net::{TcpListener, TcpStream};
@@ -75,7 +77,7 @@
 //! | bytes in one read or write | [`IO_BYTES_MAX`] |
 //! | buffers in one vectored read or write | [`IOVECS_MAX`] |
 //! | aborted connections that one accept passes over | [`ACCEPT_ABORTED_MAX`] |
-//! | attempts of one connect, when the local port is at fault | 3 |
+//! | attempts of one connect, when the kernel's choice of a local port is at fault | 3 |
 //! | bytes that have to come at a time for a [`copy`] to splice | [`SPLICE_BYTES_MIN`] |
 //! | bytes in one splice(2) of a [`copy`], and in its pipe | [`SPLICE_BYTES_MAX`] |
 //! | pipes that a thread keeps for copies to come | [`PIPES_POOLED_MAX`] |
@@ -85,6 +87,7 @@
 //! | datagrams that one buffer is cut into | [`GSO_SEGMENTS_MAX`] |
 //! | descriptors passed with one message | [`FDS_MAX`] |
 //! | pause before a full Unix socket is tried again | 100 ms |
+//! | time that [`take_over_stale`](UnixBuilder::take_over_stale) may block the thread, while another process takes over | some 100 ms |
 //! | pause of [`Connections`] when the system is short of something | [`ACCEPT_PAUSE_MAX`] |
 //! | addresses of one host that are dialed | [`DIAL_ADDRS_MAX`] |
 //! | descriptors handed over by a service manager | [`LISTEN_FDS_MAX`] |

@@ -171,6 +171,7 @@ fn parse_somaxconn(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leaks::leaving_nothing_open;
 
     #[test]
     fn somaxconn_is_read_as_go_reads_it() {
@@ -180,6 +181,21 @@ mod tests {
         for odd in ["", "0\n", "many", "-1\n"] {
             assert_eq!(parse_somaxconn(odd), BACKLOG_FALLBACK, "{odd:?}");
         }
+    }
+
+    #[test]
+    fn a_fast_open_is_asked_of_the_system_with_its_limit() {
+        let queue_of = |builder: ListenerBuilder, on: &str| {
+            let listener = builder.bind(on.parse().unwrap()).unwrap();
+            sys::option(listener.as_fd(), options::FASTOPEN).unwrap()
+        };
+        let test = async {
+            for on in ["127.0.0.1:0", "[::1]:0"] {
+                assert_eq!(queue_of(TcpListener::builder().fast_open(16), on), 16);
+                assert_eq!(queue_of(TcpListener::builder(), on), 0, "off by default");
+            }
+        };
+        leaving_nothing_open(|| reactor::block_on(test).unwrap());
     }
 
     #[test]

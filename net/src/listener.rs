@@ -1,5 +1,6 @@
 //! Listening sockets.
 
+use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -44,8 +45,8 @@ pub type TcpListener = Listener<Tcp>;
 /// # When there are no more descriptors
 /// `EMFILE`, `ENFILE`, `ENOBUFS` and `ENOMEM` come back from `accept` as errors, and the connection
 /// stays in the queue. The listener is as usable as before: the next `accept` tries again, and does
-/// not wait for an event that would never come. Close something, or wait a little, first;
-/// [`incoming`](Self::incoming) does the waiting.
+/// not wait for an event that would never come. Drop something, or wait a little, first: what is
+/// closed keeps its number until it is dropped. [`incoming`](Self::incoming) does the waiting.
 pub struct Listener<N: StreamNetwork> {
     /// Undone before the descriptor is closed, as in Go: nobody finds a path that nobody serves.
     pub(crate) bound: N::Bound,
@@ -92,7 +93,8 @@ impl<N: StreamNetwork> Listener<N> {
     ///
     /// # Errors
     /// `TimedOut` past the deadline; use after close ([`reactor::is_closed`]); no more descriptors
-    /// or memory, see [above](Self#when-there-are-no-more-descriptors).
+    /// or memory, see [above](Self#when-there-are-no-more-descriptors); what became of the last one,
+    /// most often `ConnectionAborted`, when more than [`ACCEPT_ABORTED_MAX`] in a row were given up.
     pub async fn accept(&self) -> io::Result<(Stream<N>, N::Addr)> {
         let accepted = self.fd.io(Direction::Read, accept_live).await;
         self.stream(accepted)
@@ -181,19 +183,21 @@ fn skip_aborted<T>(mut accept: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// Linux reports an error that is pending on the new connection as one of accept.
 fn is_of_the_connection(err: &io::Error) -> bool {
+    err.raw_os_error().is_some_and(is_errno_of_the_connection)
+}
+
+pub(crate) fn is_errno_of_the_connection(errno: c_int) -> bool {
     matches!(
-        err.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::ENETDOWN
-                | libc::EPROTO
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::EOPNOTSUPP
-                | libc::ENETUNREACH
-        )
+        errno,
+        libc::ECONNABORTED
+            | libc::ENETDOWN
+            | libc::EPROTO
+            | libc::ENOPROTOOPT
+            | libc::EHOSTDOWN
+            | libc::ENONET
+            | libc::EHOSTUNREACH
+            | libc::EOPNOTSUPP
+            | libc::ENETUNREACH
     )
 }
 
@@ -246,6 +250,31 @@ mod tests {
             Ok::<_, io::Error>(())
         };
         leaving_nothing_open(|| reactor::block_on(test).unwrap().unwrap());
+    }
+
+    /// Accepts while accept4 gives these errors first. How many of them were not asked for.
+    async fn accept_with(errors: &[c_int]) -> io::Result<usize> {
+        let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+        let _near = TcpStream::connect(listener.local_addr()?)?;
+        let script = script("accept4", errors);
+        listener.accept().await?;
+        Ok(script.left())
+    }
+
+    #[test]
+    fn an_accept_passes_over_connections_that_were_given_up() {
+        let given_up = [libc::ECONNABORTED, libc::ENETUNREACH, libc::EINTR];
+        leaving_nothing_open(|| {
+            let accepted = reactor::block_on(accept_with(&given_up)).unwrap();
+            assert_eq!(accepted.unwrap(), 0);
+
+            let accepted =
+                reactor::block_on(accept_with(&[libc::ECONNABORTED; ACCEPT_ABORTED_MAX]));
+            assert_eq!(accepted.unwrap().unwrap(), 0);
+            let too_many = [libc::ECONNABORTED; ACCEPT_ABORTED_MAX + 1];
+            let err = reactor::block_on(accept_with(&too_many)).unwrap().unwrap_err();
+            assert_eq!(err.kind(), io::ErrorKind::ConnectionAborted);
+        });
     }
 
     fn aborted() -> io::Error {

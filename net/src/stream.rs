@@ -165,11 +165,13 @@ impl<N: StreamNetwork> Stream<N> {
     /// The address of this side. It asks the system, and after [`close`](Self::close) it remembers.
     ///
     /// # Errors
-    /// What getsockname(2) says.
+    /// What getsockname(2) says; it names the peer.
     pub fn local_addr(&self) -> io::Result<N::Addr> {
+        // Not by `ask`, whose errors ask for this address.
+        let named = |err| OpError::on::<N>("getsockname", None, Some(&self.peer()), err);
         match self.local_when_closed.get() {
             Some(local) => Ok(N::Addr::clone(local)),
-            None => self.fd.with_fd(sys::local_addr)?,
+            None => self.fd.with_fd(sys::local_addr).flatten().map_err(named),
         }
     }
 
@@ -229,5 +231,29 @@ impl<N: StreamNetwork> fmt::Debug for Stream<N> {
             .field("local", &self.local_addr().ok())
             .field("peer", &self.peer())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TcpListener;
+    use crate::leaks::leaving_nothing_open;
+    use crate::sys::fault::script;
+
+    #[test]
+    fn a_local_address_that_the_system_does_not_tell_is_an_error_that_names_the_peer() {
+        let test = async {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+            let near = TcpStream::connect(listener.local_addr()?).await?;
+            let _script = script("getsockname", &[libc::ENOBUFS]);
+            let err = near.local_addr().unwrap_err();
+            let text = format!("getsockname tcp {}: no buffer space available", near.peer_addr()?);
+            assert_eq!(err.to_string(), text);
+            assert_eq!(OpError::of(&err).unwrap().raw_os_error(), Some(libc::ENOBUFS));
+            assert!(near.local_addr().is_ok());
+            Ok::<_, io::Error>(())
+        };
+        leaving_nothing_open(|| reactor::block_on(test).unwrap().unwrap());
     }
 }

@@ -82,6 +82,8 @@ async fn child() {
     for fd in &fds {
         let flags = rustix::io::fcntl_getfd(fd.as_fd()).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        let flags = rustix::fs::fcntl_getfl(fd.as_fd()).unwrap();
+        assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
     }
     let err = net::TcpListener::try_from(fds.pop().unwrap()).unwrap_err();
     assert!(err.to_string().ends_with("it is no socket"), "{err}");

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) deadline: Option<Instant>,
     /// How far ahead the first family is; `None` for one address after another, whatever its family.
     pub(super) fallback_delay: Option<Duration>,
+    /// Where the sockets are bound, for the text of errors.
+    pub(super) local: Option<SocketAddr>,
 }
 
 type Outcome<T> = Result<T, Vec<io::Error>>;
@@ -39,14 +41,14 @@ pub(super) async fn race<T>(
     connect: impl AsyncFn(SocketAddr) -> io::Result<T>,
 ) -> Outcome<T> {
     let Some(delay) = plan.fallback_delay else {
-        return in_turn(addrs, plan.deadline, &connect).await;
+        return in_turn(addrs, plan, &connect).await;
     };
     let (primaries, fallbacks) = by_family(addrs);
-    let mut primary = pin!(in_turn(&primaries, plan.deadline, &connect));
+    let mut primary = pin!(in_turn(&primaries, plan, &connect));
     if fallbacks.is_empty() {
         return primary.await;
     }
-    let fallback = in_turn(&fallbacks, plan.deadline, &connect);
+    let fallback = in_turn(&fallbacks, plan, &connect);
     match timeout(delay, primary.as_mut()).await {
         Ok(Ok(connected)) => Ok(connected),
         Ok(Err(failures)) => fallback.await.map_err(|more| concat(failures, more)),
@@ -63,7 +65,7 @@ fn by_family(addrs: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
 /// One address after another, each with its share of the time that is left.
 async fn in_turn<T>(
     addrs: &[SocketAddr],
-    deadline: Option<Instant>,
+    Plan { deadline, local, .. }: Plan,
     connect: &impl AsyncFn(SocketAddr) -> io::Result<T>,
 ) -> Outcome<T> {
     let mut failures = Vec::new();
@@ -73,10 +75,10 @@ async fn in_turn<T>(
             Some(deadline) => match share(now(), deadline, addrs.len() - at) {
                 Some(time) => {
                     let in_time = timeout(time, connect(addr)).await;
-                    in_time.unwrap_or_else(|_elapsed| Err(out_of_time(addr, time)))
+                    in_time.unwrap_or_else(|_elapsed| Err(out_of_time(local, addr, time)))
                 }
                 None => {
-                    failures.push(out_of_time(addr, Duration::ZERO));
+                    failures.push(out_of_time(local, addr, Duration::ZERO));
                     break;
                 }
             },
@@ -144,13 +146,13 @@ fn concat(mut failures: Vec<io::Error>, more: Vec<io::Error>) -> Vec<io::Error> 
 }
 
 #[cold]
-fn out_of_time(addr: SocketAddr, after: Duration) -> io::Error {
+fn out_of_time(local: Option<SocketAddr>, addr: SocketAddr, after: Duration) -> io::Error {
     let why = if after.is_zero() {
         "out of time before it was tried".to_owned()
     } else {
         format!("no answer within {after:?}")
     };
-    OpError::tcp("connect", None, Some(addr), io::Error::new(io::ErrorKind::TimedOut, why))
+    OpError::tcp("connect", local, Some(addr), io::Error::new(io::ErrorKind::TimedOut, why))
 }
 
 #[cfg(test)]

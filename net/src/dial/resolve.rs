@@ -1,5 +1,6 @@
 //! Names to addresses.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -36,15 +37,45 @@ static LOOKUPS: Lookups<Vec<SocketAddr>> = Lookups::new();
 ///
 /// # Errors
 /// What getaddrinfo says, such as "Name or service not known"; `InvalidInput` for a name with a zero
-/// byte; `ResourceBusy` when the pool's queue is full.
+/// byte; `ResourceBusy` when the pool's queue is full. The error names the host.
 ///
 /// # Panics
 /// Outside a runtime.
 pub async fn lookup_host(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    look_up(host, port).await.map_err(|err| named(host, err))
+}
+
+/// [`lookup_host`] for who names the host already.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let look_up = |host: &str| Ok((host, 0).to_socket_addrs()?.collect());
     let mut addrs = LOOKUPS.share(host, look_up).await?;
     addrs.iter_mut().for_each(|addr| addr.set_port(port));
     Ok(addrs)
+}
+
+/// An error of a lookup and the host it was for.
+#[derive(Debug)]
+struct Named {
+    host: String,
+    err: io::Error,
+}
+
+#[cold]
+fn named(host: &str, err: io::Error) -> io::Error {
+    io::Error::new(err.kind(), Named { host: host.to_owned(), err })
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Quoted: the host may be anything, and nothing.
+        write!(f, "lookup {:?}: {}", self.host, self.err)
+    }
+}
+
+impl Error for Named {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.err)
+    }
 }
 
 /// Why a lookup was not run to its end.
@@ -93,6 +124,6 @@ pub(super) async fn by(
 ) -> io::Result<Vec<SocketAddr>> {
     match resolver {
         Some(Resolver(resolver)) => resolver.resolve(host, port).await,
-        None => lookup_host(host, port).await,
+        None => look_up(host, port).await,
     }
 }

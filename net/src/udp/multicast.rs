@@ -19,15 +19,22 @@ const INTERFACE_V6: SockOption = SockOption(libc::SOL_IPV6, libc::IPV6_MULTICAST
 /// The index of a network interface, by its name: `eth0`.
 ///
 /// # Errors
-/// The system's `ENODEV` when there is none of that name.
+/// `NotFound` when there is none of that name, `InvalidInput` for one with a zero byte. The error
+/// has the name.
 ///
 /// ```
 /// assert_ne!(net::interface_index("lo")?, 0);
-/// assert!(net::interface_index("no such interface").is_err());
+/// let err = net::interface_index("eth-no-such").unwrap_err();
+/// assert_eq!(err.to_string(), r#"there is no interface "eth-no-such""#);
 /// # Ok::<_, std::io::Error>(())
 /// ```
 pub fn interface_index(name: &str) -> io::Result<u32> {
-    sys::interface_index(name)
+    sys::interface_index(name).map_err(|err| match err.raw_os_error() {
+        Some(libc::ENODEV) => {
+            io::Error::new(io::ErrorKind::NotFound, format!("there is no interface {name:?}"))
+        }
+        _ => io::Error::new(err.kind(), format!("interface {name:?}: {err}")),
+    })
 }
 
 /// Multicast. Interfaces are indices ([`interface_index`]), and 0 is the routing table's choice.

@@ -134,8 +134,8 @@ impl RecvBatch {
         })
     }
 
+    /// Into an empty batch: it is emptied by who calls, since past a deadline this is never called.
     fn recv(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
-        self.received.clear();
         let unknown = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into();
         let Self { room, bytes, slots, headers, received } = self;
         sys::recv_many(fd, headers, bytes, *room, slots, |message| {
@@ -168,6 +168,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`recv`](Self::recv); the batch is empty then.
     pub async fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<usize> {
+        batch.received.clear();
         let taken = self.fd.io(Direction::Read, |fd| batch.recv(fd)).await;
         taken.map_err(|err| self.error("read", err))
     }
@@ -182,6 +183,7 @@ impl UdpSocket {
         cx: &mut Context<'_>,
         batch: &mut RecvBatch,
     ) -> Poll<io::Result<usize>> {
+        batch.received.clear();
         let taken = ready!(self.fd.poll_io(cx, Direction::Read, |fd| batch.recv(fd)));
         Poll::Ready(taken.map_err(|err| self.error("read", err)))
     }
@@ -191,6 +193,7 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock` when there is none, else as [`recv_batch`](Self::recv_batch).
     pub fn try_recv_batch(&self, batch: &mut RecvBatch) -> io::Result<usize> {
+        batch.received.clear();
         let taken = self.fd.try_io(Direction::Read, |fd| batch.recv(fd));
         taken.map_err(|err| self.error("read", err))
     }

@@ -69,6 +69,10 @@ impl<N: Network<Addr = UnixAddr>> UnixBuilder<N> {
     /// that of several who take over at once one succeeds; it needs the permission to read the
     /// directory. A program that takes no lock may still bind the path in that moment, or have bound
     /// it and not listen yet: let one program own a path.
+    ///
+    /// While another process has the directory locked, this tries again each millisecond and **blocks
+    /// the thread**, and with it all tasks: for some 100 ms at most, after which the path counts as
+    /// `AddrInUse`. Others hold the lock for as long as a bind(2) and a listen(2) take.
     pub fn take_over_stale(mut self, take_over_stale: bool) -> Self {
         self.take_over_stale = take_over_stale;
         self

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What is looked for: the sockets, and the two descriptors of a runtime. Pipes are not among them:
+/// What is looked for: the sockets, and the three descriptors of a runtime. Pipes are not among them:
 /// a thread keeps a few for the next copy, and `tests/pipes.rs` counts those.
 const KINDS: [&str; 3] = ["socket:", "anon_inode:[eventpoll]", "anon_inode:[eventfd]"];
 

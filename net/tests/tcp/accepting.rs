@@ -10,7 +10,7 @@ use net::{Keepalive, TcpListener, TcpStream};
 use reactor::spawn;
 use reactor::time::timeout;
 
-use crate::{pair, run, settle, v4, v6};
+use crate::{pair_on, run, settle, v4, v6};
 
 #[test]
 fn both_sides_know_both_addresses() {
@@ -31,38 +31,40 @@ fn both_sides_know_both_addresses() {
 #[test]
 fn accepted_streams_inherit_the_listeners_options() {
     run(async {
-        let (near, far) = pair().await?;
-        for stream in [near, far] {
-            assert!(stream.nodelay()?);
-            assert_eq!(stream.keepalive()?, Some(Keepalive::default()));
+        for on in [v4(), v6()] {
+            let (near, far) = pair_on(on).await?;
+            for stream in [near, far] {
+                assert!(stream.nodelay()?);
+                assert_eq!(stream.keepalive()?, Some(Keepalive::default()));
+            }
+
+            let odd = Keepalive {
+                idle: Duration::from_secs(7),
+                interval: Duration::from_millis(1500),
+                count: 3,
+            };
+            let listener = TcpListener::builder()
+                .nodelay(false)
+                .keepalive(Some(odd))
+                .recv_buffer_bytes(20_000)
+                .send_buffer_bytes(30_000)
+                .user_timeout(Duration::from_secs(20))
+                .notsent_lowat_bytes(4096)
+                .congestion("reno")
+                .bind(on)?;
+            let _near = TcpStream::connect(listener.local_addr()?).await?;
+            let (far, _) = listener.accept().await?;
+            assert!(!far.nodelay()?);
+            let rounded = Keepalive { interval: Duration::from_secs(2), ..odd };
+            assert_eq!(far.keepalive()?, Some(rounded));
+            assert_eq!((far.recv_buffer_bytes()?, far.send_buffer_bytes()?), (40_000, 60_000));
+            assert_eq!(far.user_timeout()?, Some(Duration::from_secs(20)));
+            assert_eq!((far.notsent_lowat_bytes()?, far.congestion()?), (4096, "reno".to_owned()));
+
+            let listener = TcpListener::builder().keepalive(None).bind(on)?;
+            let _near = TcpStream::connect(listener.local_addr()?).await?;
+            assert_eq!(listener.accept().await?.0.keepalive()?, None);
         }
-
-        let odd = Keepalive {
-            idle: Duration::from_secs(7),
-            interval: Duration::from_millis(1500),
-            count: 3,
-        };
-        let listener = TcpListener::builder()
-            .nodelay(false)
-            .keepalive(Some(odd))
-            .recv_buffer_bytes(20_000)
-            .send_buffer_bytes(30_000)
-            .user_timeout(Duration::from_secs(20))
-            .notsent_lowat_bytes(4096)
-            .congestion("reno")
-            .bind(v4())?;
-        let _near = TcpStream::connect(listener.local_addr()?).await?;
-        let (far, _) = listener.accept().await?;
-        assert!(!far.nodelay()?);
-        let rounded = Keepalive { interval: Duration::from_secs(2), ..odd };
-        assert_eq!(far.keepalive()?, Some(rounded));
-        assert_eq!((far.recv_buffer_bytes()?, far.send_buffer_bytes()?), (40_000, 60_000));
-        assert_eq!(far.user_timeout()?, Some(Duration::from_secs(20)));
-        assert_eq!((far.notsent_lowat_bytes()?, far.congestion()?), (4096, "reno".to_owned()));
-
-        let listener = TcpListener::builder().keepalive(None).bind(v4())?;
-        let _near = TcpStream::connect(listener.local_addr()?).await?;
-        assert_eq!(listener.accept().await?.0.keepalive()?, None);
         Ok(())
     });
 }

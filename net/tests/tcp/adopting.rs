@@ -20,6 +20,12 @@ fn is_cloexec(fd: impl AsFd) -> bool {
     rustix::io::fcntl_getfd(fd).unwrap().contains(rustix::io::FdFlags::CLOEXEC)
 }
 
+/// A TCP socket that is neither connected nor listens.
+fn unconnected() -> io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketType, socket};
+    Ok(socket(AddressFamily::INET, SocketType::STREAM, None)?)
+}
+
 #[test]
 fn sockets_of_the_standard_library_are_taken_over() {
     run(async {
@@ -108,12 +114,12 @@ fn a_descriptor_is_made_fit_for_the_reactor() {
 fn what_is_not_a_listener_is_refused_and_closed() {
     run(async {
         let (connected, _far) = pair().await?;
-        let unconnected = std::net::TcpListener::bind(v4())?;
         let path = std::env::temp_dir().join(format!("net-adopting-{}", std::process::id()));
         let unix = UnixListener::bind(&path)?;
         std::fs::remove_file(&path)?;
         for (fd, why) in [
             (OwnedFd::from(connected.into_std()?), "it does not listen"),
+            (unconnected()?, "it does not listen"),
             (OwnedFd::from(UdpSocket::bind(v4())?), "it is a socket of another network"),
             (OwnedFd::from(unix), "it is a socket of another network"),
             (OwnedFd::from(File::open("/dev/null")?), "it is no socket"),
@@ -123,7 +129,6 @@ fn what_is_not_a_listener_is_refused_and_closed() {
             assert!(err.to_string().ends_with(why), "{err}");
             assert_eq!(OpError::of(&err).unwrap().operation(), "adopt");
         }
-        drop(unconnected);
         Ok(())
     });
 }
@@ -134,12 +139,7 @@ fn what_is_not_a_connection_is_refused() {
         let listening = std::net::TcpListener::bind(v4())?;
         let err = TcpStream::try_from(OwnedFd::from(listening)).unwrap_err();
         assert!(err.to_string().ends_with("it listens"), "{err}");
-        let fresh = rustix::net::socket(
-            rustix::net::AddressFamily::INET,
-            rustix::net::SocketType::STREAM,
-            None,
-        )?;
-        let err = TcpStream::try_from(fresh).unwrap_err();
+        let err = TcpStream::try_from(unconnected()?).unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::NotConnected);
         Ok(())
     });

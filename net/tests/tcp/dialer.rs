@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use net::{Dialer, Keepalive, TcpListener};
+use reactor::time::now;
 
 use crate::dialing::{both_loopbacks, dialer_to};
 use crate::{run, v4, v6};
@@ -43,8 +44,26 @@ fn the_local_address_is_bound_and_chooses_the_family() {
         let foreign = Dialer::new().local_addr("192.0.2.1:0".parse().unwrap());
         let err = foreign.connect(four.local_addr()?).await.unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::AddrNotAvailable);
-        let text = format!("bind tcp {}: cannot assign requested address", four.local_addr()?);
+        let four = four.local_addr()?;
+        let text = format!("bind tcp 192.0.2.1:0->{four}: cannot assign requested address");
         assert_eq!(err.to_string(), text);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_refusal_and_a_time_out_name_the_local_address_that_was_asked_for() {
+    run(async {
+        let nobody = TcpListener::bind(v4())?.local_addr()?;
+        let dialer = Dialer::new().local_addr(SocketAddr::from(([127, 0, 0, 9], 0)));
+        let err = dialer.connect(nobody).await.unwrap_err();
+        let between = format!("tcp 127.0.0.9:0->{nobody}");
+        assert_eq!(err.to_string(), format!("connect {between}: connection refused"));
+
+        let too_late = dialer.deadline(now());
+        let err = too_late.connect(nobody).await.unwrap_err();
+        let text = format!("connect {between}: out of time before it was tried");
+        assert_eq!((err.kind(), err.to_string()), (io::ErrorKind::TimedOut, text));
         Ok(())
     });
 }

@@ -125,8 +125,9 @@ fn a_service_is_dialed_by_its_name() {
         let foreign = Dialer::new().local_addr("192.0.2.1:0".parse().unwrap());
         for (dialed, tried) in [("127.0.0.1:http", "127.0.0.1:80"), (":ssh", "127.0.0.1:22")] {
             let err = foreign.dial(dialed).await.unwrap_err();
+            let between = format!("192.0.2.1:0->{tried}");
             let text =
-                format!("dial tcp {dialed}: bind tcp {tried}: cannot assign requested address");
+                format!("dial tcp {dialed}: bind tcp {between}: cannot assign requested address");
             assert_eq!(err.to_string(), text);
         }
         Ok(())
@@ -178,7 +179,14 @@ fn an_unknown_name_is_an_error_that_names_it() {
         let err = TcpStream::dial(&format!("{name}:80")).await.unwrap_err();
         let text = err.to_string();
         assert!(text.starts_with(&format!("dial tcp {name}:80: lookup: ")), "{text}");
-        assert_eq!(DialError::of(&err).unwrap().attempts().count(), 0);
+        assert_eq!(text.matches(&name).count(), 1, "{text}");
+        let dialed = DialError::of(&err).unwrap();
+        assert_eq!((dialed.address(), dialed.attempts().count()), (&*format!("{name}:80"), 0));
+        let err = net::lookup_host(&name, 80).await.unwrap_err();
+        assert!(err.to_string().starts_with(&format!("lookup {name:?}: ")), "{err}");
+        let err = net::lookup_host("a\0b", 80).await.unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::InvalidInput);
+        assert!(err.to_string().starts_with(r#"lookup "a\0b": "#), "{err}");
         let err = TcpStream::dial("a\0b:80").await.unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::InvalidInput);
         Ok(())

@@ -14,6 +14,7 @@ mod errors;
 mod files;
 mod options;
 mod reading_into;
+mod serving;
 mod splitting;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,7 @@
+use std::future::poll_fn;
+
 use net::{BatchFull, Outgoing, RecvBatch, SendBatch};
+use reactor::time::now;
 
 use super::*;
 
@@ -143,6 +146,67 @@ fn a_datagram_that_cannot_be_sent_is_the_first_one_left() {
             server.recv_batch(&mut received).await?;
             assert_eq!(words(&received), ["one", "two"]);
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_batch_is_empty_after_an_error_also_after_one_of_a_deadline() {
+    run(async {
+        let (near, far) = pair()?;
+        let mut batch = RecvBatch::new(8, 64);
+        for round in 0..3 {
+            near.send(b"old").await?;
+            assert_eq!(far.recv_batch(&mut batch).await?, 1);
+            far.set_read_deadline(Some(now()));
+            let late = match round {
+                0 => far.recv_batch(&mut batch).await,
+                1 => poll_fn(|cx| far.poll_recv_batch(cx, &mut batch)).await,
+                _ => far.try_recv_batch(&mut batch),
+            };
+            assert!(is_timeout(&late.unwrap_err()));
+            assert_eq!(words(&batch), [""; 0]);
+            far.set_read_deadline(None);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn poll_functions_of_batches_do_what_the_futures_do() {
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
+        let receiving = reactor::spawn(async move {
+            let mut batch = RecvBatch::new(8, 64);
+            let mut received = Vec::new();
+            while received.len() < 3 {
+                let count = poll_fn(|cx| far.poll_recv_batch(cx, &mut batch)).await?;
+                assert_eq!(count, batch.len());
+                received.extend(words(&batch));
+            }
+            Ok::<_, io::Error>((received, far))
+        });
+        settle().await;
+        assert!(!receiving.is_finished());
+        let mut batch = SendBatch::new(8, 64);
+        for word in ["one", "", "three"] {
+            batch.push(word.as_bytes(), &Outgoing::default()).unwrap();
+        }
+        near.set_write_deadline(Some(now()));
+        let err = poll_fn(|cx| near.poll_send_batch(cx, &mut batch)).await.unwrap_err();
+        assert!(is_timeout(&err) && err.to_string().starts_with("write udp "), "{err}");
+        assert_eq!(batch.len(), 3, "none was sent");
+        near.set_write_deadline(None);
+        poll_fn(|cx| near.poll_send_batch(cx, &mut batch)).await?;
+        assert!(batch.is_empty());
+        let (received, far) = receiving.await.unwrap()?;
+        assert_eq!(received, ["one", "", "three"]);
+
+        poll_fn(|cx| near.poll_send_batch(cx, &mut batch)).await?;
+        far.close();
+        let mut batch = RecvBatch::new(8, 64);
+        let err = poll_fn(|cx| far.poll_recv_batch(cx, &mut batch)).await.unwrap_err();
+        assert!(reactor::is_closed(&err) && err.to_string().starts_with("read udp "), "{err}");
         Ok(())
     });
 }

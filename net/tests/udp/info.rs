@@ -1,6 +1,9 @@
+use std::future::poll_fn;
 use std::net::IpAddr;
 
-use net::{Outgoing, interface_index};
+use net::{OpError, Outgoing, interface_index};
+use reactor::spawn;
+use reactor::time::now;
 
 use super::*;
 
@@ -107,6 +110,54 @@ fn what_was_not_asked_for_is_not_told() {
         assert_eq!((info.to, info.local, info.interface, info.tos), (None, None, None, None));
         assert_eq!(info.from, near.local_addr()?);
         assert_eq!(info.answer(), Outgoing::to(near.local_addr()?));
+        Ok(())
+    });
+}
+
+#[test]
+fn poll_functions_and_tries_of_messages_do_what_the_futures_do() {
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr)?;
+        let to_peer = Outgoing { tos: Some(0b10), ..Outgoing::default() };
+        let (from, to) = (near.local_addr()?, far.local_addr()?);
+        let err = far.try_recv_msg(&mut [0; 8]).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
+        let receiving = spawn(async move {
+            let info = poll_fn(|cx| far.poll_recv_msg(cx, &mut [0; 3])).await;
+            (info, far)
+        });
+        settle().await;
+        assert!(!receiving.is_finished());
+        assert_eq!(poll_fn(|cx| near.poll_send_msg(cx, b"too long", &to_peer)).await?, 8);
+        let (info, far) = receiving.await.unwrap();
+        let info = info?;
+        assert_eq!((info.from, info.len, info.datagram_len), (from, 3, 8));
+
+        assert_eq!(near.try_send_msg(b"whole", &to_peer)?, 5);
+        far.readable().await?;
+        let mut buf = [0; 8];
+        let info = far.try_recv_msg(&mut buf)?;
+        assert_eq!(
+            (info.from, info.is_truncated(), &buf[..info.len]),
+            (from, false, &b"whole"[..])
+        );
+        let err = far.try_recv_msg(&mut buf).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
+
+        // Their errors are the same too.
+        let elsewhere = SocketAddr::new(if addr.is_ipv4() { v6() } else { v4() }.ip(), 9);
+        let contradictory = Outgoing { from: Some(from.ip()), ..Outgoing::to(elsewhere) };
+        let polled = poll_fn(|cx| near.poll_send_msg(cx, b"x", &contradictory)).await;
+        for err in [polled.unwrap_err(), near.try_send_msg(b"x", &contradictory).unwrap_err()] {
+            assert_eq!(err.kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(OpError::of(&err).unwrap().remote_addr(), Some(elsewhere));
+        }
+        far.set_read_deadline(Some(now()));
+        let err = poll_fn(|cx| far.poll_recv_msg(cx, &mut [0; 8])).await.unwrap_err();
+        let names = format!("read udp {to}->{from}: ");
+        assert!(is_timeout(&err) && err.to_string().starts_with(&names), "{err}");
+        let err = far.try_recv_msg(&mut [0; 8]).unwrap_err();
+        assert!(is_timeout(&err) && err.to_string().starts_with(&names), "{err}");
         Ok(())
     });
 }

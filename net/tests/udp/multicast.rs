@@ -25,6 +25,16 @@ fn multicast_interface() -> Option<u32> {
     names.into_iter().find(suitable).map(|name| interface_index(&name).unwrap())
 }
 
+#[test]
+fn an_interface_that_is_not_there_is_an_error_that_names_it() {
+    let err = interface_index("eth-no-such").unwrap_err();
+    assert_eq!(err.kind(), io::ErrorKind::NotFound);
+    assert_eq!(err.to_string(), r#"there is no interface "eth-no-such""#);
+    let err = interface_index("a\0b").unwrap_err();
+    assert_eq!(err.kind(), io::ErrorKind::InvalidInput);
+    assert!(err.to_string().starts_with(r#"interface "a\0b": "#), "{err}");
+}
+
 /// An address to bind, a group and the interface to use. The groups differ from test to test, so
 /// that tests at the same time do not hear each other.
 fn groups(last: u16) -> Vec<(SocketAddr, IpAddr, u32)> {

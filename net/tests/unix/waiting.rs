@@ -169,6 +169,9 @@ fn an_error_says_operation_network_and_addresses() {
         far.set_deadline(Some(past()));
         let err = far.write(b"x").await.unwrap_err();
         assert_eq!(err.to_string(), format!("write unix {addr}->@: deadline exceeded"));
+        let op = OpError::of(&err).unwrap();
+        let unnamed = net::UnixAddr::unnamed();
+        assert_eq!((op.local_unix_addr(), op.remote_unix_addr()), (Some(&addr), Some(&unnamed)));
         listener.close();
         let err = listener.accept().await.unwrap_err();
         assert_eq!(err.to_string(), format!("accept unix {addr}: use of closed descriptor"));

@@ -97,7 +97,8 @@ fn race_in(hosts: &[(&str, Host)], limit: Option<Duration>, delay: Option<Durati
         };
         let addrs: Vec<_> = hosts.iter().map(|(host, _)| addr(host)).collect();
         let deadline = limit.map(|limit| start + limit);
-        let outcome = race(&addrs, Plan { deadline, fallback_delay: delay }, connect).await;
+        let outcome =
+            race(&addrs, Plan { deadline, fallback_delay: delay, local: None }, connect).await;
         assert_eq!(open.get(), 0, "the losers are closed");
         let of = |err: io::Error| name(OpError::of(&err).unwrap().remote_addr().unwrap());
         let outcome = outcome.map_err(|failures| failures.into_iter().map(of).collect());
@@ -236,7 +237,7 @@ fn a_dropped_race_drops_its_attempts() {
             let _open = Open::new(&open);
             std::future::pending::<io::Result<()>>().await
         };
-        let plan = Plan { deadline: None, fallback_delay: Some(DELAY) };
+        let plan = Plan { deadline: None, fallback_delay: Some(DELAY), local: None };
         let addrs = [addr("4a"), addr("6a")];
         {
             let mut race = pin!(race(&addrs, plan, connect));
