@@ -129,6 +129,31 @@ pub async fn copy<R: Source, W: Sink>(from: &R, to: &W) -> Result<u64, CopyError
 ///
 /// Each way is a [`copy`], with its limits and its deadlines.
 ///
+/// ```
+/// # reactor::block_on(async {
+/// use net::UnixStream;
+/// use std::net::Shutdown;
+///
+/// let (client, accepted) = UnixStream::pair()?;
+/// let (dialed, server) = UnixStream::pair()?;
+/// let forwarding = reactor::spawn(async move {
+///     net::copy_bidirectional(&accepted, &dialed).await
+/// });
+///
+/// client.write_all(b"a question").await?;
+/// client.shutdown(Shutdown::Write)?;
+/// let mut buffer = [0; 16];
+/// assert_eq!(server.read(&mut buffer).await?, 10);
+/// assert_eq!(server.read(&mut buffer).await?, 0, "the end is passed on");
+/// server.write_all(b"an answer").await?;
+/// drop(server);
+/// assert_eq!(client.read(&mut buffer).await?, 9);
+/// assert_eq!(forwarding.await.unwrap()?, (10, 9));
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
+///
 /// # Cancellation
 /// As [`copy`]: what either way holds is lost.
 ///

@@ -41,6 +41,28 @@ use received::{recv, recv_from};
 /// # Deadlines
 /// A deadline holds for all operations of its direction, those that wait already included, until
 /// another is set. Past it they give `TimedOut`, even when they could proceed.
+///
+/// ```
+/// use net::{DatagramNetwork, DatagramSocket, UdpSocket};
+/// use std::{io, time::Duration};
+///
+/// /// Waits for an answer, and not for ever: datagrams get lost.
+/// async fn answer<N: DatagramNetwork>(socket: &DatagramSocket<N>) -> io::Result<Option<Vec<u8>>> {
+///     socket.set_read_deadline(Some(reactor::time::now() + Duration::from_millis(10)));
+///     let mut buffer = [0; 512];
+///     match socket.recv(&mut buffer).await {
+///         Ok(received) => Ok(Some(buffer[..received.len].to_vec())),
+///         Err(err) if err.kind() == io::ErrorKind::TimedOut => Ok(None),
+///         Err(err) => Err(err),
+///     }
+/// }
+/// # reactor::block_on(async {
+/// let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap())?;
+/// assert_eq!(answer(&socket).await?, None);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub struct DatagramSocket<N: DatagramNetwork> {
     /// Undone before the descriptor is closed.
     pub(crate) bound: N::Bound,

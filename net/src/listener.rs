@@ -23,17 +23,28 @@ pub const ACCEPT_ABORTED_MAX: usize = 128;
 
 /// A TCP socket that listens.
 ///
-/// ```no_run
-/// # async fn serve() -> std::io::Result<()> {
-/// let listener = net::TcpListener::bind("127.0.0.1:7000".parse().unwrap())?;
-/// loop {
-///     let (stream, peer) = listener.accept().await?;
-///     reactor::spawn(async move {
-///         stream.write_all(format!("hello {peer}\n").as_bytes()).await
-///     })
-///     .detach();
+/// ```
+/// use net::TcpListener;
+///
+/// async fn serve(listener: TcpListener) -> std::io::Result<()> {
+///     loop {
+///         let (stream, peer) = listener.accept().await?;
+///         reactor::spawn(async move {
+///             stream.write_all(format!("hello {peer}\n").as_bytes()).await
+///         })
+///         .detach();
+///     }
 /// }
-/// # }
+/// # reactor::block_on(async {
+/// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// # let near = net::TcpStream::connect(listener.local_addr()?).await?;
+/// reactor::spawn(serve(listener)).detach();
+/// # let mut buffer = [0; 64];
+/// # let n = near.read(&mut buffer).await?;
+/// # assert_eq!(&buffer[..n], format!("hello {}\n", near.local_addr()?).as_bytes());
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
 /// ```
 pub type TcpListener = Listener<Tcp>;
 
@@ -41,6 +52,33 @@ pub type TcpListener = Listener<Tcp>;
 ///
 /// Any number of tasks may wait in [`accept`](Self::accept) of one listener. Dropping it closes it;
 /// [`close`](Self::close) does so while others still hold it, and wakes them.
+///
+/// ```
+/// use net::{Listener, StreamNetwork, TcpListener, TcpStream};
+/// use std::rc::Rc;
+///
+/// /// How many connections there were before the close.
+/// async fn count<N: StreamNetwork>(listener: Rc<Listener<N>>) -> std::io::Result<usize> {
+///     let mut connections = 0;
+///     loop {
+///         match listener.accept().await {
+///             Ok(_) => connections += 1,
+///             Err(err) if reactor::is_closed(&err) => return Ok(connections),
+///             Err(err) => return Err(err),
+///         }
+///     }
+/// }
+/// # reactor::block_on(async {
+/// let listener = Rc::new(TcpListener::bind("127.0.0.1:0".parse().unwrap())?);
+/// let counting = reactor::spawn(count(Rc::clone(&listener)));
+/// let stream = TcpStream::connect(listener.local_addr()?).await?;
+/// assert_eq!(stream.read(&mut [0; 8]).await?, 0, "taken, and dropped");
+/// listener.close();
+/// assert_eq!(counting.await.unwrap()?, 1);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 ///
 /// # When there are no more descriptors
 /// `EMFILE`, `ENFILE`, `ENOBUFS` and `ENOMEM` come back from `accept` as errors, and the connection

@@ -21,7 +21,16 @@ use crate::stream::Stream;
 ///     let mut byte = [0];
 ///     Ok((half.read(&mut byte).await? > 0).then_some(byte[0]))
 /// }
-/// # let _ = first_byte;
+/// # reactor::block_on(async {
+/// # let listener = net::TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// let mut near = TcpStream::connect(listener.local_addr()?).await?;
+/// let (far, _) = listener.accept().await?;
+/// far.write_all(b"hello").await?;
+/// let (mut reader, _writer) = near.split();
+/// assert_eq!(first_byte(&mut reader).await?, Some(b'h'));
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
 /// ```
 pub type ReadHalf<'a, N = Tcp> = Reader<&'a Stream<N>>;
 
@@ -130,7 +139,24 @@ pub struct Reader<S>(S);
 #[derive(Debug)]
 pub struct Writer<S>(S);
 
-/// The share of a stream that an [`OwnedWriteHalf`] has.
+/// The share of a stream that an [`OwnedWriteHalf`] has: what it is a [`Writer`] of. Dropping it shuts
+/// down writing.
+///
+/// ```
+/// use net::{Unix, UnixStream, WriteShare, Writer};
+///
+/// # reactor::block_on(async {
+/// let (near, far) = UnixStream::pair()?;
+/// let (reader, writer) = near.into_split();
+/// let writer: Writer<WriteShare<Unix>> = writer;
+/// drop(writer);
+/// assert_eq!(far.read(&mut [0; 8]).await?, 0, "the end");
+/// far.write_all(b"still heard").await?;
+/// assert_eq!(reader.read(&mut [0; 16]).await?, 11);
+/// # Ok::<_, std::io::Error>(())
+/// # })??;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct WriteShare<N: StreamNetwork> {
     stream: Rc<Stream<N>>,
