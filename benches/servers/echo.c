@@ -6,10 +6,7 @@
  * peer did not take: that is kept, and nothing more is read before it has left. Both directions are
  * registered once, so nothing but accept, recv, send and epoll_wait is ever called on the way. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +14,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "listen.h"
 
 enum { READ_BYTES_MAX = 64 * 1024, EVENTS_MAX = 1024, FILES_MAX = 1 << 20 };
 
@@ -27,11 +26,6 @@ struct rest {
 
 static char buffer[READ_BYTES_MAX];
 static struct rest *rests[FILES_MAX]; /* by descriptor; the pages of it are touched when used */
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
 
 static void hang_up(int fd) {
     free(rests[fd]);
@@ -86,26 +80,6 @@ static void accept_all(int epoll, int listener) {
         else if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)) die("epoll_ctl");
     }
     if (errno != EAGAIN && errno != ECONNABORTED) die("accept4");
-}
-
-static int listen_on(char *address) {
-    char *port = strrchr(address, ':');
-    struct sockaddr_in addr = {.sin_family = AF_INET};
-    if (port) *port++ = 0;
-    if (!port || inet_pton(AF_INET, address, &addr.sin_addr) != 1) {
-        fprintf(stderr, "expected an address of the form IP:PORT\n");
-        exit(2);
-    }
-    addr.sin_port = htons(atoi(port));
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-    socklen_t size = sizeof addr;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted sockets inherit it */
-    if (bind(fd, (struct sockaddr *)&addr, size) || listen(fd, SOMAXCONN)) die("listen");
-    getsockname(fd, (struct sockaddr *)&addr, &size);
-    printf("listening on %s:%d\n", address, ntohs(addr.sin_port));
-    fflush(stdout);
-    return fd;
 }
 
 int main(int argc, char **argv) {

@@ -5,16 +5,15 @@
  * It does what echo.c does, with libev's loop in the place of one by hand: level-triggered, as libev is, and
  * a watcher for each connection. What a peer did not take is kept, and nothing more is read before it has left. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "listen.h"
 
 enum { READ_BYTES_MAX = 64 * 1024 };
 
@@ -25,11 +24,6 @@ struct connection {
 };
 
 static char buffer[READ_BYTES_MAX];
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
 
 static void hang_up(struct ev_loop *loop, struct connection *connection) {
     ev_io_stop(loop, &connection->watcher);
@@ -86,26 +80,6 @@ static void on_connection(struct ev_loop *loop, ev_io *listener, int events) {
         ev_io_start(loop, &connection->watcher);
     }
     if (errno != EAGAIN && errno != ECONNABORTED) die("accept4");
-}
-
-static int listen_on(char *address) {
-    char *port = strrchr(address, ':');
-    struct sockaddr_in addr = {.sin_family = AF_INET};
-    if (port) *port++ = 0;
-    if (!port || inet_pton(AF_INET, address, &addr.sin_addr) != 1) {
-        fprintf(stderr, "expected an address of the form IP:PORT\n");
-        exit(2);
-    }
-    addr.sin_port = htons(atoi(port));
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-    socklen_t size = sizeof addr;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted sockets inherit it */
-    if (bind(fd, (struct sockaddr *)&addr, size) || listen(fd, SOMAXCONN)) die("listen");
-    getsockname(fd, (struct sockaddr *)&addr, &size);
-    printf("listening on %s:%d\n", address, ntohs(addr.sin_port));
-    fflush(stdout);
-    return fd;
 }
 
 int main(int argc, char **argv) {
