@@ -20,8 +20,8 @@ use super::wire::{Referee, Side};
 /// Streams that the application holds at most; a further instruction to take one does nothing.
 const HANDLES_MAX: usize = 16;
 
-/// Polls of the driver in a row, each of which may read and write a few times.
-const POLLS: usize = 16;
+/// Polls of the driver in a row that read nothing, each of which may write a few times.
+const IDLE_POLLS: usize = 16;
 
 /// Runs the program. Whatever it is, nothing panics or spins, what the session says is in order,
 /// reading never waits for writing, the limits hold, and nothing is left in the end.
@@ -216,15 +216,16 @@ impl Play {
         }
     }
 
+    /// Polls the driver until nothing comes of it, whatever the connection takes.
     fn drive(&mut self) {
-        for _ in 0..POLLS {
-            if self.outcome.is_some() {
-                return;
-            }
+        let mut idle = 0;
+        while self.outcome.is_none() && idle < IDLE_POLLS {
+            let incoming = self.pipe.borrow().incoming.len();
             let mut cx = Context::from_waker(Waker::noop());
             if let Poll::Ready(outcome) = Pin::new(&mut self.driver).poll(&mut cx) {
                 self.outcome = Some(outcome);
             }
+            idle = if self.pipe.borrow().incoming.len() < incoming { 0 } else { idle + 1 };
         }
         assert!(self.outcome.is_some() || self.pipe.borrow().incoming.is_empty(), "reading waits");
     }

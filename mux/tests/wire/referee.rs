@@ -47,6 +47,8 @@ struct Stream {
     /// Payload that has reached it before a FIN or an RST, and what the application has read of it.
     arrived: u64,
     read: u64,
+    /// What had arrived before the first frame that no window allows.
+    within: Option<u64>,
 }
 
 #[derive(Default)]
@@ -134,6 +136,13 @@ impl Referee {
             self.side,
             stream.read,
             stream.arrived,
+        );
+        let within = stream.within.unwrap_or(u64::MAX);
+        assert!(
+            stream.read <= within || stream.blurred,
+            "{:?} reads {} bytes of stream {id}, and beyond {within} the window was exceeded",
+            self.side,
+            stream.read,
         );
     }
 
@@ -265,6 +274,10 @@ impl Referee {
         let has_payload = header.kind == Kind::Data && header.length > 0;
         if has_payload {
             stream.heard.fin = fin;
+            let waiting = stream.arrived.saturating_sub(stream.read) + u64::from(header.length);
+            if waiting > self.window_bytes_max {
+                stream.within.get_or_insert(stream.arrived);
+            }
         }
     }
 
