@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::driver::Driver;
+use crate::host::Candidate;
 use crate::proto::{self, Role};
 use crate::shared::Shared;
 use crate::stream::Stream;
@@ -159,8 +161,7 @@ impl Session {
     /// [`Error::DrainTimeout`] when streams were left; the session is closed then too. And what
     /// [`close`](Self::close) says.
     pub async fn drain(&self, timeout: Duration) -> Result<(), Error> {
-        self.shared().with(|inner| inner.proto.drain());
-        self.shared().kick();
+        self.begin_drain();
         match reactor::time::timeout(timeout, self.closed()).await {
             Ok(outcome) => outcome,
             // After the last stream; the peer has not hung up yet.
@@ -170,6 +171,12 @@ impl Session {
                 Err(Error::DrainTimeout { waited: timeout })
             }
         }
+    }
+
+    /// What [`drain`](Self::drain) does first: nothing can be opened any more.
+    pub(crate) fn begin_drain(&self) {
+        self.shared().with(|inner| inner.proto.drain());
+        self.shared().kick();
     }
 
     /// Closes the session: nothing can be opened, accepted or written any more; what was written is
@@ -213,7 +220,28 @@ impl Session {
         self.shared().inner.borrow().proto.stream_counts().0
     }
 
-    fn shared(&self) -> &Rc<Shared> {
+    /// What the choice between sessions with one peer goes by.
+    pub(crate) fn candidate(&self) -> Candidate {
+        let inner = self.shared().inner.borrow();
+        let (inbound, outbound) = inner.proto.stream_counts();
+        Candidate { takes_streams: inner.proto.can_open(), streams: inbound + outbound }
+    }
+
+    /// Whether streams wait to be accepted.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.shared().has_backlog()
+    }
+
+    /// Takes the next stream that the peer has opened, if there is one.
+    pub(crate) fn try_accept(&self) -> Option<Stream> {
+        let accepted = self.shared().with(|inner| inner.proto.accept());
+        let Poll::Ready(Ok(key)) = accepted else { return None };
+        let stream = Stream::new(Rc::clone(self.shared()), key);
+        self.shared().kick();
+        Some(stream)
+    }
+
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.owner.shared
     }
 }

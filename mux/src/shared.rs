@@ -125,6 +125,11 @@ impl Shared {
         }
     }
 
+    /// Whether streams wait to be accepted.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.inner.borrow().proto.has_backlog()
+    }
+
     /// Wakes everyone for whom something has happened. `wakers` is empty before and after.
     pub(crate) fn wake(&self, wakers: &mut Vec<Waker>) {
         self.inner.borrow_mut().collect(wakers);

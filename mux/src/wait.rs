@@ -28,15 +28,18 @@ pub(crate) struct WaitQueue {
 impl WaitQueue {
     /// The waker that comes back is to be dropped when nothing is borrowed.
     fn enter(&mut self, ticket: &mut Option<u64>, cx: &Context<'_>) -> Option<Waker> {
-        let ticket = *ticket.get_or_insert_with(|| {
-            self.next_ticket += 1;
-            self.next_ticket
-        });
+        let ticket = self.ticket(ticket);
         park(self.waiting.entry(ticket).or_default(), cx)
     }
 
+    /// As `enter`, with a waker that was cloned where nothing was borrowed.
+    pub(crate) fn put(&mut self, ticket: &mut Option<u64>, waker: Waker) -> Option<Waker> {
+        let ticket = self.ticket(ticket);
+        self.waiting.insert(ticket, Some(waker)).flatten()
+    }
+
     /// The waker that comes back is to be dropped when nothing is borrowed.
-    fn leave(&mut self, ticket: &mut Option<u64>) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, ticket: &mut Option<u64>) -> Option<Waker> {
         self.waiting.remove(&ticket.take()?).flatten()
     }
 
@@ -47,6 +50,13 @@ impl WaitQueue {
 
     pub(crate) fn tell_all(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.waiting.values_mut().filter_map(Option::take));
+    }
+
+    fn ticket(&mut self, ticket: &mut Option<u64>) -> u64 {
+        *ticket.get_or_insert_with(|| {
+            self.next_ticket += 1;
+            self.next_ticket
+        })
     }
 }
 

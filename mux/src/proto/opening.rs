@@ -35,6 +35,16 @@ impl Session {
         Poll::Ready(Ok(key))
     }
 
+    /// Whether `open` can succeed, now or when a limit allows it.
+    pub(crate) fn can_open(&self) -> bool {
+        self.next_id.is_some() && self.why_no_open().is_none()
+    }
+
+    /// Whether streams wait to be accepted.
+    pub(crate) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     fn why_no_open(&self) -> Option<Error> {
         if let Some(err) = self.why_ended() {
             return Some(err);

@@ -1,0 +1,56 @@
+//! The task of a session: its driver, and what the host has to know of it.
+
+use std::hash::Hash;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+use super::dial::AnyDriver;
+use super::sessions::SessionKey;
+use super::shared::Shared;
+use crate::{Session, shared};
+
+/// Drives a session, and tells the host of streams that arrive and of the end. Streams arrive nowhere
+/// else, so no second task has to wait for them. It keeps neither the host nor the session's handle
+/// alive.
+pub(super) struct Carry<P: Eq + Hash + 'static> {
+    driver: AnyDriver,
+    session: Rc<shared::Shared>,
+    host: Weak<Shared<P>>,
+    key: SessionKey,
+}
+
+impl<P: Eq + Hash + 'static> Carry<P> {
+    pub(super) fn new(
+        host: &Rc<Shared<P>>,
+        key: SessionKey,
+        session: &Session,
+        driver: AnyDriver,
+    ) -> Self {
+        let (session, host) = (Rc::clone(session.shared()), Rc::downgrade(host));
+        Self { driver, session, host, key }
+    }
+}
+
+impl<P: Eq + Hash + 'static> Future for Carry<P> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let ended = self.driver.as_mut().poll(cx).is_ready();
+        if self.session.has_backlog()
+            && let Some(host) = self.host.upgrade()
+        {
+            host.arrived(self.key);
+        }
+        if ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Also when the driver has panicked, or the runtime is gone.
+impl<P: Eq + Hash + 'static> Drop for Carry<P> {
+    fn drop(&mut self) {
+        if let Some(host) = self.host.upgrade() {
+            host.ended(self.key);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What a host counts.
+
+/// What a host has done, and what it holds now.
+///
+/// Counts go on over the life of the host; gauges say how things stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostStats {
+    /// Dials that were begun, those aside that gave up while they waited in the queue.
+    pub dials_started: u64,
+    /// Dials that have connected.
+    pub dials_succeeded: u64,
+    /// Dials that have failed, or taken too long.
+    pub dials_failed: u64,
+    /// Dials whose last caller went away before they had ended, begun or not.
+    pub dials_cancelled: u64,
+    /// Sessions that were taken in by [`Host::add`](super::Host::add).
+    pub sessions_added: u64,
+    /// Streams opened by [`Host::new_stream`](super::Host::new_stream) and its like.
+    pub streams_opened: u64,
+    /// Streams given by [`Host::accept`](super::Host::accept).
+    pub streams_accepted: u64,
+    /// Gauge: sessions that live, those that are being closed too.
+    pub sessions: usize,
+    /// Gauge: sessions that have ended and have streams that nobody has accepted.
+    pub ended_sessions: usize,
+    /// Gauge: dials in flight, and those that wait.
+    pub dials: usize,
+    /// Gauge: dials that wait for others to end.
+    pub dials_queued: usize,
+    /// Gauge: attempts to connect that are under way.
+    pub attempts: usize,
+    /// Gauge: peers whose failed dials are remembered.
+    pub back_off_peers: usize,
+}
+
+/// The counts alone: the gauges are 0.
+pub(super) type Counts = HostStats;
+
+impl HostStats {
+    /// With the gauges in the order of the fields.
+    pub(super) fn new(counts: Counts, gauges: [usize; 6]) -> Self {
+        let [sessions, ended_sessions, dials, dials_queued, attempts, back_off_peers] = gauges;
+        Self { sessions, ended_sessions, dials, dials_queued, attempts, back_off_peers, ..counts }
+    }
+}

@@ -1,0 +1,8 @@
+//! The pure parts of a host, without a runtime.
+
+mod back_off;
+mod choice;
+mod dials;
+#[path = "../../../tests/wire/rng.rs"]
+#[expect(dead_code, unreachable_pub, reason = "these tests need a part of it")]
+mod rng;
