@@ -271,7 +271,9 @@ impl<P: Eq + Hash + 'static> Shared<P> {
     pub(super) fn close(&self) -> Vec<(Rc<P>, Session)> {
         let (dials, sessions) = self.with(|table, trash| {
             table.closed = true;
-            (table.dials.clear(trash), table.sessions.all())
+            let dials = table.dials.clear(trash);
+            table.counts.dials_cancelled += dials.len() as u64;
+            (dials, table.sessions.all())
         });
         for landing in dials {
             landing.cancel();

@@ -4,5 +4,5 @@ mod back_off;
 mod choice;
 mod dials;
 #[path = "../../../tests/wire/rng.rs"]
-#[expect(dead_code, unreachable_pub, reason = "these tests need a part of it")]
+#[allow(dead_code, unreachable_pub, reason = "these tests need a part of it")]
 mod rng;
