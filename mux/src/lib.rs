@@ -4,6 +4,9 @@
 //! be spawned on the `reactor` runtime: it reads, writes and keeps the time. [`Config`] holds every
 //! limit, and [`Error`] says what went wrong, for whom, and who began it.
 //!
+//! A [`host::Host`] keeps sessions with many peers and opens streams to them by name, dialing where there
+//! is no session.
+//!
 //! The protocol itself is a core without I/O, clock or wakers: bytes, calls and the time go in;
 //! bytes, events and the next time-out come out. Around it stands the shape of grpc-go's transport:
 //! a reader that fills one buffer for each stream, a control queue, and a writer that serves the

@@ -9,6 +9,10 @@ const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Limits and time-outs of a [`Host`](super::Host).
 ///
+/// What peers can make a host hold, at worst: `sessions_max` and `ended_sessions_max` times what
+/// [`Config`] says of one session. What callers can: an entry for each dial, begun or waiting, and for
+/// each of `back_off_peers_max` peers, with the peer's name in each.
+///
 /// The numbers for dials and back-off are those of libp2p for Go (`p2p/net/swarm`: `swarm_dial.go`,
 /// `limiter.go`).
 ///

@@ -65,13 +65,26 @@ where
 
 /// Further attempts of a dial, for a dialer that tries several addresses of a peer at once: as many
 /// as [`HostConfig::dials_max`](super::HostConfig) and `dials_per_peer_max` allow. The dial itself is one
-/// attempt already.
+/// attempt already. In libp2p for Go that is what `limiter.go` counts.
+///
+/// ```
+/// use mux::host::Attempts;
+///
+/// /// The addresses to be tried at the same time, and what makes them count.
+/// fn at_once<'a, P: Eq + std::hash::Hash + 'static>(
+///     addresses: &'a [String],
+///     attempts: &Attempts<P>,
+/// ) -> (&'a [String], impl Sized + use<P>) {
+///     let further: Vec<_> = addresses.iter().skip(1).map_while(|_| attempts.try_another()).collect();
+///     (&addresses[..addresses.len().min(1 + further.len())], further)
+/// }
+/// ```
 pub struct Attempts<P> {
     host: Weak<Shared<P>>,
     peer: Rc<P>,
 }
 
-/// One attempt to connect, which counts until it is dropped.
+/// One attempt to connect, which counts until it is dropped. Given by [`Attempts::try_another`].
 #[must_use = "it counts until it is dropped"]
 pub struct Attempt<P: Eq + Hash + 'static> {
     host: Weak<Shared<P>>,

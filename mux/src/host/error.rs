@@ -26,6 +26,20 @@ pub struct HostError<P> {
 }
 
 /// What went wrong.
+///
+/// ```
+/// use mux::host::HostErrorKind;
+///
+/// /// Whether it makes sense to ask again, and when.
+/// fn again(kind: &HostErrorKind) -> Option<std::time::Instant> {
+///     match kind {
+///         HostErrorKind::Dial { retry_at, .. } | HostErrorKind::BackOff { retry_at, .. } => Some(*retry_at),
+///         HostErrorKind::DialQueueFull { .. } => Some(reactor::time::now()),
+///         _ => None,
+///     }
+/// }
+/// assert!(again(&HostErrorKind::DialSelf).is_none());
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HostErrorKind {

@@ -3,6 +3,19 @@
 /// What a host has done, and what it holds now.
 ///
 /// Counts go on over the life of the host; gauges say how things stand.
+///
+/// ```
+/// # #[path = "../../tests/support/mod.rs"] mod support;
+/// use mux::host::{Host, HostConfig};
+///
+/// # reactor::block_on(async {
+/// # let refuse = async |_: u32| Err::<support::End, _>(std::io::ErrorKind::NotFound.into());
+/// let host = Host::new(refuse, HostConfig::default());
+/// assert!(host.new_stream(&7).await.is_err());
+/// assert_eq!((host.stats().dials_failed, host.stats().back_off_peers), (1, 1));
+/// # })?;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostStats {
