@@ -10,7 +10,8 @@ use super::sessions::SessionKey;
 use super::shared::Shared;
 use crate::{Session, shared};
 
-/// Drives a session, and tells the host of streams that arrive and of the end. Streams arrive nowhere
+/// Drives a session, tells the host of streams that arrive and of the end, and closes a session of which
+/// a side has gone away behind its last stream. Streams arrive nowhere
 /// else, so no second task has to wait for them. It keeps neither the host nor the session's handle
 /// alive.
 pub(super) struct Carry<P: Eq + Hash + 'static> {
@@ -32,6 +33,17 @@ impl<P: Eq + Hash + 'static> Carry<P> {
     }
 }
 
+impl<P: Eq + Hash + 'static> Carry<P> {
+    /// A session that has no streams and gets none would stay for as long as its peer likes, and take
+    /// the place of another.
+    fn close_if_spent(&self) {
+        if self.session.inner.borrow().proto.is_spent() {
+            self.session.with(|inner| inner.proto.close());
+            self.session.kick();
+        }
+    }
+}
+
 impl<P: Eq + Hash + 'static> Future for Carry<P> {
     type Output = ();
 
@@ -42,6 +54,7 @@ impl<P: Eq + Hash + 'static> Future for Carry<P> {
         {
             host.arrived(self.key);
         }
+        self.close_if_spent();
         if ended { Poll::Ready(()) } else { Poll::Pending }
     }
 }

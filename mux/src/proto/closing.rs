@@ -43,6 +43,13 @@ impl Session {
         }
     }
 
+    /// Whether a side has gone away and no stream is left: nobody has a use for the session.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.phase == Phase::Open
+            && (self.went_away || self.peer_went_away)
+            && self.streams.is_empty()
+    }
+
     fn refuse_backlog(&mut self) {
         for key in std::mem::take(&mut self.backlog) {
             let Some(stream) = self.get(key) else { continue };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use mux::host::{HostConfig, HostErrorKind};
 use mux::{Config, Error, Initiator};
+use reactor::time;
 
 use crate::{Answer, SECOND, ask, dial_in, host, host_with, kind, run, settle};
 
@@ -90,6 +91,29 @@ fn a_session_that_is_closed_or_has_gone_away_or_drains_is_not_taken() {
             settle().await;
             assert!(host.session(&"bob").is_none() && host.peers().is_empty(), "{index}");
             drop(stream);
+        }
+    });
+}
+
+#[test]
+fn a_session_that_has_gone_away_closes_behind_its_last_stream() {
+    run(async {
+        let (host, script) = host();
+        let go_away: [fn(&mux::Session, &mux::Session); 2] =
+            [|_, far| far.go_away(), |near, _| near.go_away()];
+        for (index, go_away) in go_away.into_iter().enumerate() {
+            let stream = host.new_stream(&"bob").await.unwrap();
+            let (near, far) = (host.session(&"bob").unwrap(), script.server(index));
+            let their_end = far.accept().await.unwrap();
+            go_away(&near, &far);
+            time::sleep(SECOND).await;
+            assert_eq!((host.stats().sessions, far.is_closed()), (1, false), "a stream is left");
+            stream.write_bytes("x".into()).await.unwrap();
+            assert_eq!(their_end.read_bytes().await.unwrap().unwrap(), "x");
+            drop((stream, their_end));
+            far.closed().await.unwrap();
+            settle().await;
+            assert_eq!(host.stats().sessions, 0);
         }
     });
 }
