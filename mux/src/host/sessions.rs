@@ -207,6 +207,12 @@ impl<P: Eq + Hash> Sessions<P> {
         (self.live, self.ended.len())
     }
 
+    /// What is held for those with streams to be accepted.
+    #[cfg(test)]
+    pub(super) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
     fn get(&self, key: SessionKey) -> Option<&Entry<P>> {
         self.entries.get(key.index).filter(|entry| entry.id == key.id)
     }

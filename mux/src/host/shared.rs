@@ -91,8 +91,7 @@ impl<P: Eq + Hash + 'static> Shared<P> {
 
     /// The best session for a new stream to a peer.
     pub(super) fn best(&self, peer: &P) -> Option<Session> {
-        let table = self.table.borrow();
-        if table.closed { None } else { table.sessions.best(peer).cloned() }
+        self.table.borrow().sessions.best(peer).cloned()
     }
 
     pub(super) fn is_closed(&self) -> bool {

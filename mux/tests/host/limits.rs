@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
+use futures_util::poll;
 use mux::host::{Attempt, Attempts, Dial, Host, HostConfig, HostErrorKind};
 use reactor::time;
 
@@ -108,13 +109,17 @@ fn a_place_that_was_given_to_a_caller_who_goes_is_given_to_the_next() {
         script.answer([Answer::ConnectAfter(SECOND)]);
         let first = ask(&host, "a");
         settle().await;
-        let (second, third) = (ask(&host, "b"), ask(&host, "c"));
+        let mut second = Box::pin(host.new_stream(&"b"));
+        assert!(poll!(second.as_mut()).is_pending());
+        let third = ask(&host, "c");
         settle().await;
         first.await.unwrap().unwrap();
-        // The second has the place, and has not been polled since.
-        second.abort();
+        let stats = host.stats();
+        assert_eq!((stats.attempts, stats.dials_queued), (1, 1), "the second has the place");
+        // It has not been polled since, so nothing was begun.
+        drop(second);
         third.await.unwrap().unwrap();
-        assert_eq!(script.under_way_max(), 1);
+        assert_eq!((script.dials(), script.under_way_max()), (vec!["a", "c"], 1));
         assert_eq!(host.stats().attempts, 0);
     });
 }

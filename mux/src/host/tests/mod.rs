@@ -6,3 +6,4 @@ mod dials;
 #[path = "../../../tests/wire/rng.rs"]
 #[allow(dead_code, unreachable_pub, reason = "these tests need a part of it")]
 mod rng;
+mod sessions;
