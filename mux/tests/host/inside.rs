@@ -216,6 +216,33 @@ fn wakers_may_use_the_host_when_they_are_woken_and_when_they_go() {
 }
 
 #[test]
+fn a_waker_that_another_takes_the_place_of_may_wait_for_the_same() {
+    run(async {
+        let (host, script) = host();
+        script.answer([crate::Answer::ConnectAfter(SECOND)]);
+        let (used, count) = (host.clone(), Rc::new(Cell::new(0)));
+        let counted = Rc::clone(&count);
+        WOKEN.set(Some(Box::new(move || {
+            counted.set(counted.get() + 1);
+            drop(used.accept().now_or_never());
+            drop(used.new_stream(&"bob").now_or_never());
+        })));
+        let mut accept = Box::pin(host.accept());
+        assert!(poll_with(accept.as_mut()).is_pending());
+        assert_eq!(count.get(), 0);
+        assert!(poll_with(accept.as_mut()).is_pending());
+        let after_accept = count.get();
+        assert!(after_accept > 0, "the first waker is gone");
+        let mut call = Box::pin(host.new_stream(&"bob"));
+        assert!(poll_with(call.as_mut()).is_pending());
+        assert!(poll_with(call.as_mut()).is_pending());
+        assert!(count.get() > after_accept, "the first waker is gone");
+        let woken = WOKEN.take();
+        drop((woken, accept, call));
+    });
+}
+
+#[test]
 fn a_dropped_future_leaves_no_waker_behind() {
     struct Quiet;
     impl Wake for Quiet {
