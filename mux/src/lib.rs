@@ -34,6 +34,7 @@ mod buffers;
 mod config;
 mod driver;
 mod error;
+pub mod package;
 mod proto;
 mod session;
 mod shared;
