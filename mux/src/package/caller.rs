@@ -11,11 +11,35 @@ use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time;
 
-use super::deadline::within;
+use super::deadline::{after, within};
 use super::gate::{Gate, Place};
 use super::{Error, Format, Packages, Reply, ReplyEnd, Stage};
 
 /// Makes connections to workers. Every closure `AsyncFn() -> io::Result<S>` does.
+///
+/// ```
+/// # #[path = "../../tests/support/mod.rs"] mod support;
+/// use std::{cell::Cell, io};
+/// use mux::package::Connect;
+///
+/// /// Tries one service after the other.
+/// struct InTurn<C> { services: Vec<C>, next: Cell<usize> }
+///
+/// impl<C: Connect> Connect for InTurn<C> {
+///     type Io = C::Io;
+///
+///     async fn connect(&self) -> io::Result<C::Io> {
+///         let next = self.next.get();
+///         self.next.set((next + 1) % self.services.len());
+///         self.services[next].connect().await
+///     }
+/// }
+///
+/// let services = vec![async || Ok(support::pipe(1024).0)];
+/// let connect = InTurn { services, next: Cell::new(0) };
+/// # drop(reactor::block_on(connect.connect())?);
+/// # Ok::<_, io::Error>(())
+/// ```
 pub trait Connect {
     /// What it makes.
     type Io: AsyncRead + AsyncWrite + Unpin;
@@ -37,6 +61,15 @@ where
 }
 
 /// Limits of a [`Caller`].
+///
+/// ```
+/// use mux::package::{CallConfig, Format, ReplyEnd};
+///
+/// // For a `Process\Pool` of Swoole that takes requests of up to 8 MiB.
+/// let format = Format::STREAM.bytes_max(8 * 1024 * 1024 + 4);
+/// let config = CallConfig { format, reply_end: ReplyEnd::HangUp, ..CallConfig::default() };
+/// assert_eq!((config.calls_max, config.pending_max), (128, 1024));
+/// ```
 #[derive(Clone, Debug)]
 pub struct CallConfig {
     /// What requests and replies look like. Default: [`Format::STREAM`].
@@ -122,10 +155,13 @@ impl<C: Connect> Caller<C> {
     /// [`Error::Malformed`] by this side for a request beyond the limit, and [`Error::QueueFull`]: at once.
     /// [`Error::Connect`] when no connection could be made, or all that were took nothing.
     /// [`Error::WorkerGone`] when one ended with a part of the request. [`Error::DeadlineExceeded`].
+    ///
+    /// # Panics
+    /// When polled outside a runtime, with a time-out or a pause.
     pub async fn call(&self, request: impl Into<Bytes>) -> Result<Reply<C::Io>, Error> {
         let request = request.into();
-        self.check(&request)?;
-        let deadline = self.config.call_timeout.map(|timeout| time::now() + timeout);
+        self.config.format.check(request.len()).map_err(Error::own)?;
+        let deadline = self.config.call_timeout.and_then(after);
         let entered = within(deadline, Stage::Queue, self.gate.enter()).await?;
         let pending_max = self.config.pending_max;
         let place = entered.map_err(|_| Error::QueueFull { pending_max })?;
@@ -137,12 +173,6 @@ impl<C: Connect> Caller<C> {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.gate.pending()
-    }
-
-    fn check(&self, request: &Bytes) -> Result<(), Error> {
-        let format = self.config.format;
-        let mut header = vec![0; format.header_bytes()];
-        format.write_length(&mut header, request.len()).map_err(Error::own)
     }
 
     async fn deliver(

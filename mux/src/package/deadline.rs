@@ -1,11 +1,16 @@
 //! Futures that are given until a point in time.
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reactor::time;
 
 use super::{Error, Stage};
+
+/// So long from now; `None` for longer than the clock can count, which is never.
+pub(super) fn after(time: Duration) -> Option<Instant> {
+    time::now().checked_add(time)
+}
 
 /// What the future gives, if it does in time. One that is ready wins, however late it is polled.
 pub(super) async fn within<F: Future>(

@@ -26,6 +26,22 @@ pub enum Stage {
 }
 
 /// Why a package, a call or a request came to nothing.
+///
+/// ```
+/// use mux::package::{CallConfig, Caller, Error};
+/// use std::io;
+///
+/// let nobody = async || Err::<futures_util::io::Cursor<Vec<u8>>, _>(io::ErrorKind::PermissionDenied.into());
+/// let caller = Caller::new(nobody, CallConfig::default());
+/// match reactor::block_on(caller.call("hello"))?.unwrap_err() {
+///     Error::Connect { attempts, cause } => {
+///         assert_eq!((attempts, cause.kind()), (1, io::ErrorKind::PermissionDenied));
+///     }
+///     Error::WorkerGone { sent_bytes, .. } => panic!("it may have acted on {sent_bytes} bytes"),
+///     err => panic!("{err}"),
+/// }
+/// # Ok::<_, io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -106,16 +106,22 @@ impl Format {
     /// When `header` does not have exactly [`header_bytes`](Self::header_bytes).
     pub fn write_length(&self, header: &mut [u8], body_bytes: usize) -> Result<(), Malformed> {
         assert_eq!(header.len(), self.header_bytes(), "the length of a header");
-        let package_bytes = self.header_bytes().saturating_add(body_bytes);
-        if package_bytes > self.package_bytes_max() {
-            let (length, max) = (package_bytes as u64, self.package_bytes_max() as u64);
-            return Err(Malformed::TooLong { offset: 0, length, max });
-        }
+        let package_bytes = self.check(body_bytes)?;
         // No more than the field can say, as `package_bytes_max` knows.
         let said = (package_bytes - self.counted_from()) as u32;
         let field = usize::from(self.length_offset)..self.field_end();
         self.length_type.write(said, &mut header[field]);
         Ok(())
+    }
+
+    /// The bytes of a package with such a body, if there may be one.
+    pub(super) fn check(&self, body_bytes: usize) -> Result<usize, Malformed> {
+        let package_bytes = self.header_bytes().saturating_add(body_bytes);
+        if package_bytes > self.package_bytes_max() {
+            let (length, max) = (package_bytes as u64, self.package_bytes_max() as u64);
+            return Err(Malformed::TooLong { offset: 0, length, max });
+        }
+        Ok(package_bytes)
     }
 
     /// A whole package. What its header has beside the length is 0.

@@ -5,6 +5,16 @@ use std::fmt;
 
 /// What is wrong with a package, and where it is: `offset` is where the package begins, in bytes from the
 /// beginning of the connection (or of what a [`Decoder`](super::Decoder) was given).
+///
+/// ```
+/// use mux::package::{Decoder, Format, Malformed};
+///
+/// let mut decoder = Decoder::new(Format::STREAM);
+/// let mut input = b"\0\0\0\0\xFF\xFF\xFF\xFF"[..].into();
+/// assert!(decoder.decode(&mut input).unwrap().unwrap().is_empty());
+/// let err = decoder.decode(&mut input).unwrap_err();
+/// assert_eq!(err, Malformed::TooLong { offset: 4, length: 0x1_0000_0003, max: 2_097_152 });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// The field says a length below zero.

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
-use reactor::time;
 
-use super::deadline::within;
+use super::deadline::{after, within};
 use super::{Error, Packages, ReplyEnd, Stage, WorkConfig};
 
 /// A request, and the connection that its reply goes out on.
@@ -63,6 +62,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
     /// nothing is sent, and the request goes on. After every other error it is over, and this gives the same
     /// again: [`Error::DeadlineExceeded`] when the caller did not take the package in time, and
     /// [`Error::CallerGone`].
+    ///
+    /// # Panics
+    /// When polled outside a runtime.
     pub async fn reply(&mut self, body: impl Into<Bytes>) -> Result<(), Error> {
         let body = body.into();
         if body.is_empty() {
@@ -72,6 +74,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
     }
 
     /// Ends the reply and closes the connection. Does not wait until the caller has read it.
+    ///
+    /// What a caller has sent behind its request is not read. Over a Unix socket it still gets all of the
+    /// reply; over TCP the reset that follows unread bytes may overtake the end of it.
     ///
     /// # Errors
     /// As [`reply`](Self::reply).
@@ -96,9 +101,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
         if let Some(err) = &self.failed {
             return Err(err.clone());
         }
-        let each = time::now() + self.write_timeout;
-        let deadline = self.deadline.map_or(each, |all| all.min(each));
-        let sent = within(Some(deadline), Stage::Write, act(&mut self.packages)).await.flatten();
+        let deadline = match (after(self.write_timeout), self.deadline) {
+            (Some(each), Some(all)) => Some(each.min(all)),
+            (each, all) => each.or(all),
+        };
+        let sent = within(deadline, Stage::Write, act(&mut self.packages)).await.flatten();
         let failure = match sent {
             Ok(()) => return Ok(()),
             Err(err @ Error::Malformed { .. }) => return Err(err),

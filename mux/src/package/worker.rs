@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use reactor::time;
 
-use super::deadline::within;
+use super::deadline::{after, within};
 use super::{Error, Format, Packages, ReplyEnd, Request, Stage};
 
 /// Accepts connections of callers. Every closure `AsyncFn() -> io::Result<S>` does.
@@ -35,6 +34,15 @@ where
 }
 
 /// Limits of a [`Worker`].
+///
+/// ```
+/// use std::time::Duration;
+/// use mux::package::WorkConfig;
+///
+/// let write_timeout = Duration::from_secs(1);
+/// let config = WorkConfig { write_timeout, ..WorkConfig::default() };
+/// assert_eq!(config.request_timeout, Duration::from_secs(10));
+/// ```
 #[derive(Clone, Debug)]
 pub struct WorkConfig {
     /// What requests and replies look like. Default: [`Format::STREAM`].
@@ -100,7 +108,7 @@ pub struct Worker<A: Accept> {
 
 struct Reading<S> {
     packages: Packages<S>,
-    deadline: Instant,
+    deadline: Option<Instant>,
 }
 
 impl<A: Accept> Worker<A> {
@@ -118,9 +126,12 @@ impl<A: Accept> Worker<A> {
     /// another call goes on with the next: [`Error::Malformed`] by the caller, for a request beyond the limit;
     /// [`Error::CallerGone`] when it hung up before its request was whole; [`Error::DeadlineExceeded`] after
     /// [`WorkConfig::request_timeout`].
+    ///
+    /// # Panics
+    /// When polled outside a runtime.
     pub async fn next(&mut self) -> Result<Request<'_, A::Io>, Error> {
         let reading = self.begin().await?;
-        let read = within(Some(reading.deadline), Stage::Request, reading.packages.read()).await;
+        let read = within(reading.deadline, Stage::Request, reading.packages.read()).await;
         // Only here, behind the last await: until then it is to survive.
         let Some(Reading { packages, .. }) = self.reading.take() else {
             unreachable!("begun above")
@@ -166,7 +177,7 @@ impl<A: Accept> Worker<A> {
         if self.reading.is_none() {
             let io = self.accept.accept().await.map_err(|err| Error::Accept(Arc::new(err)))?;
             let packages = Packages::new(io, self.config.format);
-            let deadline = time::now() + self.config.request_timeout;
+            let deadline = after(self.config.request_timeout);
             self.reading = Some(Reading { packages, deadline });
         }
         match &mut self.reading {

@@ -1,5 +1,7 @@
 //! What goes wrong between a caller and a worker, and who is told what.
 
+use std::time::Duration;
+
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use mux::Initiator;
 use mux::package::{CallConfig, Error, Format, Malformed, ReplyEnd, Stage, WorkConfig};
@@ -298,5 +300,23 @@ fn where_replies_end_by_hanging_up_an_end_is_an_end_and_half_a_package_is_not() 
         let err = whole(reply).await.unwrap_err();
         assert!(matches!(err, Error::WorkerGone { packages: 0, cause: Some(_), .. }), "{err}");
         settle().await;
+    });
+}
+
+#[test]
+fn a_time_beyond_what_the_clock_counts_is_never() {
+    run(async {
+        let service = Service::new(50);
+        let never = Duration::MAX;
+        let config = CallConfig { call_timeout: Some(never), ..CallConfig::default() };
+        let caller = caller_with(&service, config);
+        let times =
+            WorkConfig { request_timeout: never, write_timeout: never, ..WorkConfig::default() };
+        let mut worker = worker_with(&service, times);
+        let reply = caller.call("x").await.unwrap();
+        let mut request = worker.next().await.unwrap();
+        request.reply("y").await.unwrap();
+        request.finish().await.unwrap();
+        assert_eq!(whole(reply).await.unwrap(), ["y"]);
     });
 }
