@@ -22,6 +22,7 @@ mod schedule;
 mod stream_mode;
 #[path = "../support/mod.rs"]
 mod support;
+mod table;
 
 use std::time::Duration;
 
