@@ -140,3 +140,16 @@ fn a_connection_that_takes_nothing_any_more_fails_the_write() {
         assert_eq!(near.written_bytes(), 0);
     });
 }
+
+#[test]
+fn closing_ends_one_direction_and_leaves_the_other_open() {
+    run(async {
+        let (mut near, mut far) = both(100);
+        near.write("a question".into()).await.unwrap();
+        near.close().await.unwrap();
+        assert_eq!(far.read().await.unwrap().unwrap().body(), b"a question");
+        assert!(far.read().await.unwrap().is_none());
+        far.write("an answer".into()).await.unwrap();
+        assert_eq!(near.read().await.unwrap().unwrap().body(), b"an answer");
+    });
+}

@@ -1,10 +1,14 @@
 //! Calls that wait for their turn.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use futures_util::future::join;
 use mux::package::{CallConfig, Error, Stage};
 use reactor::time;
 
 use crate::link::Service;
-use crate::{SECOND, caller_with, echo, run, settle, whole};
+use crate::{SECOND, caller_with, echo, run, settle};
 
 fn config(calls_max: usize, pending_max: usize) -> CallConfig {
     CallConfig { calls_max, pending_max, ..CallConfig::default() }
@@ -46,31 +50,27 @@ fn calls_have_their_turns_in_the_order_they_came_and_nobody_overtakes() {
     run(async {
         let service = Service::new(100);
         let caller = caller_with(&service, config(1, 100));
-        let _worker = echo(&service);
-        let first = caller.call("first").await.unwrap();
-        let waiting = {
-            let caller = caller.clone();
-            reactor::spawn(async move {
-                let reply = caller.call("second").await.unwrap();
-                (time::now(), reply)
-            })
+        let turns: Rc<RefCell<Vec<&str>>> = Rc::default();
+        let call = |name: &'static str| {
+            let (caller, turns) = (caller.clone(), Rc::clone(&turns));
+            async move {
+                let reply = caller.call(name).await.unwrap();
+                turns.borrow_mut().push(name);
+                reply
+            }
         };
-        settle().await;
-        // Its turn is over in this very moment, and another comes before the second has noticed.
+        let first = call("first").await;
+        for name in ["second", "third", "fourth"] {
+            reactor::spawn(call(name)).detach();
+            settle().await;
+        }
+        // Its turn is over in this moment, and another comes before the second has noticed.
         drop(first);
-        let third = caller.call("third");
-        let (at, second) = {
-            let late = reactor::spawn({
-                let caller = caller.clone();
-                async move { caller.call("fourth").await.map(whole) }
-            });
-            let second = waiting.await.unwrap();
-            late.detach();
-            second
-        };
-        assert_eq!(at, time::now());
-        assert_eq!(whole(second).await.unwrap(), ["second"]);
-        assert_eq!(whole(third.await.unwrap()).await.unwrap(), ["third"]);
+        let late = call("late");
+        let (late, ()) = join(late, settle()).await;
+        assert_eq!(*turns.borrow(), ["first", "second", "third", "fourth", "late"]);
+        drop(late);
+        assert_eq!(caller.pending(), 0);
     });
 }
 
