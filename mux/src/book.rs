@@ -15,3 +15,6 @@ struct Stream;
 
 #[doc = include_str!("../../docs/mux-attacks.md")]
 struct Attacks;
+
+#[doc = include_str!("../../docs/mux-packages.md")]
+struct Packages;

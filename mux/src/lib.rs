@@ -9,6 +9,8 @@
 //! a reader that fills one buffer for each stream, a control queue, and a writer that serves the
 //! control queue first and then the streams in turn. `docs/mux.md` and the chapters after it walk through it.
 //!
+//! [`package`] is apart from that: length-prefixed packages, and calls to workers over them.
+//!
 //! ```
 //! # #[path = "../tests/support/mod.rs"] mod support;
 //! use mux::{Config, Session};
@@ -34,6 +36,7 @@ mod buffers;
 mod config;
 mod driver;
 mod error;
+pub mod package;
 mod proto;
 mod session;
 mod shared;
