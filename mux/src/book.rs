@@ -18,3 +18,6 @@ struct Attacks;
 
 #[doc = include_str!("../../docs/mux-host.md")]
 struct Host;
+
+#[doc = include_str!("../../docs/mux-packages.md")]
+struct Packages;

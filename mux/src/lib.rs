@@ -12,6 +12,8 @@
 //! a reader that fills one buffer for each stream, a control queue, and a writer that serves the
 //! control queue first and then the streams in turn. `docs/mux.md` and the chapters after it walk through it.
 //!
+//! [`package`] is apart from that: length-prefixed packages, and calls to workers over them.
+//!
 //! ```
 //! # #[path = "../tests/support/mod.rs"] mod support;
 //! use mux::{Config, Session};
@@ -38,6 +40,7 @@ mod config;
 mod driver;
 mod error;
 pub mod host;
+pub mod package;
 mod proto;
 mod session;
 mod shared;

@@ -29,6 +29,11 @@ fn the_corpus_of_decode_holds() {
 }
 
 #[test]
+fn the_corpus_of_package_holds() {
+    with_the_corpus("package", bodies::package);
+}
+
+#[test]
 fn the_corpus_of_session_holds() {
     with_the_corpus("session", bodies::session);
 }
@@ -37,6 +42,11 @@ proptest! {
     #[test]
     fn any_bytes_decode_or_break_a_rule(input in vec(any::<u8>(), 0..60)) {
         bodies::decode(&input);
+    }
+
+    #[test]
+    fn any_bytes_are_packages_or_are_named(input in vec(prop_oneof![0..9_u8, any::<u8>()], 0..80)) {
+        bodies::package(&input);
     }
 
     #[test]

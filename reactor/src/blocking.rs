@@ -25,8 +25,9 @@ const IDLE_TIME_MAX: Duration =
 ///
 /// The pool has at most [`Builder::blocking_threads_max`](crate::Builder::blocking_threads_max)
 /// threads; they start when work waits and none is idle, and end after ten idle seconds. A closure
-/// cannot be aborted. Dropping the runtime does not wait for those that run; those that still wait
-/// for a thread are dropped, and their handles say "cancelled".
+/// that runs cannot be aborted, one that waits for a thread can ([`RemoteJoinHandle::abort`]). Dropping
+/// the runtime does not wait for those that run; those that still wait for a thread are dropped, and
+/// their handles say "cancelled".
 ///
 /// The handle gives the closure's result or its panic. It says
 /// [`is_rejected`](JoinError::is_rejected) when [`BLOCKING_QUEUE_MAX`] closures wait already, or no
@@ -43,6 +44,7 @@ const IDLE_TIME_MAX: Duration =
 /// assert!(!name???.is_empty());
 /// # Ok::<_, std::io::Error>(())
 /// ```
+#[track_caller]
 pub fn spawn_blocking<T, F>(f: F) -> RemoteJoinHandle<T>
 where
     T: Send + 'static,
@@ -50,6 +52,8 @@ where
 {
     let (sender, receiver) = oneshot();
     let job: Job = Box::new(move |fate| match fate {
+        // Dropped, it says "cancelled".
+        Fate::Run if sender.is_aborted() => drop(sender),
         Fate::Run => sender.send(catch(f)),
         Fate::Reject => sender.send(Err(JoinError::rejected())),
     });

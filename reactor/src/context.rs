@@ -25,10 +25,16 @@ pub(crate) const OPS_PER_POLL: i32 = 128;
 /// # Panics
 /// Outside a runtime.
 #[inline]
+#[track_caller]
 pub(crate) fn with<T>(f: impl FnOnce(&Rc<Core>) -> T) -> T {
     // The borrow is shared, as is every other but those of `enter` and its end, so `f` may come
     // back here.
-    CURRENT.with(|current| f(current.borrow().as_ref().unwrap_or_else(|| panic!("{OUTSIDE}"))))
+    let result = CURRENT.with(|current| current.borrow().as_ref().map(|core| f(core)));
+    // Not in the closure, which does not know who calls.
+    match result {
+        Some(result) => result,
+        None => panic!("{OUTSIDE}"),
+    }
 }
 
 /// The runtime of this thread.
@@ -37,7 +43,7 @@ pub(crate) fn current() -> Option<Rc<Core>> {
 }
 
 const OUTSIDE: &str = "called outside a runtime: spawn, sleep and descriptors need a thread that \
-                       is inside `Runtime::block_on`";
+                       is inside `Runtime::block_on`; other threads reach it by a `Handle`";
 
 const INSIDE: &str = "block_on inside a runtime: this thread is already in one; `spawn` a task or \
                       `.await` instead";
@@ -122,12 +128,10 @@ pub(crate) fn refill() {
 ///
 /// # Panics
 /// Inside a runtime: a loop inside a loop would stop the outer one.
-pub(crate) fn enter(core: Rc<Core>) -> Entered {
-    CURRENT.with(|current| match current.try_borrow_mut() {
-        Ok(mut current) if current.is_none() => *current = Some(ManuallyDrop::new(core)),
-        _ => panic!("{INSIDE}"),
-    });
-    Entered
+#[track_caller]
+pub(crate) fn enter(core: &Rc<Core>) -> Entered {
+    let Some(entered) = enter_if_free(core) else { panic!("{INSIDE}") };
+    entered
 }
 
 /// [`enter`], unless this thread is in a runtime.

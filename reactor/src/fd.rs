@@ -87,6 +87,7 @@ impl PollFd {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         if sys::is_file_or_directory(fd.as_fd())? {
             return Err(not_pollable());
@@ -98,6 +99,7 @@ impl PollFd {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn from_socket(fd: OwnedFd) -> Self {
         let netpoll = context::with(|core| Rc::clone(&core.netpoll));
         Self { tie: Tie::new(netpoll, &fd), fd }

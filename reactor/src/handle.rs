@@ -1,13 +1,14 @@
 //! Spawning from other threads.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::oneshot::{Receiver, oneshot};
+use crate::oneshot::{Receiver, Sender, oneshot};
 use crate::remote::Address;
-use crate::{JoinError, context};
+use crate::{JoinError, JoinHandle, context};
 
 /// Spawns tasks on a runtime from any thread. Cheap to clone.
 ///
@@ -38,6 +39,7 @@ pub struct Handle {
 ///
 /// # Panics
 /// Outside a runtime.
+#[track_caller]
 pub fn handle() -> Handle {
     context::with(|core| core.handle())
 }
@@ -62,7 +64,7 @@ impl Handle {
         let (sender, receiver) = oneshot();
         let start = Box::new(move || {
             let task = crate::spawn(async move { make().await });
-            drop(crate::spawn(async move { sender.send(task.await) }));
+            crate::spawn(report(task, sender)).detach();
         });
         self.address.spawn(start)?;
         Ok(RemoteJoinHandle { receiver })
@@ -96,6 +98,13 @@ impl<T> RemoteJoinHandle<T> {
     /// Whether the task is over.
     pub fn is_finished(&self) -> bool {
         self.receiver.is_finished()
+    }
+
+    /// Ends the task, as [`JoinHandle::abort`](crate::JoinHandle::abort) does, from any thread. A closure for
+    /// [`spawn_blocking`](crate::spawn_blocking) that runs goes on; one that waits for its thread never runs.
+    /// Either way the result is then [`JoinError::is_cancelled`], unless it was over before, or runs on.
+    pub fn abort(&self) {
+        self.receiver.abort();
     }
 }
 
@@ -145,6 +154,18 @@ impl fmt::Display for SpawnError {
 }
 
 impl std::error::Error for SpawnError {}
+
+/// Sends the result of a task, which an abort ends.
+async fn report<T>(mut task: JoinHandle<T>, sender: Sender<T>) {
+    let result = poll_fn(|cx| {
+        if sender.poll_aborted(cx).is_ready() {
+            task.abort();
+        }
+        Pin::new(&mut task).poll(cx)
+    });
+    let result = result.await;
+    sender.send(result);
+}
 
 /// Runs `f` and gives its result, or its panic.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, JoinError> {

@@ -51,6 +51,7 @@ pub struct Metrics {
 ///
 /// # Panics
 /// Outside a runtime.
+#[track_caller]
 pub fn metrics() -> Metrics {
     context::with(|core| core.metrics())
 }

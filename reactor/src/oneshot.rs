@@ -1,4 +1,5 @@
-//! One value from one thread to a task of another: the result of work that was sent away.
+//! One value from one thread to a task of another: the result of work that was sent away. The way back says
+//! that nobody wants it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -7,7 +8,7 @@ use crate::JoinError;
 
 /// Makes both ends.
 pub(crate) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Mutex::new(Shared { result: None, receiver: None, taken: false }));
+    let shared = Arc::new(Mutex::new(Shared::default()));
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
@@ -15,6 +16,15 @@ struct Shared<T> {
     result: Option<Result<T, JoinError>>,
     receiver: Option<Waker>,
     taken: bool,
+    aborted: bool,
+    /// Of who does the work, to hear of an abort.
+    sender: Option<Waker>,
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self { result: None, receiver: None, taken: false, aborted: false, sender: None }
+    }
 }
 
 /// The end that gives the result. Dropped without one, it gives "cancelled".
@@ -27,6 +37,24 @@ impl<T> Sender<T> {
     pub(crate) fn send(self, result: Result<T, JoinError>) {
         // The first result stays: dropping `self` afterwards sends "cancelled" in vain.
         send(&self.0, result);
+    }
+
+    /// Whether the receiver has asked for an end.
+    pub(crate) fn is_aborted(&self) -> bool {
+        lock(&self.0).aborted
+    }
+
+    /// Ready when it has.
+    pub(crate) fn poll_aborted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let sender = cx.waker().clone();
+        let mut shared = lock(&self.0);
+        if shared.aborted {
+            return Poll::Ready(());
+        }
+        let old = shared.sender.replace(sender);
+        drop(shared);
+        drop(old);
+        Poll::Pending
     }
 }
 
@@ -65,6 +93,17 @@ impl<T> Receiver<T> {
         drop(shared);
         drop(old);
         Poll::Pending
+    }
+
+    /// Asks the sender for an end.
+    pub(crate) fn abort(&self) {
+        let mut shared = lock(&self.0);
+        shared.aborted = true;
+        let sender = shared.sender.take();
+        drop(shared);
+        if let Some(sender) = sender {
+            sender.wake();
+        }
     }
 
     pub(crate) fn is_finished(&self) -> bool {

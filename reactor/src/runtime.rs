@@ -1,5 +1,6 @@
 //! The runtime and the turn of its loop.
 
+mod rounds;
 mod wait;
 
 use std::cell::{Cell, RefCell};
@@ -19,6 +20,7 @@ use crate::netpoll::{Alarm, NOBODY, Netpoll};
 use crate::remote::{self, Mail, Place};
 use crate::task::{self, JoinHandle, Next, RunQueue, TaskId, ignore_panic};
 use crate::waiters::Woken;
+use rounds::Rounds;
 
 /// A single-threaded runtime: tasks, timers, descriptors and the loop that drives them.
 ///
@@ -73,6 +75,7 @@ pub(crate) struct Core {
 ///
 /// # Panics
 /// Inside a runtime, and when the future panics.
+#[track_caller]
 pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
     Ok(Runtime::new()?.block_on(future))
 }
@@ -117,9 +120,10 @@ impl Runtime {
     ///
     /// # Panics
     /// Inside a runtime, and when the future panics.
+    #[track_caller]
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let Self { core, buffers, .. } = self;
-        let _entered = context::enter(Rc::clone(core));
+        let _entered = context::enter(core);
         let root = core.queue.insert_root();
         let _turns = Turns::begin(core);
         let mut future = pin!(future);
@@ -282,6 +286,7 @@ impl Core {
         poll_root: &mut impl FnMut() -> Poll<T>,
     ) -> Poll<T> {
         let mut polls_left = self.tasks_per_turn;
+        let mut rounds = Rounds::default();
         while polls_left > 0 {
             // Around many polls, so that it costs a task nothing. The queue knows who panicked.
             match catch_unwind(AssertUnwindSafe(|| self.run_tasks(&mut polls_left))) {
@@ -293,7 +298,11 @@ impl Core {
                 }
                 // Looked for once a round, or a task that yields for ever would delay it by a turn.
                 Ok(Next::Nobody) if self.place.has_mail() => self.take_mail(&mut buffers.mail),
-                Ok(Next::Nobody) if self.take_yielded(&mut buffers.deferred) => {}
+                Ok(Next::Nobody) if self.take_yielded(&mut buffers.deferred) => {
+                    if rounds.are_over(&self.netpoll.clock) {
+                        break;
+                    }
+                }
                 Ok(Next::Nobody) => break,
                 Err(payload) => self.queue.end_running(&self.netpoll.running, payload),
             }

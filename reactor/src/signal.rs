@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use crate::sys::SignalAction;
 use crate::{Direction, PollFd, context, sys};
 
 /// Listeners for one signal in a process, at most.
@@ -60,8 +61,9 @@ impl SignalKind {
     }
 }
 
-/// Listens for a signal from here on. Its default action is off for the rest of the process's
-/// life, also when nobody listens any more.
+/// Listens for a signal from here on, instead of what it did before. With the last [`Signal`] of its kind
+/// that comes back: a second Ctrl-C ends a program that has heard the first and dropped its `Signal`, as
+/// after `signal.Stop` in Go.
 ///
 /// # Errors
 /// `InvalidInput` for a signal that cannot be caught (`SIGKILL`, `SIGSTOP`), that means a fault of
@@ -81,16 +83,27 @@ impl SignalKind {
 /// println!("asked to end");
 /// # Ok(()) }
 /// ```
+#[track_caller]
 pub fn signal(kind: SignalKind) -> io::Result<Signal> {
     context::with(|_| ());
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     let slots = table.get_or_insert_default().entry(kind.0).or_default();
     let slot = slots.claim(kind)?;
     let fd = slots.eventfds[slot].try_clone().and_then(|fd| {
-        sys::catch_signal(kind.0)?;
+        if slots.before.is_none() {
+            slots.before = Some(sys::catch_signal(kind.0)?);
+        }
         Ok(fd)
     });
-    let fd = fd.inspect_err(|_| slots.in_use[slot] = false)?;
+    let fd = match fd {
+        Ok(fd) => fd,
+        Err(err) => {
+            let left = slots.leave(kind, slot);
+            drop(table);
+            report(kind, left);
+            return Err(err);
+        }
+    };
     // What came while nobody listened in this slot is not ours.
     let _ = sys::read(fd.as_fd(), &mut [0; 8]);
     Ok(Signal { kind, slot, fd: Some(PollFd::from_socket(fd)) })
@@ -154,16 +167,23 @@ impl Drop for Signal {
             log::warn!("cannot stop listening for signal {}: {err}", self.kind.0);
         }
         let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slots) = table.as_mut().and_then(|table| table.get_mut(&self.kind.0)) {
-            sys::disconnect_signal(self.kind.0, self.slot);
-            slots.in_use[self.slot] = false;
-        }
+        let slots = table.as_mut().and_then(|table| table.get_mut(&self.kind.0));
+        let left = slots.map_or(Ok(()), |slots| slots.leave(self.kind, self.slot));
+        drop(table);
+        report(self.kind, left);
     }
 }
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Signal").field(&self.kind).finish()
+    }
+}
+
+/// Not under the lock: a logger is code of users.
+fn report(kind: SignalKind, left: io::Result<()>) {
+    if let Err(err) = left {
+        log::warn!("signal {} does nothing from now on: {err}", kind.0);
     }
 }
 
@@ -174,6 +194,8 @@ static TABLE: Mutex<Option<HashMap<libc::c_int, Slots>>> = Mutex::new(None);
 struct Slots {
     eventfds: Vec<OwnedFd>,
     in_use: Vec<bool>,
+    /// What the signal did before somebody listened, while somebody does.
+    before: Option<SignalAction>,
 }
 
 impl Slots {
@@ -195,5 +217,15 @@ impl Slots {
         self.in_use[slot] = true;
         sys::connect_signal(kind.0, slot, self.eventfds[slot].as_fd());
         Ok(slot)
+    }
+
+    /// Frees a slot. After the last one the signal does what it did before.
+    fn leave(&mut self, kind: SignalKind, slot: usize) -> io::Result<()> {
+        self.in_use[slot] = false;
+        let before = if self.in_use.contains(&true) { None } else { self.before.take() };
+        // Before the slot is disconnected, so that no signal comes between the two and is lost.
+        let released = before.map_or(Ok(()), |before| sys::release_signal(kind.0, &before));
+        sys::disconnect_signal(kind.0, slot);
+        released
     }
 }

@@ -268,19 +268,39 @@ pub(crate) fn disconnect_signal(signal: libc::c_int, slot: usize) {
     SIGNAL_FDS[signal as usize][slot].store(0, SeqCst);
 }
 
-/// Installs the handler for `signal`. System calls that it interrupts are restarted.
-pub(crate) fn catch_signal(signal: libc::c_int) -> io::Result<()> {
+/// What a signal does.
+pub(crate) struct SignalAction(libc::sigaction);
+
+/// Installs the handler for `signal`, and returns what the signal did before. System calls that it
+/// interrupts are restarted.
+pub(crate) fn catch_signal(signal: libc::c_int) -> io::Result<SignalAction> {
     scripted("sigaction")?;
-    let handler: extern "C" fn(libc::c_int) = on_signal;
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: all-zero bits are a valid `sigaction`: no handler, no flags, an empty mask.
-    let action = unsafe { action.assume_init_mut() };
-    action.sa_sigaction = handler as libc::sighandler_t;
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler();
     action.sa_flags = libc::SA_RESTART;
-    // SAFETY: `action` outlives the call; the handler is async-signal-safe (see there); the old
-    // action is not asked for.
-    cvt(unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) })?;
+    let mut before = action;
+    // SAFETY: both outlive the call; the handler is async-signal-safe (see there).
+    cvt(unsafe { libc::sigaction(signal, &action, &mut before) })?;
+    Ok(SignalAction(before))
+}
+
+/// Lets `signal` do again what it did before [`catch_signal`], unless somebody has given it something else to
+/// do since.
+pub(crate) fn release_signal(signal: libc::c_int, before: &SignalAction) -> io::Result<()> {
+    let mut now = before.0;
+    // SAFETY: `now` outlives the call, and nothing is changed.
+    cvt(unsafe { libc::sigaction(signal, std::ptr::null(), &mut now) })?;
+    if now.sa_sigaction == handler() {
+        // SAFETY: the action outlives the call, and was in force before ours; the old one is not asked for.
+        cvt(unsafe { libc::sigaction(signal, &before.0, std::ptr::null_mut()) })?;
+    }
     Ok(())
+}
+
+fn handler() -> libc::sighandler_t {
+    let handler: extern "C" fn(libc::c_int) = on_signal;
+    handler as libc::sighandler_t
 }
 
 /// The signal handler. It loads atomics and calls `write(2)`, which are async-signal-safe, and

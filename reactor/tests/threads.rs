@@ -89,6 +89,52 @@ fn the_inbox_for_remote_tasks_has_a_limit() {
 }
 
 #[test]
+fn a_remote_handle_aborts_its_task_from_another_thread() {
+    let mut runtime = Runtime::new().unwrap();
+    let handle = runtime.handle();
+    let (started, starting) = mpsc::channel();
+    let aborted = thread::spawn(move || {
+        let endless = handle.spawn(move || async move {
+            started.send(()).unwrap();
+            pending::<()>().await;
+        });
+        let endless = endless.unwrap();
+        starting.recv().unwrap();
+        endless.abort();
+        let short = handle.spawn(|| async { 1 }).unwrap();
+        short.abort();
+        (endless, short)
+    });
+    runtime.block_on(async {
+        let (endless, short) = spawn_blocking(|| aborted.join().unwrap()).await.unwrap();
+        assert!(endless.await.unwrap_err().is_cancelled());
+        // It may have been over before.
+        assert!(short.await.map_or_else(|err| err.is_cancelled(), |one| one == 1));
+    });
+    assert_eq!(runtime.tasks(), 0);
+}
+
+#[test]
+fn an_abort_ends_blocking_work_that_waits_for_a_thread_and_none_that_runs() {
+    let (release, released) = mpsc::channel::<()>();
+    let mut runtime = Runtime::builder().blocking_threads_max(1).build().unwrap();
+    runtime.block_on(async {
+        let (started, starting) = mpsc::channel();
+        let runs = spawn_blocking(move || {
+            started.send(()).unwrap();
+            released.recv()
+        });
+        let waits = spawn_blocking(|| panic!("it was aborted"));
+        starting.recv().unwrap();
+        runs.abort();
+        waits.abort();
+        drop(release);
+        assert!(runs.await.unwrap().is_err());
+        assert!(waits.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
 fn blocking_work_gives_its_result_or_its_panic() {
     block_on(async {
         assert_eq!(spawn_blocking(|| 6 * 7).await.unwrap(), 42);
@@ -254,6 +300,28 @@ fn the_arrivals_of_a_signal_are_a_stream() {
             assert!(arrivals.next().now_or_never().is_none());
             raise(RESIZED);
             arrivals.next().await.unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_last_listener_gives_a_signal_back_what_it_did_before() {
+    // SIGIO: nobody raises it.
+    const IO_POSSIBLE: SignalKind = SignalKind::from_raw(29);
+    fn is_caught() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        caught >> (IO_POSSIBLE.as_raw() - 1) & 1 == 1
+    }
+    block_on(async {
+        assert!(!is_caught());
+        for _ in 0..2 {
+            let (one, two) = (signal(IO_POSSIBLE).unwrap(), signal(IO_POSSIBLE).unwrap());
+            drop(one);
+            assert!(is_caught());
+            drop(two);
+            assert!(!is_caught());
         }
     });
 }

@@ -45,6 +45,7 @@ use crate::context;
 /// });
 /// assert_eq!(answer.unwrap(), 42);
 /// ```
+#[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
@@ -56,8 +57,9 @@ where
 /// that the next look at descriptors, timers and other threads makes ready, if it is due.
 ///
 /// That look comes at least once in [`Builder::tasks_per_turn`](crate::Builder::tasks_per_turn)
-/// task polls, so a task that yields in a loop holds nobody up, and does not pay for a system call
-/// each time.
+/// task polls, and once those who yield have been at it for 100 microseconds. So who yields in a loop
+/// does not pay for a system call each time, and who computes between two yields holds the others up
+/// for two such chunks of work.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

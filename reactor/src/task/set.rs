@@ -82,6 +82,7 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// # Panics
     /// As [`spawn`](crate::spawn).
+    #[track_caller]
     pub fn spawn<F>(&mut self, future: F) -> AbortHandle
     where
         F: Future<Output = T> + 'static,

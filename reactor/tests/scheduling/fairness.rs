@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::Write;
 use std::task::{Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reactor::time::sleep;
 use reactor::{JoinHandle, TASKS_PER_TURN, spawn, spawn_blocking, yield_now};
@@ -115,6 +115,51 @@ fn greedy_tasks_hold_up_a_descriptor_for_two_turns_at_most() {
         futures_util::future::join(reading, writing).await;
     }));
     assert!(most <= 2 * POLLS_MAX, "{most} polls of a greedy task");
+}
+
+/// A chunk that takes long leaves room for no second one, whatever the budget of polls says. The clock is
+/// looked at after the first round of yields and the second, each of one chunk.
+#[test]
+fn a_task_that_computes_between_yields_holds_up_a_descriptor_and_a_timer_for_a_few_chunks() {
+    const CHUNKS_MAX: u32 = 4;
+    async fn chunks_until(stop: &Flag) -> u32 {
+        let mut chunks = 0;
+        while !stop.get() {
+            chunks += 1;
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(1) {}
+            yield_now().await;
+        }
+        chunks
+    }
+    block_on(async {
+        let (fd, mut peer) = pair();
+        let stop = Flag::default();
+        let reader = spawn({
+            let stop = Rc::clone(&stop);
+            async move {
+                fd.read(&mut [0; 8]).await.unwrap();
+                stop.set(true);
+            }
+        });
+        yield_now().await;
+        peer.write_all(b"ping").unwrap();
+        let chunks = chunks_until(&stop).await;
+        assert!(chunks <= CHUNKS_MAX, "a reader waited for {chunks} chunks");
+        reader.await.unwrap();
+
+        stop.set(false);
+        let timer = spawn({
+            let stop = Rc::clone(&stop);
+            async move {
+                sleep(Duration::from_micros(1)).await;
+                stop.set(true);
+            }
+        });
+        let chunks = chunks_until(&stop).await;
+        assert!(chunks <= CHUNKS_MAX, "a timer waited for {chunks} chunks");
+        timer.await.unwrap();
+    });
 }
 
 #[test]

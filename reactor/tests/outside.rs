@@ -1,0 +1,74 @@
+//! What needs a runtime and is called without one says so, and where in the program that was.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+use reactor::{
+    JoinSet, PollFd, Runtime, SignalKind, handle, metrics, signal, spawn, spawn_blocking,
+};
+
+thread_local! {
+    /// The last panic of the thread: its file, and what it says.
+    static PANIC: RefCell<(String, String)> = RefCell::default();
+}
+
+/// The file in which `act` panics, and what it says.
+fn panic_of(act: impl FnOnce()) -> (String, String) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = take_hook();
+        set_hook(Box::new(move |info| {
+            let file = info.location().map(|at| at.file().to_owned()).unwrap_or_default();
+            let said = info.payload_as_str().unwrap_or_default().to_owned();
+            PANIC.set((file, said));
+            others(info);
+        }));
+    });
+    assert!(catch_unwind(AssertUnwindSafe(act)).is_err(), "it does not panic");
+    PANIC.take()
+}
+
+fn socket() -> OwnedFd {
+    UnixStream::pair().unwrap().0.into()
+}
+
+#[test]
+fn what_needs_a_runtime_names_the_line_that_called_it_without_one() {
+    let calls: [(&str, fn()); 9] = [
+        ("spawn", || spawn(async {}).detach()),
+        ("spawn_blocking", || drop(spawn_blocking(|| ()))),
+        ("JoinSet::spawn", || drop(JoinSet::new().spawn(async {}))),
+        ("signal", || drop(signal(SignalKind::USER1))),
+        ("handle", || _ = handle()),
+        ("metrics", || _ = metrics()),
+        ("PollFd::new", || drop(PollFd::new(socket()))),
+        ("PollFd::from_socket", || drop(PollFd::from_socket(socket()))),
+        ("spawn in spawn_blocking", || {
+            let blocking = async { spawn_blocking(|| spawn(async {}).detach()).await };
+            let err = reactor::block_on(blocking).unwrap().unwrap_err();
+            std::panic::panic_any(err.to_string());
+        }),
+    ];
+    for (name, call) in calls {
+        let (file, said) = panic_of(call);
+        assert_eq!(file, file!(), "{name}");
+        assert!(said.contains("called outside a runtime"), "{name}: {said}");
+        assert!(said.contains("`Handle`"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_loop_inside_a_loop_names_the_line_of_the_inner_one() {
+    let calls: [fn(); 2] = [
+        || drop(reactor::block_on(async { reactor::block_on(async {}) })),
+        || reactor::block_on(async { Runtime::new().unwrap().block_on(async {}) }).unwrap(),
+    ];
+    for call in calls {
+        let (file, said) = panic_of(call);
+        assert_eq!(file, file!());
+        assert!(said.contains("block_on inside a runtime"), "{said}");
+    }
+}
