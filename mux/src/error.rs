@@ -66,7 +66,8 @@ pub enum Error {
     /// The peer broke a rule. It was told so (GoAway 1), and the session is over.
     Protocol(Violation),
     /// Reading from or writing to the connection failed. [`io::ErrorKind::UnexpectedEof`]: it ended
-    /// within a frame.
+    /// within a frame; or without a GoAway, while somebody held a stream that the peer had not ended, as
+    /// when the peer's process is killed.
     Io(Arc<io::Error>),
     /// The peer gave no sign of life in [`Config::keepalive_timeout`](crate::Config), though asked.
     KeepaliveTimeout {
@@ -198,7 +199,7 @@ impl fmt::Display for Error {
             Self::IdsExhausted => f.write_str("no stream ids left in the session"),
             Self::GoAway { by, code } => write!(f, "{by} goes away: {code:?}"),
             Self::Protocol(violation) => write!(f, "protocol error by the peer: {violation}"),
-            Self::Io(_) => f.write_str("connection failed"),
+            Self::Io(err) => write!(f, "connection failed: {err}"),
             Self::KeepaliveTimeout { waited } => write!(f, "no sign of life for {waited:?}"),
             Self::PingTimeout { waited } => write!(f, "no answer to a ping for {waited:?}"),
             Self::WriteStall { waited } => write!(f, "the peer read nothing for {waited:?}"),
@@ -213,7 +214,8 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Io(err) => Some(err.as_ref()),
+            // What it says itself stands in the text already.
+            Self::Io(err) => err.source(),
             _ => None,
         }
     }
@@ -230,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_say_scope_initiator_kind_and_source() {
+    fn errors_say_scope_initiator_kind_and_cause() {
         let reset = Error::Reset { by: Initiator::Remote, code: ResetCode::of(7) };
         assert_eq!(reset.to_string(), "stream reset by the peer: 0x7");
         assert_eq!(reset.scope(), Scope::Stream);
@@ -250,7 +252,7 @@ mod tests {
 
         let failed = Error::Io(Arc::new(io::ErrorKind::UnexpectedEof.into()));
         assert_eq!((failed.scope(), failed.initiator()), (Scope::Session, None));
-        assert!(failed.source().is_some());
+        assert_eq!(failed.to_string(), "connection failed: unexpected end of file");
         assert_eq!(io::Error::from(failed).kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -21,9 +21,9 @@
 //! # let (near, far) = support::pipe(64 * 1024);
 //! reactor::block_on(async {
 //!     let (client, driver) = Session::client(near, Config::default());
-//!     reactor::spawn(driver);
+//!     reactor::spawn(driver).detach();
 //!     let (server, driver) = Session::server(far, Config::default());
-//!     reactor::spawn(driver);
+//!     reactor::spawn(driver).detach();
 //!
 //!     let question = client.open().await?;
 //!     question.write_bytes("21".into()).await?;

@@ -31,9 +31,9 @@ use crate::{Config, Error, SessionStats};
 /// use mux::{Config, Session};
 ///
 /// let (client, driver) = Session::client(near, Config::default());
-/// reactor::spawn(driver);
+/// reactor::spawn(driver).detach();
 /// let (server, driver) = Session::server(far, Config::default());
-/// reactor::spawn(driver);
+/// reactor::spawn(driver).detach();
 ///
 /// let mut question = client.open().await?;
 /// question.write_all(b"21").await?;
@@ -182,7 +182,7 @@ impl Session {
     /// Closes the session: nothing can be opened, accepted or written any more; what was written is
     /// sent; then comes GoAway, and the connection is closed when the peer hangs up too. Streams
     /// that are open end with [`Error::Closed`], here and there. Takes at most
-    /// [`Config::close_timeout`]. Dropping the future does not stop the closing.
+    /// [`Config::close_timeout`], if the driver is polled: that does all of it. Dropping the future does not stop the closing.
     ///
     /// # Errors
     /// [`Error::CloseTimeout`], and what else ended the session before all was sent. Closing a

@@ -222,7 +222,7 @@ async fn held_after_one_read(then: Then) -> usize {
             }
             Then::Ends => {
                 drop(far);
-                (&mut driver).await.unwrap();
+                (&mut driver).await.unwrap_err();
                 drivers.push(driver);
                 kept.push((stream, server, None));
                 continue;

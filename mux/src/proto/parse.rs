@@ -86,10 +86,16 @@ impl Session {
         let by = Initiator::Remote;
         let is_sent = self.is_quiet() && self.outbox.is_empty();
         let unsent = self.phase == Phase::Draining && !is_sent;
+        // The end alone says nothing: hashicorp/yamux closes a session without a word, and rust-yamux when it
+        // hears a GoAway.
+        let cut = !self.went_away
+            && !self.peer_went_away
+            && self.streams.iter().any(|(_, stream)| stream.is_awaited());
         let err = match self.phase {
             Phase::Parting | Phase::HangUp | Phase::Over => Error::Closed { by: Initiator::Local },
             _ if !self.parser.is_between_frames() => eof("the connection ended within a frame"),
             _ if unsent => eof("the connection ended before everything written was sent"),
+            _ if cut => eof("the connection ended without a GoAway, and within streams"),
             _ => Error::Closed { by },
         };
         self.end(err);

@@ -191,6 +191,11 @@ impl Stream {
         unsent && (self.state.sends() || self.state == State::Init)
     }
 
+    /// Whether somebody holds it, or will, and the peer has not said its last byte.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.owner != Owner::Nobody && self.state.receives()
+    }
+
     /// Whether the SYN or the ACK is what the next update says: it announces the window.
     pub(crate) fn opens(&self) -> bool {
         self.state == State::Init || self.ack_due

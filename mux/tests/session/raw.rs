@@ -48,6 +48,39 @@ fn a_fin_on_a_frame_with_payload_ends_the_stream_behind_it() {
     });
 }
 
+/// hashicorp/yamux closes its sessions without a GoAway, so what tells an orderly end from the end of a process is
+/// whether something was still to come.
+#[test]
+fn a_connection_that_ends_without_a_word_is_an_error_only_within_a_stream() {
+    const GO_AWAY: Header =
+        Header { kind: Kind::GoAway, flags: Flags::NONE, stream_id: 0, length: 0 };
+    /// The outcome of the session of a peer that says so and is gone, of a stream that is held or not.
+    async fn outcome(flags: Flags, last: &[u8], held: bool) -> Result<(), Error> {
+        let (server, mut far) = server();
+        write_frame(&mut far, 1, Flags::SYN | flags, b"half of a mess").await;
+        let stream = server.accept().await.unwrap();
+        let stream = held.then_some(stream);
+        far.write_all(last).await.unwrap();
+        reactor::yield_now().await;
+        drop(far);
+        let outcome = server.closed().await;
+        if let Some(stream) = stream {
+            let (bytes, end) = read_to_end(&stream).await;
+            assert_eq!(bytes, b"half of a mess");
+            assert_eq!(end.is_ok(), flags == Flags::FIN);
+        }
+        outcome
+    }
+    run(async {
+        let Err(Error::Io(err)) = outcome(Flags::NONE, b"", true).await else { panic!() };
+        assert_eq!(err.kind(), std::io::ErrorKind::UnexpectedEof);
+        assert!(err.to_string().contains("without a GoAway"), "{err}");
+        outcome(Flags::FIN, b"", true).await.unwrap();
+        outcome(Flags::NONE, &GO_AWAY.encode(), true).await.unwrap();
+        outcome(Flags::NONE, b"", false).await.unwrap();
+    });
+}
+
 #[test]
 fn streams_may_be_opened_in_any_order_of_their_ids() {
     run(async {
