@@ -40,7 +40,12 @@ use crate::unix::UnixAddr;
 /// # })??;
 /// # Ok::<_, std::io::Error>(())
 /// ```
-#[derive(Debug)]
+///
+/// Its `Debug` is that text too, for `main` prints by it the error that it returns:
+///
+/// ```text
+/// Error: Custom { kind: AddrInUse, error: OpError(bind tcp 127.0.0.1:80: address already in use) }
+/// ```
 pub struct OpError {
     operation: &'static str,
     network: &'static str,
@@ -50,7 +55,6 @@ pub struct OpError {
 }
 
 /// An address of any network.
-#[derive(Debug)]
 pub enum Endpoint {
     Inet(SocketAddr),
     Unix(Box<UnixAddr>),
@@ -175,6 +179,12 @@ impl fmt::Display for OpError {
     }
 }
 
+impl fmt::Debug for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpError({self})")
+    }
+}
+
 impl Error for OpError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.source)
@@ -215,6 +225,15 @@ mod tests {
         assert_eq!(OpError::of(&err).unwrap().raw_os_error(), Some(libc::ECONNREFUSED));
         let source = err.source().unwrap().downcast_ref::<io::Error>().unwrap();
         assert_eq!(source.raw_os_error(), Some(libc::ECONNREFUSED));
+    }
+
+    #[test]
+    fn what_main_prints_of_an_error_is_its_text() {
+        let in_use = io::Error::from_raw_os_error(libc::EADDRINUSE);
+        let err = OpError::tcp("bind", addr("127.0.0.1:1"), None, in_use);
+        let text = "OpError(bind tcp 127.0.0.1:1: address already in use)";
+        assert_eq!(format!("{err:?}"), format!("Custom {{ kind: AddrInUse, error: {text} }}"));
+        assert_eq!(format!("{:#?}", OpError::of(&err).unwrap()), text);
     }
 
     #[test]

@@ -54,7 +54,6 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// An error of a lookup and the host it was for.
-#[derive(Debug)]
 struct Named {
     host: String,
     err: io::Error,
@@ -69,6 +68,12 @@ impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Quoted: the host may be anything, and nothing.
         write!(f, "lookup {:?}: {}", self.host, self.err)
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lookup({self})")
     }
 }
 
