@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use net::TcpStream;
+use reactor::time::timeout;
 use reactor::{metrics, spawn, yield_now};
 
 use crate::{fill, narrow_pair_on, pair_on, read_to_end, run, run_on_both, settle, v4, v6};
@@ -16,11 +16,6 @@ async fn turns(count: u64) {
     while metrics().turns < end {
         yield_now().await;
     }
-}
-
-/// Closes a stream so that its peer gets a reset.
-fn reset(stream: TcpStream) -> io::Result<()> {
-    stream.set_linger(Some(Duration::ZERO))
 }
 
 #[test]
@@ -94,10 +89,34 @@ fn a_reset_is_an_error_and_never_the_end() {
         let (near, far) = pair_on(addr).await?;
         let read = spawn(async move { (near.read(&mut [0; 8]).await, near) });
         settle().await;
-        reset(far)?;
+        far.reset()?;
         let (result, near) = read.await.unwrap();
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         assert!(near.write(b"x").await.is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_message_that_was_cut_off_ends_in_a_reset_and_not_in_order() {
+    run_on_both(async |addr| {
+        let (near, far) = narrow_pair_on(addr).await?;
+        let cut = timeout(Duration::ZERO, near.write_all(&[7; 1 << 20])).await;
+        assert!(cut.is_err(), "there is no room for it");
+        near.reset()?;
+        let err = read_to_end(&far).await.unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_reset_comes_too_late_after_a_close_and_says_so() {
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
+        near.close();
+        assert!(reactor::is_closed(&near.reset().unwrap_err()));
+        assert_eq!(far.read(&mut [0; 8]).await?, 0, "it was told of the end");
         Ok(())
     });
 }
@@ -122,7 +141,7 @@ fn a_reset_wakes_a_parked_write() {
         fill(&near)?;
         let write = spawn(async move { near.write_all(&[7; 1 << 20]).await });
         settle().await;
-        reset(far)?;
+        far.reset()?;
         let kind = write.await.unwrap().unwrap_err().kind();
         let lost = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
         assert!(lost.contains(&kind), "{kind:?}");
