@@ -49,7 +49,8 @@
 //!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
 //!   futures-io, and with them its combinators.
 //! - [`copy`] and [`copy_bidirectional`] move bytes from stream to stream inside the kernel,
-//!   [`send_file`](Stream::send_file) from a file; [`read_into`](Stream::read_into) fills a
+//!   [`copy_bidirectional_idle`] until nothing moves any more, [`send_file`](Stream::send_file) from a
+//!   file; [`read_into`](Stream::read_into) fills a
 //!   `BytesMut` that nobody has zeroed.
 //! - [`UdpSocket`] sends and receives datagrams, by itself or in batches ([`RecvBatch`],
 //!   [`SendBatch`]), whole or in segments, and says how they arrived ([`Incoming`]).
@@ -135,7 +136,7 @@ mod udp;
 mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
-pub use copy::{CopyError, SPLICE_BYTES_MIN, copy, copy_bidirectional};
+pub use copy::{CopyError, SPLICE_BYTES_MIN, copy, copy_bidirectional, copy_bidirectional_idle};
 pub use datagram::{DatagramSocket, Received};
 pub use dial::{DIAL_ADDRS_MAX, DIAL_SHARE_MIN, DialError, Dialer, FALLBACK_DELAY, lookup_host};
 pub use error::OpError;

@@ -38,7 +38,8 @@ pub(crate) use message::{Message, recv_message, send_message};
 pub(crate) use service::tcp_port;
 pub(crate) use stream::Taken;
 pub(crate) use stream::{
-    accept, recv, recv_marked, recv_vectored, recv_vectored_marked, send, send_vectored, shutdown,
+    accept, queued_bytes, recv, recv_marked, recv_vectored, recv_vectored_marked, send,
+    send_vectored, shutdown,
 };
 #[cfg(test)]
 pub(crate) use tcp::send_urgent;

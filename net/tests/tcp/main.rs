@@ -6,6 +6,7 @@ mod adopting;
 mod closing;
 mod connecting;
 mod copying;
+mod copying_idle;
 mod deadlines;
 mod dialer;
 mod dialing;
