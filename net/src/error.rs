@@ -57,7 +57,14 @@ pub struct OpError {
 /// An address of any network.
 pub enum Endpoint {
     Inet(SocketAddr),
+    Named(Box<Named>),
     Unix(Box<UnixAddr>),
+}
+
+/// What was asked for by name, and what was found.
+pub struct Named {
+    asked: String,
+    found: Option<SocketAddr>,
 }
 
 impl OpError {
@@ -67,8 +74,8 @@ impl OpError {
         err.get_ref()?.downcast_ref()
     }
 
-    /// What was tried: `read`, `write`, `accept`, `connect`, `bind`, or the system call that
-    /// failed on the way there, such as `socket` or `setsockopt`.
+    /// What was tried: `read`, `write`, `accept`, `connect`, `bind`, `listen` by name, or the system call
+    /// that failed on the way there, such as `socket` or `setsockopt`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
@@ -121,6 +128,25 @@ impl OpError {
         Self::on::<Tcp>(operation, local.as_ref(), remote.as_ref(), source)
     }
 
+    /// One that names what a listener was asked for: with the address it was found to be, when `err` is
+    /// that of a bind.
+    #[cold]
+    pub(crate) fn asked(asked: &str, err: io::Error) -> io::Error {
+        let kind = err.kind();
+        let named = |found| {
+            let asked = asked.to_owned();
+            Some(Endpoint::Named(Box::new(Named { asked, found })))
+        };
+        let op = match err.downcast::<Self>() {
+            Ok(op) => Self { local: named(op.local_addr()), ..op },
+            Err(source) => {
+                let (operation, network) = ("listen", Tcp::NAME);
+                Self { operation, network, local: named(None), remote: None, source }
+            }
+        };
+        io::Error::new(kind, op)
+    }
+
     /// An `io::Error` of the cause's kind that carries one of the network. `WouldBlock` stays as it
     /// is: who tries is told so again and again.
     #[cold]
@@ -143,13 +169,14 @@ impl Endpoint {
     fn inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Inet(addr) => Some(*addr),
+            Self::Named(named) => named.found,
             Self::Unix(_) => None,
         }
     }
 
     fn unix(&self) -> Option<&UnixAddr> {
         match self {
-            Self::Inet(_) => None,
+            Self::Inet(_) | Self::Named(_) => None,
             Self::Unix(addr) => Some(addr),
         }
     }
@@ -159,6 +186,10 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(addr) => addr.fmt(f),
+            Self::Named(named) => match named.found {
+                Some(found) => write!(f, "{} ({found})", named.asked),
+                None => f.write_str(&named.asked),
+            },
             Self::Unix(addr) => addr.fmt(f),
         }
     }

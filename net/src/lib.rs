@@ -19,14 +19,15 @@
 //! }
 //!
 //! async fn serve(listener: TcpListener) -> std::io::Result<()> {
+//!     let mut incoming = listener.incoming();     // pauses when there are no more descriptors
 //!     loop {
-//!         let (stream, _peer) = listener.accept().await?;
+//!         let (stream, _peer) = incoming.next().await?;
 //!         reactor::spawn(echo(stream)).detach();
 //!     }
 //! }
 //!
 //! reactor::block_on(async {
-//!     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+//!     let listener = TcpListener::listen("127.0.0.1:0").await?;
 //!     let addr = listener.local_addr()?;
 //!     reactor::spawn(serve(listener)).detach();
 //!
@@ -41,8 +42,8 @@
 //! ```
 //!
 //! # What is in here
-//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first, and [`Connections`] accepts
-//!   for ever.
+//! - [`TcpListener`] listens on an address or a name and accepts, [`ListenerBuilder`] sets its options
+//!   first, and [`Connections`] accepts for ever.
 //! - [`Dialer`] and [`TcpStream::dial`] connect to hosts by name, [`lookup_host`] only asks for their
 //!   addresses.
 //! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow

@@ -67,6 +67,7 @@ pub(crate) struct SockOption(pub(crate) c_int, pub(crate) c_int);
 
 /// A new socket, non-blocking and close-on-exec.
 fn socket(family: c_int, kind: c_int) -> io::Result<OwnedFd> {
+    scripted("socket")?;
     let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: socket takes no pointers.
     let fd = check(unsafe { libc::socket(family, kind, 0) })?;

@@ -105,7 +105,7 @@ pub(super) fn not_run(err: JoinError) -> io::Error {
 
 /// Who is asked.
 #[derive(Clone)]
-pub(super) struct Resolver(Rc<dyn Resolve>);
+pub(crate) struct Resolver(Rc<dyn Resolve>);
 
 type Answer<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 'a>>;
 

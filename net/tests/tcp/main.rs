@@ -13,6 +13,7 @@ mod dialing;
 mod ending;
 mod errors;
 mod files;
+mod listening;
 mod options;
 mod reading_into;
 mod serving;
