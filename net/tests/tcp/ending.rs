@@ -5,10 +5,14 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use reactor::time::timeout;
+use net::TcpStream;
+use reactor::time::{now, sleep, timeout};
 use reactor::{metrics, spawn, yield_now};
 
-use crate::{fill, narrow_pair_on, pair_on, read_to_end, run, run_on_both, settle, v4, v6};
+use crate::{
+    fill, narrow_pair_on, pair_on, read_to_end, run, run_on_both, run_virtual_on_both, settle, v4,
+    v6,
+};
 
 /// Lets the loop turn, which takes many yields each time.
 async fn turns(count: u64) {
@@ -80,6 +84,42 @@ fn shutting_down_reading_ends_a_parked_read() {
         near.write_all(b"still writes").await?;
         assert_eq!(far.read(&mut [0; 64]).await?, 12);
         Ok(())
+    });
+}
+
+#[test]
+fn shutting_down_reading_from_outside_ends_a_handler_that_moves_its_deadline_on() {
+    const SECOND: Duration = Duration::from_secs(1);
+    async fn answer(stream: &TcpStream) -> io::Result<()> {
+        let mut buf = [0; 8];
+        loop {
+            stream.set_read_deadline(Some(now() + 3600 * SECOND));
+            match stream.read(&mut buf).await? {
+                0 => return Ok(()),
+                n => {
+                    sleep(SECOND).await; // the work
+                    stream.write_all(&buf[..n]).await?;
+                }
+            }
+        }
+    }
+    run_virtual_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
+        let near = Rc::new(near);
+        let stream = Rc::clone(&near);
+        let handler = spawn(async move { answer(&stream).await });
+        far.write_all(b"x").await?;
+        sleep(SECOND / 2).await;
+        near.set_read_deadline(Some(now()));
+        assert_eq!(far.read(&mut [0; 8]).await?, 1);
+        sleep(SECOND).await;
+        assert!(!handler.is_finished(), "a deadline in the past was moved on");
+
+        far.write_all(b"y").await?;
+        sleep(SECOND / 2).await;
+        near.shutdown(Shutdown::Read)?;
+        assert_eq!(far.read(&mut [0; 8]).await?, 1, "it is still answered");
+        handler.await.unwrap()
     });
 }
 

@@ -43,6 +43,7 @@ var checks = []struct {
 	{"chat: a hundred clients hear every line", chatMany},
 	{"chat: a silent client is dropped, one that speaks stays", chatIdle},
 	{"chat: a client that does not read is dropped, the others go on", chatSlow},
+	{"chat: Ctrl-C ends it at once, whoever is silent", chatEnds},
 	{"hyper_hello: net/http, kept alive, not found, 8 MiB echoed", httpRequests},
 	{"hyper_hello: a head that never ends leaves the others alone", httpSlowHead},
 }
