@@ -19,6 +19,7 @@ use crate::unix::UnixAddr;
 /// ```text
 /// read tcp 127.0.0.1:7000->127.0.0.1:51722: connection reset by peer
 /// bind tcp 127.0.0.1:80: permission denied
+/// bind tcp localhost:http (127.0.0.1:80): permission denied
 /// ```
 ///
 /// The `io::Error` around it keeps the [`io::ErrorKind`] of its cause: `TimedOut` for a deadline,
