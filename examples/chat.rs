@@ -5,7 +5,9 @@
 //! nc 127.0.0.1 7002        # as often as you like
 //! ```
 //!
-//! It prints the address it listens on (port 0 takes any free one) and runs until it is stopped.
+//! It prints the address it listens on (port 0 takes any free one) and runs until Ctrl-C. Then it takes no
+//! more clients, tells those that are there of the end, and gives them [`GRACE`] to go; a second Ctrl-C does
+//! not wait.
 //!
 //! Two kinds of clients would ruin it for the others, and each meets a limit:
 //!
@@ -21,20 +23,25 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
 use examples::{Arguments, Usage};
+use futures_util::future::{Either, FutureExt, select};
 use net::{TcpListener, TcpStream};
-use reactor::time::now;
+use reactor::time::{now, timeout};
+use reactor::{JoinSet, SignalKind, signal};
 
 /// What is kept for a client that reads slowly, beside what its socket holds.
 const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 /// The longest line a client may say, without its end.
 const LINE_BYTES_MAX: usize = 4096;
 const IDLE_S_MAX: usize = 24 * 3600;
+/// How long clients have to go when the server ends.
+const GRACE: Duration = Duration::from_secs(30);
 
 const USAGE: Usage = Usage {
     text: "\
@@ -62,12 +69,24 @@ fn settings() -> Result<(SocketAddr, Duration), String> {
 async fn serve(address: SocketAddr, idle: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
+    let mut interrupt = signal(SignalKind::INTERRUPT)?;
     let room = Rc::new(Room::default());
+    let mut visits = JoinSet::new();
     let mut incoming = listener.incoming();
     loop {
-        let (stream, peer) = incoming.next().await?;
-        reactor::spawn(visit(Rc::clone(&room), stream, peer, idle)).detach();
+        let (stream, peer) = match select(pin!(incoming.next()), pin!(interrupt.recv())).await {
+            Either::Left((accepted, _)) => accepted?,
+            Either::Right((asked, _)) => break asked?,
+        };
+        visits.spawn(visit(Rc::clone(&room), stream, peer, idle));
+        // Visits that are over make room. Nobody waits here.
+        while let Some(Some(_)) = visits.join_next().now_or_never() {}
     }
+    listener.close();
+    room.see_off();
+    let all_went = timeout(GRACE, async { while visits.join_next().await.is_some() {} });
+    select(pin!(all_went), pin!(interrupt.recv())).await;
+    Ok(())
 }
 
 /// A client from its coming to its going.
@@ -130,6 +149,15 @@ impl Room {
     fn leave(&self, id: u64) {
         let client = self.clients.borrow_mut().remove(&id);
         drop(client);
+    }
+
+    /// Ends the reading of all, and with it their visits. A deadline in the past would not: each line
+    /// moves it on.
+    fn see_off(&self) {
+        for client in self.clients.borrow().values() {
+            // An error: it has gone already.
+            let _ = client.stream.shutdown(Shutdown::Read);
+        }
     }
 
     /// Says something to all but one. All share the one copy of it.

@@ -201,7 +201,7 @@ async fn pass(tcp: TcpStream, stream: &Stream) -> io::Result<()> {
     let passed = try_join(upstream(&tcp, stream), downstream(stream, &tcp)).await;
     if passed.is_err() {
         // An orderly end would look as if all had arrived.
-        tcp.set_linger(Some(Duration::ZERO))?;
+        tcp.reset()?;
     }
     passed.map(|_| ())
 }

@@ -9,8 +9,8 @@
 //!
 //! What comes in large pieces stays in the kernel: splice(2) moves it from socket to pipe to socket. A
 //! connection that nobody says anything on has no pipe and no buffer. The end of one side's stream is passed on
-//! and the other way stays open; a connection that failed is reset on both sides, since an orderly
-//! end would tell the peer that what it got was everything.
+//! and the other way stays open; a connection that failed, or on which nothing has moved for `--idle-s`,
+//! is reset on both sides, since an orderly end would tell the peer that what it got was everything.
 #![allow(clippy::print_stdout)] // a program talks to its user
 
 use std::io;
@@ -20,43 +20,55 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use examples::{Arguments, Usage};
-use net::{CopyError, Dialer, TcpListener, TcpStream};
+use net::{Dialer, TcpListener, TcpStream};
 
 /// How long it may take to reach the other side, with all its addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_S_MAX: usize = 30 * 24 * 3600;
 
 const USAGE: Usage = Usage {
     text: "\
 A TCP forwarder on one thread.
 
-usage: tcp_forwarder ADDRESS --to HOST:PORT
+usage: tcp_forwarder ADDRESS --to HOST:PORT [--idle-s N]
 
   ADDRESS          where to listen, for example 127.0.0.1:7001 (port 0: any free port)
-  --to HOST:PORT   where every connection goes on to; the host is a name or an address",
-    options: &["--to"],
+  --to HOST:PORT   where every connection goes on to; the host is a name or an address
+  --idle-s N       a connection on which nothing moves for so many seconds is reset (default: none is)",
+    options: &["--to", "--idle-s"],
 };
+
+struct Settings {
+    listen: SocketAddr,
+    to: String,
+    idle: Option<Duration>,
+}
 
 fn main() -> ExitCode {
     env_logger::init();
-    let (listen, to) = addresses().unwrap_or_else(|error| USAGE.refuse(&error));
-    examples::exit_code(reactor::block_on(serve(listen, to.into())).flatten())
+    let settings = settings().unwrap_or_else(|error| USAGE.refuse(&error));
+    examples::exit_code(reactor::block_on(serve(settings.into())).flatten())
 }
 
-fn addresses() -> Result<(SocketAddr, String), String> {
+fn settings() -> Result<Settings, String> {
     let arguments = Arguments::of_process(&USAGE);
+    let idle = match arguments.number("--idle-s", 0, IDLE_S_MAX)? {
+        0 => None,
+        seconds => Some(Duration::from_secs(seconds as u64)),
+    };
     let to = arguments.value("--to")?.ok_or("--to is missing")?;
-    Ok((arguments.address()?, to))
+    Ok(Settings { listen: arguments.address()?, to, idle })
 }
 
-async fn serve(listen: SocketAddr, to: Rc<str>) -> io::Result<()> {
-    let listener = TcpListener::bind(listen)?;
+async fn serve(settings: Rc<Settings>) -> io::Result<()> {
+    let listener = TcpListener::bind(settings.listen)?;
     println!("listening on {}", listener.local_addr()?);
     let mut incoming = listener.incoming();
     loop {
         let (stream, peer) = incoming.next().await?;
-        let to = Rc::clone(&to);
+        let settings = Rc::clone(&settings);
         reactor::spawn(async move {
-            match forward(stream, &to).await {
+            match forward(stream, &settings).await {
                 Ok((there, back)) => log::info!("{peer}: {there} bytes there, {back} back"),
                 Err(error) => log::info!("{peer}: {error}"),
             }
@@ -65,26 +77,28 @@ async fn serve(listen: SocketAddr, to: Rc<str>) -> io::Result<()> {
     }
 }
 
-async fn forward(inner: TcpStream, to: &str) -> io::Result<(u64, u64)> {
-    let outer = match Dialer::new().timeout(CONNECT_TIMEOUT).dial(to).await {
+async fn forward(inner: TcpStream, settings: &Settings) -> io::Result<(u64, u64)> {
+    let outer = match Dialer::new().timeout(CONNECT_TIMEOUT).dial(&settings.to).await {
         Ok(outer) => outer,
-        Err(error) => return reset_all([&inner], error),
+        Err(error) => {
+            reset(inner);
+            return Err(error);
+        }
     };
-    match net::copy_bidirectional(&inner, &outer).await {
-        Ok(copied) => Ok(copied),
-        Err(CopyError { source, .. }) => reset_all([&inner, &outer], source),
+    let passed = match settings.idle {
+        None => net::copy_bidirectional(&inner, &outer).await,
+        Some(idle) => net::copy_bidirectional_idle(&inner, &outer, idle).await,
+    };
+    if passed.is_err() {
+        reset(inner);
+        reset(outer);
     }
+    Ok(passed?)
 }
 
-/// Makes the close of these streams, which is near, a reset. The error is the one that was given.
-fn reset_all<'a, T>(
-    streams: impl IntoIterator<Item = &'a TcpStream>,
-    error: io::Error,
-) -> io::Result<T> {
-    for stream in streams {
-        if let Err(error) = stream.set_linger(Some(Duration::ZERO)) {
-            log::debug!("{error}");
-        }
+/// The error that led here is the one to report.
+fn reset(stream: TcpStream) {
+    if let Err(error) = stream.reset() {
+        log::debug!("{error}");
     }
-    Err(error)
 }

@@ -18,3 +18,6 @@ struct Datagrams;
 
 #[doc = include_str!("../../docs/reading-writing.md")]
 struct ReadingWriting;
+
+#[doc = include_str!("../../docs/from-tokio.md")]
+struct FromTokio;

@@ -9,6 +9,7 @@
 //! Go's `internal/poll.Splice` keeps its pipe for the whole copy. Here ten thousand idle connections
 //! would then be twenty thousand descriptors.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
@@ -24,6 +25,10 @@ use crate::network::StreamNetwork;
 use crate::pipe::{self, LentPipe};
 use crate::socket::{Sink, Source};
 use crate::stream::Stream;
+
+mod idle;
+
+pub use idle::copy_bidirectional_idle;
 
 /// What a read has to find for a copy to splice: 16 KiB. To hand on a page costs more than to copy a
 /// few hundred bytes: 64 bytes and 4 KiB at a time take a tenth more CPU spliced, from 16 KiB on there
@@ -113,11 +118,9 @@ impl<N> From<CopyError<N>> for io::Error {
 /// # Errors
 /// What failed and how many bytes were written before: [`CopyError`].
 pub async fn copy<R: Source, W: Sink>(from: &R, to: &W) -> Result<u64, CopyError> {
-    let mut copied = 0;
-    match transfer(from.stream(), to.stream(), &mut copied).await {
-        Ok(()) => Ok(copied),
-        Err(source) => Err(CopyError { copied, source }),
-    }
+    let copied = Cell::new(0);
+    let ended = transfer(from.stream(), to.stream(), &copied).await;
+    counted(ended, copied.get())
 }
 
 /// Moves bytes both ways between two sockets until both have ended, and returns how many: from `a`
@@ -125,9 +128,12 @@ pub async fn copy<R: Source, W: Sink>(from: &R, to: &W) -> Result<u64, CopyError
 ///
 /// The end of one's stream is passed on by shutting down writing to the other, and the other way
 /// goes on: half-closed connections stay half-closed. An error of either way ends both, since a
-/// connection that lost a byte is of no use; who then drops the two streams tells both peers.
+/// connection that lost a byte is of no use. Who then [resets](crate::TcpStream::reset) the two streams
+/// tells both peers; who only drops them may end them in order, as if all had arrived.
 ///
-/// Each way is a [`copy`], with its limits and its deadlines.
+/// Each way is a [`copy`], with its limits and its deadlines. Those are points in time that nobody moves
+/// on here, so they limit how long the pair lives; [`copy_bidirectional_idle`] limits how long it may be
+/// silent.
 ///
 /// ```
 /// # reactor::block_on(async {
@@ -155,7 +161,7 @@ pub async fn copy<R: Source, W: Sink>(from: &R, to: &W) -> Result<u64, CopyError
 /// ```
 ///
 /// # Cancellation
-/// As [`copy`]: what either way holds is lost.
+/// As [`copy`]: what either way holds is lost, so [reset](crate::TcpStream::reset) both.
 ///
 /// # Errors
 /// What failed first, and how many bytes were written each way: [`CopyError`].
@@ -164,14 +170,43 @@ where
     A: Source + Sink,
     B: Source + Sink,
 {
-    let (a, b) = (a.stream(), b.stream());
-    let mut copied = (0, 0);
-    let there = transfer_and_shut_down(a, b, &mut copied.0);
-    let back = transfer_and_shut_down(b, a, &mut copied.1);
-    match both(there, back).await {
+    let copied = Counts::default();
+    let ended = pass(a.stream(), b.stream(), &copied).await;
+    counted(ended, copied.both())
+}
+
+/// Bytes written from the first to the second, and back. They grow while others look on.
+#[derive(Default)]
+struct Counts {
+    there: Cell<u64>,
+    back: Cell<u64>,
+}
+
+impl Counts {
+    fn both(&self) -> (u64, u64) {
+        (self.there.get(), self.back.get())
+    }
+}
+
+pub(crate) fn add(count: &Cell<u64>, bytes: usize) {
+    count.set(count.get() + bytes as u64);
+}
+
+pub(crate) fn counted<N>(ended: io::Result<()>, copied: N) -> Result<N, CopyError<N>> {
+    match ended {
         Ok(()) => Ok(copied),
         Err(source) => Err(CopyError { copied, source }),
     }
+}
+
+async fn pass<A: StreamNetwork, B: StreamNetwork>(
+    a: &Stream<A>,
+    b: &Stream<B>,
+    copied: &Counts,
+) -> io::Result<()> {
+    let there = transfer_and_shut_down(a, b, &copied.there);
+    let back = transfer_and_shut_down(b, a, &copied.back);
+    both(there, back).await
 }
 
 /// Both to their end, or one to its error. They take turns at being first, or the one that is
@@ -198,7 +233,7 @@ async fn both(
 async fn transfer_and_shut_down<R: StreamNetwork, W: StreamNetwork>(
     from: &Stream<R>,
     to: &Stream<W>,
-    copied: &mut u64,
+    copied: &Cell<u64>,
 ) -> io::Result<()> {
     transfer(from, to, copied).await?;
     match to.shutdown(Shutdown::Write) {
@@ -224,7 +259,7 @@ enum Round {
 async fn transfer<R: StreamNetwork, W: StreamNetwork>(
     from: &Stream<R>,
     to: &Stream<W>,
-    copied: &mut u64,
+    copied: &Cell<u64>,
 ) -> io::Result<()> {
     let mut splices = true;
     // Of the last two rounds that found something: a large message ends in a small piece.
@@ -249,7 +284,7 @@ async fn splice_round<R: StreamNetwork, W: StreamNetwork>(
     from: &Stream<R>,
     to: &Stream<W>,
     mut pipe: LentPipe,
-    copied: &mut u64,
+    copied: &Cell<u64>,
 ) -> io::Result<Round> {
     let found = match from.fd.try_io(Direction::Read, |fd| pipe.fill(fd)) {
         Ok(0) => return Ok(Round::End),
@@ -265,7 +300,7 @@ async fn splice_round<R: StreamNetwork, W: StreamNetwork>(
         let held = pipe.held_bytes();
         match to.fd.io(Direction::Write, |fd| pipe.drain(fd)).await {
             Ok(n) => {
-                *copied += n as u64;
+                add(copied, n);
                 if n < held {
                     to.fd.drained(Direction::Write);
                 }
@@ -284,7 +319,7 @@ async fn splice_round<R: StreamNetwork, W: StreamNetwork>(
 async fn pour<W: StreamNetwork>(
     pipe: &mut LentPipe,
     to: &Stream<W>,
-    copied: &mut u64,
+    copied: &Cell<u64>,
 ) -> io::Result<()> {
     while pipe.held_bytes() != 0 {
         let poured = lent::with(|buf| pipe.read(buf).map(|n| buf[..n].to_vec()));
@@ -298,7 +333,7 @@ async fn pour<W: StreamNetwork>(
 async fn buffer_round<R: StreamNetwork, W: StreamNetwork>(
     from: &Stream<R>,
     to: &Stream<W>,
-    copied: &mut u64,
+    copied: &Cell<u64>,
 ) -> io::Result<Round> {
     let (round, rest) = lent::with(|buf| {
         let n = match from.try_read(buf) {
@@ -310,7 +345,7 @@ async fn buffer_round<R: StreamNetwork, W: StreamNetwork>(
             Err(err) if is_nothing_yet(&err) => 0,
             result => result?,
         };
-        *copied += sent as u64;
+        add(copied, sent);
         Ok::<_, io::Error>((Round::Moved(n), buf[sent..n].to_vec()))
     })?;
     write_all(to, &rest, copied).await?;
@@ -321,11 +356,11 @@ async fn buffer_round<R: StreamNetwork, W: StreamNetwork>(
 pub(crate) async fn write_all<W: StreamNetwork>(
     to: &Stream<W>,
     mut buf: &[u8],
-    copied: &mut u64,
+    copied: &Cell<u64>,
 ) -> io::Result<()> {
     while !buf.is_empty() {
         let n = to.write(buf).await?;
-        *copied += n as u64;
+        add(copied, n);
         buf = &buf[n..];
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Dialing: from `host:port` to a connection, as Go's `net.Dialer` does it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use address::{Host, Port, Target};
 use race::Plan;
 use resolve::Resolver;
 
-mod address;
+pub(crate) mod address;
 mod error;
 mod race;
 mod resolve;
@@ -179,8 +179,8 @@ impl Dialer {
     /// Outside a runtime.
     pub async fn dial(&self, address: &str) -> io::Result<TcpStream> {
         let deadline = self.deadline_from_now();
-        let target =
-            address::parse(address).map_err(|err| OpError::tcp("dial", None, None, err))?;
+        let target = address::parse(address, Ipv4Addr::LOCALHOST.into())
+            .map_err(|err| OpError::tcp("dial", None, None, err))?;
         let (host, port) = match target {
             Target::Literal(addr) => return self.connect_by(addr, deadline).await,
             Target::Named(host, port) => (host, port),
@@ -193,7 +193,7 @@ impl Dialer {
             let err = io::Error::new(io::ErrorKind::InvalidInput, text);
             return Err(OpError::tcp("dial", Some(local), None, err));
         }
-        let found = within(deadline, self.find(host, port)).await;
+        let found = within(deadline, find(host, port, self.resolver.as_ref())).await;
         let addrs = found
             .and_then(|found| self.usable(found))
             .map_err(|err| DialError::lookup(address, err))?;
@@ -250,20 +250,6 @@ impl Dialer {
         [self.deadline, timeout].into_iter().flatten().min()
     }
 
-    async fn find(&self, host: Host<'_>, port: Port<'_>) -> io::Result<Vec<SocketAddr>> {
-        let port = match port {
-            Port::Number(port) => port,
-            Port::Service(name) => service::port(name).await?,
-        };
-        match host {
-            Host::Literal(mut addr) => {
-                addr.set_port(port);
-                Ok(vec![addr])
-            }
-            Host::Name(name) => resolve::by(self.resolver.as_ref(), name, port).await,
-        }
-    }
-
     /// Those of the local address's family.
     fn usable(&self, mut addrs: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
         let not_found = |why| Err(io::Error::new(io::ErrorKind::NotFound, why));
@@ -278,6 +264,25 @@ impl Dialer {
         }
         addrs.truncate(DIAL_ADDRS_MAX);
         Ok(addrs)
+    }
+}
+
+/// The addresses that are meant, by a resolver or else the system.
+pub(crate) async fn find(
+    host: Host<'_>,
+    port: Port<'_>,
+    resolver: Option<&Resolver>,
+) -> io::Result<Vec<SocketAddr>> {
+    let port = match port {
+        Port::Number(port) => port,
+        Port::Service(name) => service::port(name).await?,
+    };
+    match host {
+        Host::Literal(mut addr) => {
+            addr.set_port(port);
+            Ok(vec![addr])
+        }
+        Host::Name(name) => resolve::by(resolver, name, port).await,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::unix::UnixAddr;
 /// ```text
 /// read tcp 127.0.0.1:7000->127.0.0.1:51722: connection reset by peer
 /// bind tcp 127.0.0.1:80: permission denied
+/// bind tcp localhost:http (127.0.0.1:80): permission denied
 /// ```
 ///
 /// The `io::Error` around it keeps the [`io::ErrorKind`] of its cause: `TimedOut` for a deadline,
@@ -40,7 +41,12 @@ use crate::unix::UnixAddr;
 /// # })??;
 /// # Ok::<_, std::io::Error>(())
 /// ```
-#[derive(Debug)]
+///
+/// Its `Debug` is that text too, for `main` prints by it the error that it returns:
+///
+/// ```text
+/// Error: Custom { kind: AddrInUse, error: OpError(bind tcp 127.0.0.1:80: address already in use) }
+/// ```
 pub struct OpError {
     operation: &'static str,
     network: &'static str,
@@ -50,10 +56,16 @@ pub struct OpError {
 }
 
 /// An address of any network.
-#[derive(Debug)]
 pub enum Endpoint {
     Inet(SocketAddr),
+    Named(Box<Named>),
     Unix(Box<UnixAddr>),
+}
+
+/// What was asked for by name, and what was found.
+pub struct Named {
+    asked: String,
+    found: Option<SocketAddr>,
 }
 
 impl OpError {
@@ -63,8 +75,8 @@ impl OpError {
         err.get_ref()?.downcast_ref()
     }
 
-    /// What was tried: `read`, `write`, `accept`, `connect`, `bind`, or the system call that
-    /// failed on the way there, such as `socket` or `setsockopt`.
+    /// What was tried: `read`, `write`, `accept`, `connect`, `bind`, `listen` by name, or the system call
+    /// that failed on the way there, such as `socket` or `setsockopt`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
@@ -117,6 +129,25 @@ impl OpError {
         Self::on::<Tcp>(operation, local.as_ref(), remote.as_ref(), source)
     }
 
+    /// One that names what a listener was asked for: with the address it was found to be, when `err` is
+    /// that of a bind.
+    #[cold]
+    pub(crate) fn asked(asked: &str, err: io::Error) -> io::Error {
+        let kind = err.kind();
+        let named = |found| {
+            let asked = asked.to_owned();
+            Some(Endpoint::Named(Box::new(Named { asked, found })))
+        };
+        let op = match err.downcast::<Self>() {
+            Ok(op) => Self { local: named(op.local_addr()), ..op },
+            Err(source) => {
+                let (operation, network) = ("listen", Tcp::NAME);
+                Self { operation, network, local: named(None), remote: None, source }
+            }
+        };
+        io::Error::new(kind, op)
+    }
+
     /// An `io::Error` of the cause's kind that carries one of the network. `WouldBlock` stays as it
     /// is: who tries is told so again and again.
     #[cold]
@@ -139,13 +170,14 @@ impl Endpoint {
     fn inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Inet(addr) => Some(*addr),
+            Self::Named(named) => named.found,
             Self::Unix(_) => None,
         }
     }
 
     fn unix(&self) -> Option<&UnixAddr> {
         match self {
-            Self::Inet(_) => None,
+            Self::Inet(_) | Self::Named(_) => None,
             Self::Unix(addr) => Some(addr),
         }
     }
@@ -155,6 +187,10 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(addr) => addr.fmt(f),
+            Self::Named(named) => match named.found {
+                Some(found) => write!(f, "{} ({found})", named.asked),
+                None => f.write_str(&named.asked),
+            },
             Self::Unix(addr) => addr.fmt(f),
         }
     }
@@ -172,6 +208,12 @@ impl fmt::Display for OpError {
             Some(errno) => write!(f, ": {}", lower_first(&sys::error_text(errno))),
             None => write!(f, ": {}", self.source),
         }
+    }
+}
+
+impl fmt::Debug for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpError({self})")
     }
 }
 
@@ -215,6 +257,15 @@ mod tests {
         assert_eq!(OpError::of(&err).unwrap().raw_os_error(), Some(libc::ECONNREFUSED));
         let source = err.source().unwrap().downcast_ref::<io::Error>().unwrap();
         assert_eq!(source.raw_os_error(), Some(libc::ECONNREFUSED));
+    }
+
+    #[test]
+    fn what_main_prints_of_an_error_is_its_text() {
+        let in_use = io::Error::from_raw_os_error(libc::EADDRINUSE);
+        let err = OpError::tcp("bind", addr("127.0.0.1:1"), None, in_use);
+        let text = "OpError(bind tcp 127.0.0.1:1: address already in use)";
+        assert_eq!(format!("{err:?}"), format!("Custom {{ kind: AddrInUse, error: {text} }}"));
+        assert_eq!(format!("{:#?}", OpError::of(&err).unwrap()), text);
     }
 
     #[test]

@@ -19,14 +19,15 @@
 //! }
 //!
 //! async fn serve(listener: TcpListener) -> std::io::Result<()> {
+//!     let mut incoming = listener.incoming();     // pauses when there are no more descriptors
 //!     loop {
-//!         let (stream, _peer) = listener.accept().await?;
+//!         let (stream, _peer) = incoming.next().await?;
 //!         reactor::spawn(echo(stream)).detach();
 //!     }
 //! }
 //!
 //! reactor::block_on(async {
-//!     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+//!     let listener = TcpListener::listen("127.0.0.1:0").await?;
 //!     let addr = listener.local_addr()?;
 //!     reactor::spawn(serve(listener)).detach();
 //!
@@ -41,15 +42,16 @@
 //! ```
 //!
 //! # What is in here
-//! - [`TcpListener`] accepts, [`ListenerBuilder`] sets its options first, and [`Connections`] accepts
-//!   for ever.
+//! - [`TcpListener`] listens on an address or a name and accepts, [`ListenerBuilder`] sets its options
+//!   first, and [`Connections`] accepts for ever.
 //! - [`Dialer`] and [`TcpStream::dial`] connect to hosts by name, [`lookup_host`] only asks for their
 //!   addresses.
 //! - [`TcpStream`] reads and writes, by itself or as halves: [`ReadHalf`] and [`WriteHalf`] borrow
 //!   it, [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it. All of them have the traits of
 //!   futures-io, and with them its combinators.
 //! - [`copy`] and [`copy_bidirectional`] move bytes from stream to stream inside the kernel,
-//!   [`send_file`](Stream::send_file) from a file; [`read_into`](Stream::read_into) fills a
+//!   [`copy_bidirectional_idle`] until nothing moves any more, [`send_file`](Stream::send_file) from a
+//!   file; [`read_into`](Stream::read_into) fills a
 //!   `BytesMut` that nobody has zeroed.
 //! - [`UdpSocket`] sends and receives datagrams, by itself or in batches ([`RecvBatch`],
 //!   [`SendBatch`]), whole or in segments, and says how they arrived ([`Incoming`]).
@@ -135,7 +137,7 @@ mod udp;
 mod unix;
 
 pub use batch::{IO_BYTES_MAX, IOVECS_MAX};
-pub use copy::{CopyError, SPLICE_BYTES_MIN, copy, copy_bidirectional};
+pub use copy::{CopyError, SPLICE_BYTES_MIN, copy, copy_bidirectional, copy_bidirectional_idle};
 pub use datagram::{DatagramSocket, Received};
 pub use dial::{DIAL_ADDRS_MAX, DIAL_SHARE_MIN, DialError, Dialer, FALLBACK_DELAY, lookup_host};
 pub use error::OpError;

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use reactor::PollFd;
 
 use crate::addr::{self, RawAddr};
+use crate::dial;
+use crate::dial::address::{self, Target};
 use crate::error::OpError;
 use crate::listener::{Listener, TcpListener};
 use crate::options::{self, Control, Keepalive, Options, option_setters};
@@ -38,7 +40,7 @@ const BACKLOG_FALLBACK: u32 = 128;
 /// # Ok::<_, std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "nothing listens before bind"]
+#[must_use = "nothing listens before bind or listen"]
 pub struct ListenerBuilder {
     reuse_addr: bool,
     reuse_port: bool,
@@ -121,6 +123,68 @@ impl ListenerBuilder {
     /// # Panics
     /// Outside a runtime.
     pub fn bind(self, addr: SocketAddr) -> io::Result<TcpListener> {
+        self.bind_to(addr)
+    }
+
+    /// Listens on `host:port`, as [`Dialer::dial`](crate::Dialer::dial) reads it: an IPv4 address, an
+    /// IPv6 address in brackets, or a name of this machine; the port is a number, 0 for a free one, or the
+    /// name of a service. No host is all addresses: `:7000` is `[::]:7000`, and `0.0.0.0:7000` where the
+    /// kernel has no IPv6.
+    ///
+    /// Names are looked up off the loop ([`lookup_host`](crate::lookup_host)). A listener has one address,
+    /// so of those of a name it is the first of IPv4, or else the first, as in Go. What stands in numbers
+    /// is bound without waiting.
+    ///
+    /// ```
+    /// # reactor::block_on(async {
+    /// use net::TcpListener;
+    ///
+    /// let listener = TcpListener::builder().backlog(16).listen("localhost:0").await?;
+    /// assert!(listener.local_addr()?.ip().is_loopback());
+    ///
+    /// let err = TcpListener::listen("localhost:htpp").await.unwrap_err();
+    /// let text = r#"listen tcp localhost:htpp: no TCP service is called "htpp""#;
+    /// assert_eq!(err.to_string(), text);
+    /// # Ok::<_, std::io::Error>(())
+    /// # })??;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
+    /// Cancel-safe: a dropped future listens nowhere.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no address; what the lookup says; those of [`bind`](Self::bind), which
+    /// name what was asked for beside the address that was found.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub async fn listen(self, address: &str) -> io::Result<TcpListener> {
+        let target = address::parse(address, Ipv6Addr::UNSPECIFIED.into())
+            .map_err(|err| OpError::tcp("listen", None, None, err))?;
+        let is_unnamed = address.starts_with(':');
+        match target {
+            Target::Literal(addr) if is_unnamed => self.bind_all(addr),
+            Target::Literal(addr) => self.bind_to(addr),
+            Target::Named(host, port) => {
+                let found = dial::find(host, port, None).await.and_then(|found| one_of(&found));
+                let bind = |addr| if is_unnamed { self.bind_all(addr) } else { self.bind_to(addr) };
+                found.and_then(bind).map_err(|err| OpError::asked(address, err))
+            }
+        }
+    }
+
+    /// `addr` is `[::]` with a port.
+    fn bind_all(&self, addr: SocketAddr) -> io::Result<TcpListener> {
+        let bound = self.bind_to(addr);
+        match bound.as_ref().err().and_then(OpError::of).and_then(OpError::raw_os_error) {
+            Some(libc::EAFNOSUPPORT) if !self.v6only => {
+                self.bind_to((Ipv4Addr::UNSPECIFIED, addr.port()).into())
+            }
+            _ => bound,
+        }
+    }
+
+    fn bind_to(&self, addr: SocketAddr) -> io::Result<TcpListener> {
         let at = |operation| move |err| OpError::tcp(operation, Some(addr), None, err);
         let owned = sys::tcp_socket(addr::family(addr)).map_err(at("socket"))?;
         let fd = owned.as_fd();
@@ -148,6 +212,14 @@ impl ListenerBuilder {
     }
 }
 
+/// Go's choice (`addrList.first` in `net/ipsock.go`).
+fn one_of(found: &[SocketAddr]) -> io::Result<SocketAddr> {
+    let chosen = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
+    chosen
+        .copied()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))
+}
+
 /// The backlog that was set, or the system's limit.
 pub(crate) fn backlog(connections_max: Option<u32>) -> c_int {
     options::int(connections_max.unwrap_or_else(somaxconn))
@@ -172,6 +244,7 @@ fn parse_somaxconn(text: &str) -> u32 {
 mod tests {
     use super::*;
     use crate::leaks::leaving_nothing_open;
+    use crate::sys::fault::script;
 
     #[test]
     fn somaxconn_is_read_as_go_reads_it() {
@@ -181,6 +254,39 @@ mod tests {
         for odd in ["", "0\n", "many", "-1\n"] {
             assert_eq!(parse_somaxconn(odd), BACKLOG_FALLBACK, "{odd:?}");
         }
+    }
+
+    #[test]
+    fn of_the_addresses_of_a_name_the_first_of_ipv4_is_listened_on() {
+        let addrs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let chosen = |texts: &[&str]| {
+            let found: Vec<SocketAddr> = addrs(texts);
+            one_of(&found).map(|addr| addr.to_string())
+        };
+        assert_eq!(chosen(&["[::1]:7", "127.0.0.1:7", "127.0.0.2:7"]).unwrap(), "127.0.0.1:7");
+        assert_eq!(chosen(&["[::1]:7", "[::2]:7"]).unwrap(), "[::1]:7");
+        assert_eq!(chosen(&[]).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn no_host_is_all_addresses_of_ipv4_where_the_kernel_has_no_ipv6() {
+        let no_ipv6 = || script("socket", &[libc::EAFNOSUPPORT]);
+        let test = async {
+            let refusal = no_ipv6();
+            let listener = TcpListener::listen(":0").await?;
+            assert_eq!(
+                (refusal.left(), listener.local_addr()?.ip()),
+                (0, Ipv4Addr::UNSPECIFIED.into())
+            );
+            drop(refusal);
+            let _refusal = no_ipv6();
+            let six_only = TcpListener::builder().v6only(true).listen(":0").await.unwrap_err();
+            assert!(six_only.to_string().starts_with("socket tcp [::]:0: "), "{six_only}");
+            let _refusal = no_ipv6();
+            assert!(TcpListener::listen("[::]:0").await.is_err(), "it was asked for");
+            Ok::<_, io::Error>(())
+        };
+        leaving_nothing_open(|| reactor::block_on(test).unwrap().unwrap());
     }
 
     #[test]

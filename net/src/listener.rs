@@ -16,6 +16,8 @@ use crate::incoming::Connections;
 use crate::listen::ListenerBuilder;
 use crate::network::{StreamNetwork, Tcp};
 use crate::stream::Stream;
+#[cfg(doc)]
+use crate::stream::TcpStream;
 use crate::sys;
 
 /// Connections that were gone before they were taken, which one accept passes over, at most.
@@ -27,8 +29,9 @@ pub const ACCEPT_ABORTED_MAX: usize = 128;
 /// use net::TcpListener;
 ///
 /// async fn serve(listener: TcpListener) -> std::io::Result<()> {
+///     let mut incoming = listener.incoming();
 ///     loop {
-///         let (stream, peer) = listener.accept().await?;
+///         let (stream, peer) = incoming.next().await?;
 ///         reactor::spawn(async move {
 ///             stream.write_all(format!("hello {peer}\n").as_bytes()).await
 ///         })
@@ -36,7 +39,7 @@ pub const ACCEPT_ABORTED_MAX: usize = 128;
 ///     }
 /// }
 /// # reactor::block_on(async {
-/// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// let listener = TcpListener::listen("127.0.0.1:0").await?;
 /// # let near = net::TcpStream::connect(listener.local_addr()?).await?;
 /// reactor::spawn(serve(listener)).detach();
 /// # let mut buffer = [0; 64];
@@ -93,7 +96,23 @@ pub struct Listener<N: StreamNetwork> {
 }
 
 impl Listener<Tcp> {
-    /// Listens on `addr` with the defaults of [`ListenerBuilder`]. Port 0 takes a free one, which
+    /// Listens on `host:port` with the defaults of [`ListenerBuilder`]: `127.0.0.1:7000`,
+    /// `localhost:http`, or `:7000` for all addresses. Port 0 takes a free one, which
+    /// [`local_addr`](Self::local_addr) tells. The counterpart of [`TcpStream::dial`], and Go's
+    /// `net.Listen`.
+    ///
+    /// Cancel-safe, as [`ListenerBuilder::listen`].
+    ///
+    /// # Errors
+    /// As [`ListenerBuilder::listen`].
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub async fn listen(address: &str) -> io::Result<Self> {
+        Self::builder().listen(address).await
+    }
+
+    /// Listens on `addr` with the defaults of [`ListenerBuilder`], at once. Port 0 takes a free one, which
     /// [`local_addr`](Self::local_addr) tells.
     ///
     /// # Errors
@@ -117,7 +136,8 @@ impl<N: StreamNetwork> Listener<N> {
     }
 
     /// All connections, one after another, with pauses while the system is out of descriptors or
-    /// memory.
+    /// memory: what a server's loop takes, since with [`accept`](Self::accept) and `?` a moment's shortage
+    /// is its end.
     pub fn incoming(&self) -> Connections<'_, N> {
         Connections::new(self)
     }

@@ -1,5 +1,6 @@
 //! From a file to a socket, without a look at the bytes.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,7 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use reactor::Direction;
 
-use crate::copy::{CopyError, cannot_splice, write_all};
+use crate::copy::{CopyError, add, cannot_splice, counted, write_all};
 use crate::lent;
 use crate::network::StreamNetwork;
 use crate::stream::Stream;
@@ -56,11 +57,9 @@ impl<N: StreamNetwork> Stream<N> {
     /// What sendfile(2) says of the file or of the socket; `TimedOut` past the write deadline; use
     /// after close ([`reactor::is_closed`]). With how many bytes were sent before: [`CopyError`].
     pub async fn send_file(&self, file: &File, offset: u64, len: u64) -> Result<u64, CopyError> {
-        let mut sent = 0;
-        match send(self, file, offset, len, &mut sent).await {
-            Ok(()) => Ok(sent),
-            Err(source) => Err(CopyError { copied: sent, source }),
-        }
+        let sent = Cell::new(0);
+        let ended = send(self, file, offset, len, &sent).await;
+        counted(ended, sent.get())
     }
 }
 
@@ -69,15 +68,15 @@ async fn send<N: StreamNetwork>(
     file: &File,
     offset: u64,
     len: u64,
-    sent: &mut u64,
+    sent: &Cell<u64>,
 ) -> io::Result<()> {
-    while *sent < len {
-        let piece = (len - *sent).min(SENDFILE_BYTES_MAX as u64) as usize;
-        let at = offset.saturating_add(*sent);
+    while sent.get() < len {
+        let piece = (len - sent.get()).min(SENDFILE_BYTES_MAX as u64) as usize;
+        let at = offset.saturating_add(sent.get());
         let op = |socket: BorrowedFd<'_>| sys::splice::sendfile(socket, file.as_fd(), at, piece);
         match to.fd.io(Direction::Write, op).await {
             Ok(0) => return Ok(()),
-            Ok(n) => *sent += n as u64,
+            Ok(n) => add(sent, n),
             Err(err) if cannot_splice(&err) => {
                 return send_by_buffer(to, file, offset, len, sent).await;
             }
@@ -92,12 +91,12 @@ async fn send_by_buffer<N: StreamNetwork>(
     file: &File,
     offset: u64,
     len: u64,
-    sent: &mut u64,
+    sent: &Cell<u64>,
 ) -> io::Result<()> {
-    while *sent < len {
+    while sent.get() < len {
         let piece = lent::with(|buf| {
-            let piece = (len - *sent).min(buf.len() as u64) as usize;
-            let n = file.read_at(&mut buf[..piece], offset.saturating_add(*sent))?;
+            let piece = (len - sent.get()).min(buf.len() as u64) as usize;
+            let n = file.read_at(&mut buf[..piece], offset.saturating_add(sent.get()))?;
             Ok(buf[..n].to_vec())
         });
         let piece = piece.map_err(|err| to.error("sendfile", err))?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::BorrowedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reactor::PollFd;
 
@@ -50,7 +50,8 @@ pub type TcpStream = Stream<Tcp>;
 /// Each async method makes one system call that succeeds, after any number that would block. A
 /// future dropped before it was ready has moved no byte and leaves no waker behind.
 /// [`write_all`](Self::write_all) and [`write_all_vectored`](Self::write_all_vectored) are many
-/// writes: dropped half-way, they have sent a part that nobody knows.
+/// writes: dropped half-way, they have sent a part that nobody knows, and a TCP stream is best
+/// [`reset`](TcpStream::reset).
 ///
 /// # Deadlines
 /// A deadline holds for all operations of its direction, those that wait already included, until
@@ -116,6 +117,58 @@ impl Stream<Tcp> {
     /// Outside a runtime.
     pub async fn dial(address: &str) -> io::Result<Self> {
         Dialer::new().dial(address).await
+    }
+
+    /// Gives the connection up: the peer gets a reset (RFC 9293, 3.10.5, ABORT; in Go `SetLinger(0)`
+    /// and `Close`), and what it has not acknowledged is thrown away.
+    ///
+    /// For a stream that ends before what it carried is whole, such as after a
+    /// [`write_all`](Self::write_all) that failed, timed out or was dropped. A stream that is only
+    /// dropped ends in order, and its peer takes what it got for everything.
+    ///
+    /// ```
+    /// # reactor::block_on(async {
+    /// use net::{TcpListener, TcpStream};
+    /// use reactor::time::{now, timeout};
+    /// use std::{io, time::Duration};
+    ///
+    /// /// Sends the whole of it within the time, or tells the peer that it is not whole.
+    /// async fn send(stream: TcpStream, body: &[u8], within: Duration) -> io::Result<TcpStream> {
+    ///     match timeout(within, stream.write_all(body)).await {
+    ///         Ok(Ok(())) => Ok(stream),
+    ///         cut => {
+    ///             stream.reset()?;
+    ///             Err(cut.err().map_or(io::ErrorKind::BrokenPipe, |_| io::ErrorKind::TimedOut).into())
+    ///         }
+    ///     }
+    /// }
+    /// # let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// # let near = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (far, _) = listener.accept().await?;
+    /// # let cut = send(near, &vec![7; 64 << 20], Duration::from_millis(5)).await.unwrap_err();
+    /// # assert_eq!(cut.kind(), io::ErrorKind::TimedOut);
+    /// # let mut buffer = vec![0; 1 << 20];
+    /// # let end = loop {
+    /// #     match far.read(&mut buffer).await {
+    /// #         Ok(n) => assert_ne!(n, 0, "a clean end"),
+    /// #         Err(err) => break err.kind(),
+    /// #     }
+    /// # };
+    /// # assert_eq!(end, io::ErrorKind::ConnectionReset);
+    /// # Ok::<_, io::Error>(())
+    /// # })??;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
+    /// Halves are [reunited](OwnedReadHalf::reunite) first. A stream that is shared in an `Rc` is reset
+    /// for all who hold it by [`set_linger`](Self::set_linger) with zero and [`close`](Self::close).
+    /// While another process, or a duplicate, has the socket open, nothing ends.
+    ///
+    /// # Errors
+    /// Use after close ([`reactor::is_closed`]): the peer has been told of an orderly end already. What
+    /// setsockopt(2) says, which refuses in a sandbox only. The stream is closed all the same.
+    pub fn reset(self) -> io::Result<()> {
+        self.set_linger(Some(Duration::ZERO))
     }
 }
 

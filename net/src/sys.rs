@@ -38,7 +38,8 @@ pub(crate) use message::{Message, recv_message, send_message};
 pub(crate) use service::tcp_port;
 pub(crate) use stream::Taken;
 pub(crate) use stream::{
-    accept, recv, recv_marked, recv_vectored, recv_vectored_marked, send, send_vectored, shutdown,
+    accept, queued_bytes, recv, recv_marked, recv_vectored, recv_vectored_marked, send,
+    send_vectored, shutdown,
 };
 #[cfg(test)]
 pub(crate) use tcp::send_urgent;
@@ -66,6 +67,7 @@ pub(crate) struct SockOption(pub(crate) c_int, pub(crate) c_int);
 
 /// A new socket, non-blocking and close-on-exec.
 fn socket(family: c_int, kind: c_int) -> io::Result<OwnedFd> {
+    scripted("socket")?;
     let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: socket takes no pointers.
     let fd = check(unsafe { libc::socket(family, kind, 0) })?;

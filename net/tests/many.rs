@@ -131,7 +131,7 @@ async fn churn(addr: SocketAddr, rounds: usize) -> io::Result<()> {
     for _ in 0..rounds {
         let stream = TcpStream::connect(addr).await?;
         ping(&stream).await?;
-        stream.set_linger(Some(Duration::ZERO))?;
+        stream.reset()?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! A process without free descriptors: accept says so, and goes on when there are some again.
+//! A process without free descriptors: accept and the lookup of a name say so, and go on when there are
+//! some again.
 //!
-//! A binary with one test, which runs itself again with a low limit: descriptors belong to the
-//! whole process.
+//! Each test runs itself again, alone and with a low limit: descriptors belong to the whole process.
 
 #[path = "support/leaks.rs"]
 mod leaks;
@@ -19,14 +19,30 @@ const CHILD: &str = "NET_TEST_OUT_OF_DESCRIPTORS";
 
 #[test]
 fn accept_without_descriptors_fails_and_the_listener_stays_usable() {
-    if std::env::var_os(CHILD).is_some() {
+    if is_child() {
         run(out_of_descriptors());
         return run(incoming_pauses());
     }
+    run_again("accept_without_descriptors_fails_and_the_listener_stays_usable");
+}
+
+#[test]
+fn a_lookup_without_descriptors_says_so_and_not_that_the_name_does_not_exist() {
+    if is_child() {
+        return run(lookups());
+    }
+    run_again("a_lookup_without_descriptors_says_so_and_not_that_the_name_does_not_exist");
+}
+
+fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+fn run_again(test: &str) {
     let status = Command::new("sh")
         .args(["-c", r#"ulimit -n 48 && exec "$0" "$@""#])
         .arg(std::env::current_exe().unwrap())
-        .arg("accept_without_descriptors_fails_and_the_listener_stays_usable")
+        .args(["--exact", test])
         .env(CHILD, "1")
         .status()
         .unwrap();
@@ -83,6 +99,28 @@ async fn incoming_pauses() -> io::Result<()> {
         assert!(turns < 20, "{turns} turns of the loop in a pause: it spins");
         drop(files);
         assert_eq!(incoming.next().await?.1, near.local_addr()?);
+    }
+    Ok(())
+}
+
+async fn lookups() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    let address = format!("localhost:{}", listener.local_addr()?.port());
+    for _ in 0..3 {
+        let files = take_all_descriptors();
+        for address in [address.as_str(), "localhost:no-such-service"] {
+            let err = TcpStream::dial(address).await.unwrap_err();
+            let why = err.get_ref().and_then(|err| err.source()).unwrap();
+            let why = why.downcast_ref::<io::Error>().unwrap();
+            assert_eq!(why.raw_os_error(), Some(libc::EMFILE), "{err}");
+        }
+        let err = net::lookup_host("localhost", 80).await.unwrap_err();
+        assert!(err.to_string().starts_with(r#"lookup "localhost": Too many open files"#), "{err}");
+        drop(files);
+        TcpStream::dial(&address).await?;
+        listener.accept().await?;
+        let err = TcpStream::dial("localhost:no-such-service").await.unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::NotFound, "{err}");
     }
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::sys;
 
 /// Where to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     /// An address that stands there in numbers: nobody need be asked.
     Literal(SocketAddr),
     /// One with a name in it, to be looked up.
@@ -16,14 +16,14 @@ pub(super) enum Target<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Host<'a> {
+pub(crate) enum Host<'a> {
     /// An address whose port is still 0.
     Literal(SocketAddr),
     Name(&'a str),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Port<'a> {
+pub(crate) enum Port<'a> {
     Number(u16),
     /// The name of a service.
     Service(&'a str),
@@ -55,24 +55,24 @@ impl fmt::Display for Odd {
 
 impl std::error::Error for Odd {}
 
-/// Reads `name:port`, `1.2.3.4:port`, `[::1]:port` or `[fe80::1%eth0]:port`. An empty host is this
-/// machine, as in Go. A zone is an interface's name or number; a port is a number or the name of a
-/// service.
+/// Reads `name:port`, `1.2.3.4:port`, `[::1]:port` or `[fe80::1%eth0]:port`. An empty host is `unnamed`,
+/// as in Go: this machine for who dials, all of its addresses for who listens. A zone is an interface's
+/// name or number; a port is a number or the name of a service.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`]: the text says why.
-pub(super) fn parse(address: &str) -> io::Result<Target<'_>> {
-    read(address).map_err(|odd| {
+pub(crate) fn parse(address: &str, unnamed: IpAddr) -> io::Result<Target<'_>> {
+    read(address, unnamed).map_err(|odd| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("address {address:?}: {odd}"))
     })
 }
 
-fn read(address: &str) -> Result<Target<'_>, Odd> {
+fn read(address: &str, unnamed: IpAddr) -> Result<Target<'_>, Odd> {
     let (host, port) = address.rsplit_once(':').ok_or(Odd::NoPort)?;
     if host.starts_with('[') && port.ends_with(']') {
         return Err(Odd::NoPort);
     }
-    let (host, port) = (read_host(host)?, read_port(port)?);
+    let (host, port) = (read_host(host, unnamed)?, read_port(port)?);
     Ok(match (host, port) {
         (Host::Literal(mut addr), Port::Number(port)) => {
             addr.set_port(port);
@@ -82,7 +82,7 @@ fn read(address: &str) -> Result<Target<'_>, Odd> {
     })
 }
 
-fn read_host(host: &str) -> Result<Host<'_>, Odd> {
+fn read_host(host: &str, unnamed: IpAddr) -> Result<Host<'_>, Odd> {
     if let Some(inside) = host.strip_prefix('[') {
         let inside = inside.strip_suffix(']').ok_or(Odd::Bracket)?;
         return Ok(Host::Literal(v6(inside)?.into()));
@@ -94,7 +94,7 @@ fn read_host(host: &str) -> Result<Host<'_>, Odd> {
         return Err(Odd::Bracket);
     }
     if host.is_empty() {
-        return Ok(Host::Literal((Ipv4Addr::LOCALHOST, 0).into()));
+        return Ok(Host::Literal((unnamed, 0).into()));
     }
     let ip = host.parse::<IpAddr>();
     Ok(ip.map_or(Host::Name(host), |ip| Host::Literal((ip, 0).into())))
@@ -126,7 +126,15 @@ fn interface(zone: &str) -> Result<u32, Odd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn dialed(address: &str) -> Result<Target<'_>, Odd> {
+        read(address, HERE)
+    }
 
     fn literal(text: &str) -> Result<Target<'_>, Odd> {
         Ok(Target::Literal(text.parse().unwrap()))
@@ -135,12 +143,13 @@ mod tests {
     #[test]
     fn numbers_are_literal_and_all_else_is_a_name() {
         for text in ["1.2.3.4:5", "[::1]:80", "[2001:db8::7]:0", "[fe80::1%7]:65535"] {
-            assert_eq!(read(text), literal(text), "{text}");
+            assert_eq!(dialed(text), literal(text), "{text}");
         }
-        assert_eq!(read(":7"), literal("127.0.0.1:7"));
+        assert_eq!(dialed(":7"), literal("127.0.0.1:7"));
+        assert_eq!(read(":7", Ipv6Addr::UNSPECIFIED.into()), literal("[::]:7"));
         for name in ["localhost", "example.com.", "1.2.3", "a b", "%lo"] {
             let named = Target::Named(Host::Name(name), Port::Number(7));
-            assert_eq!(read(&format!("{name}:7")), Ok(named));
+            assert_eq!(dialed(&format!("{name}:7")), Ok(named));
         }
     }
 
@@ -154,7 +163,7 @@ mod tests {
                 ("[::1]", Host::Literal((Ipv6Addr::LOCALHOST, 0).into())),
                 ("", Host::Literal((Ipv4Addr::LOCALHOST, 0).into())),
             ] {
-                assert_eq!(read(&format!("{host}:{name}")), Ok(Target::Named(of, service)));
+                assert_eq!(dialed(&format!("{host}:{name}")), Ok(Target::Named(of, service)));
             }
         }
     }
@@ -162,9 +171,9 @@ mod tests {
     #[test]
     fn a_zone_may_be_the_name_of_an_interface() {
         let index = sys::interface_index("lo").unwrap();
-        assert_eq!(read("[fe80::1%lo]:80"), literal(&format!("[fe80::1%{index}]:80")));
+        assert_eq!(dialed("[fe80::1%lo]:80"), literal(&format!("[fe80::1%{index}]:80")));
         for odd in ["[fe80::1%no-such-0]:80", "[fe80::1%]:80", "[fe80::1%a\0b]:80"] {
-            assert_eq!(read(odd), Err(Odd::Zone), "{odd:?}");
+            assert_eq!(dialed(odd), Err(Odd::Zone), "{odd:?}");
         }
     }
 
@@ -190,9 +199,9 @@ mod tests {
             ("[1.2.3.4]:80", Odd::NotV6),
             ("[]:80", Odd::NotV6),
         ] {
-            assert_eq!(read(text), Err(odd), "{text:?}");
+            assert_eq!(dialed(text), Err(odd), "{text:?}");
         }
-        let err = parse("localhost").unwrap_err();
+        let err = parse("localhost", HERE).unwrap_err();
         assert_eq!(err.to_string(), r#"address "localhost": no port, as in host:port"#);
     }
 
@@ -204,12 +213,12 @@ mod tests {
                 v4 => v4,
             };
             let text = addr.to_string();
-            prop_assert_eq!(read(&text), Ok(Target::Literal(addr)));
+            prop_assert_eq!(dialed(&text), Ok(Target::Literal(addr)));
         }
 
         #[test]
         fn any_text_is_an_address_a_name_or_an_error(text in r"[\[\]:%.0-9a-f]{0,24}|\PC{0,24}") {
-            if let Ok(Target::Named(host, port)) = read(&text) {
+            if let Ok(Target::Named(host, port)) = dialed(&text) {
                 if let Host::Name(host) = host {
                     prop_assert!(!host.is_empty() && !host.contains([':', '[', ']']));
                     prop_assert!(text.starts_with(host));

@@ -27,13 +27,13 @@ use crate::error::OpError;
 /// # })?;
 /// # Ok::<_, std::io::Error>(())
 /// ```
-#[derive(Debug)]
+///
+/// Its `Debug` is its text too: `DialError(dial tcp example.com:80: ...)`.
 pub struct DialError {
     address: String,
     why: Why,
 }
 
-#[derive(Debug)]
 enum Why {
     Lookup(io::Error),
     Attempts(Vec<io::Error>),
@@ -89,11 +89,36 @@ impl fmt::Display for DialError {
     }
 }
 
+impl fmt::Debug for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DialError({self})")
+    }
+}
+
 impl Error for DialError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.why {
             Why::Lookup(err) => Some(err),
             Why::Attempts(failures) => failures.first().map(|err| err as _),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_main_prints_of_an_error_is_its_text() {
+        let refused = || io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        let attempt = |addr: &str| OpError::tcp("connect", None, addr.parse().ok(), refused());
+        let failures = vec![attempt("127.0.0.1:1"), attempt("[::1]:1")];
+        let err = DialError::attempts_failed("localhost:1", failures);
+        let text = "DialError(dial tcp localhost:1: connect tcp 127.0.0.1:1: connection refused; \
+                    connect tcp [::1]:1: connection refused)";
+        assert_eq!(
+            format!("{err:?}"),
+            format!("Custom {{ kind: ConnectionRefused, error: {text} }}")
+        );
     }
 }

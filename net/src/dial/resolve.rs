@@ -10,6 +10,7 @@ use std::rc::Rc;
 use reactor::JoinError;
 
 use super::shared::Lookups;
+use crate::sys;
 
 static LOOKUPS: Lookups<Vec<SocketAddr>> = Lookups::new();
 
@@ -36,8 +37,9 @@ static LOOKUPS: Lookups<Vec<SocketAddr>> = Lookups::new();
 /// ```
 ///
 /// # Errors
-/// What getaddrinfo says, such as "Name or service not known"; `InvalidInput` for a name with a zero
-/// byte; `ResourceBusy` when the pool's queue is full. The error names the host.
+/// What getaddrinfo says, such as "Name or service not known"; `EMFILE` or `ENFILE` instead, when it
+/// failed and no descriptor is to be had; `InvalidInput` for a name with a zero byte; `ResourceBusy` when
+/// the pool's queue is full. The error names the host.
 ///
 /// # Panics
 /// Outside a runtime.
@@ -47,14 +49,24 @@ pub async fn lookup_host(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 /// [`lookup_host`] for who names the host already.
 async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let look_up = |host: &str| Ok((host, 0).to_socket_addrs()?.collect());
-    let mut addrs = LOOKUPS.share(host, look_up).await?;
+    let mut addrs = LOOKUPS.share(host, ask_system).await?;
     addrs.iter_mut().for_each(|addr| addr.set_port(port));
     Ok(addrs)
 }
 
+fn ask_system(host: &str) -> io::Result<Vec<SocketAddr>> {
+    let found = (host, 0).to_socket_addrs();
+    found.map(Iterator::collect).map_err(|err| shortage().unwrap_or(err))
+}
+
+/// Why no descriptor can be opened, if that is so. getaddrinfo(3) does not say it: who cannot open
+/// `/etc/hosts` is told that no host of that name exists.
+pub(super) fn shortage() -> Option<io::Error> {
+    let err = sys::unix_socket(libc::SOCK_STREAM).err()?;
+    matches!(err.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)).then_some(err)
+}
+
 /// An error of a lookup and the host it was for.
-#[derive(Debug)]
 struct Named {
     host: String,
     err: io::Error,
@@ -69,6 +81,12 @@ impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Quoted: the host may be anything, and nothing.
         write!(f, "lookup {:?}: {}", self.host, self.err)
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lookup({self})")
     }
 }
 
@@ -87,7 +105,7 @@ pub(super) fn not_run(err: JoinError) -> io::Error {
 
 /// Who is asked.
 #[derive(Clone)]
-pub(super) struct Resolver(Rc<dyn Resolve>);
+pub(crate) struct Resolver(Rc<dyn Resolve>);
 
 type Answer<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 'a>>;
 

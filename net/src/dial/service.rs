@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::io;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use super::resolve::shortage;
 use super::shared::Lookups;
 use crate::sys;
 
@@ -39,7 +40,8 @@ const WELL_KNOWN: [(&str, u16); 15] = [
 /// the same thread while a lookup of the same service is under way shares it.
 ///
 /// # Errors
-/// `NotFound`, with the name; `ResourceBusy` when the pool's queue is full.
+/// `NotFound`, with the name; `EMFILE` or `ENFILE` when it was not found and no descriptor is to be had;
+/// `ResourceBusy` when the pool's queue is full.
 pub(super) async fn port(service: &str) -> io::Result<u16> {
     static OF_SYSTEM: Services = Services::new(of_system);
     OF_SYSTEM.port(service).await
@@ -100,7 +102,11 @@ impl Services {
 
 fn of_system(service: &str) -> io::Result<Option<u16>> {
     // No service has a zero in its name.
-    CString::new(service).map_or(Ok(None), |name| sys::tcp_port(&name))
+    let Ok(name) = CString::new(service) else { return Ok(None) };
+    match sys::tcp_port(&name)? {
+        Some(port) => Ok(Some(port)),
+        None => shortage().map_or(Ok(None), Err),
+    }
 }
 
 fn well_known(service: &str) -> Option<u16> {

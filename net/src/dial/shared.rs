@@ -195,6 +195,9 @@ struct Shared(Arc<io::Error>);
 
 #[cold]
 fn shared(err: &Arc<io::Error>) -> io::Error {
+    if let Some(errno) = err.raw_os_error() {
+        return io::Error::from_raw_os_error(errno);
+    }
     io::Error::new(err.kind(), Shared(Arc::clone(err)))
 }
 

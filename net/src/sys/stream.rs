@@ -97,3 +97,12 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     check(unsafe { libc::shutdown(fd.as_raw_fd(), how) })?;
     Ok(())
 }
+
+/// Bytes that were sent and that the peer has not acknowledged (tcp(7), `SIOCOUTQ`), or, of a Unix
+/// socket, not read, with what the kernel needs to keep them.
+pub(crate) fn queued_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the call writes one int to where the pointer says, which lives through it.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(bytes.unsigned_abs() as usize)
+}

@@ -205,6 +205,9 @@ fn with_mode(fd: OwnedFd, mode: u32) -> io::Result<OwnedFd> {
 impl UnixListener {
     /// Listens on `path` with the defaults of [`UnixBuilder`].
     ///
+    /// A process that was killed leaves its path behind, which is `AddrInUse` then: a server that is to
+    /// start again binds by [`take_over_stale(true)`](UnixBuilder::take_over_stale).
+    ///
     /// # Errors
     /// As [`UnixBuilder::bind`].
     ///

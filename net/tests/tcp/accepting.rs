@@ -155,8 +155,7 @@ fn a_connection_aborted_in_the_queue_is_not_an_accept_error() {
     run(async {
         let listener = TcpListener::bind(v4())?;
         let gone = TcpStream::connect(listener.local_addr()?).await?;
-        gone.set_linger(Some(Duration::ZERO))?;
-        drop(gone);
+        gone.reset()?;
         let near = TcpStream::connect(listener.local_addr()?).await?;
         loop {
             // Linux hands out the aborted one too, and then it is the stream that has the error.

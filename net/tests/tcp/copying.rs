@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// A client, a server, and the two sockets of a forwarder between them.
-async fn forwarder() -> io::Result<(TcpStream, TcpStream, TcpStream, TcpStream)> {
+pub(crate) async fn forwarder() -> io::Result<(TcpStream, TcpStream, TcpStream, TcpStream)> {
     let (client, inner) = pair().await?;
     let (outer, server) = pair().await?;
     Ok((client, inner, outer, server))
 }
 
 /// The same with small buffers.
-async fn narrow_forwarder() -> io::Result<(TcpStream, TcpStream, TcpStream, TcpStream)> {
+pub(crate) async fn narrow_forwarder() -> io::Result<(TcpStream, TcpStream, TcpStream, TcpStream)> {
     let (client, inner) = narrow_pair().await?;
     let (outer, server) = narrow_pair().await?;
     Ok((client, inner, outer, server))
@@ -52,10 +52,6 @@ async fn say_before<N: StreamNetwork, M: StreamNetwork>(
 fn assert_spliced_after(said_before: usize, pipes_before: &[PathBuf]) {
     let lent = pipe_ends().iter().any(|pipe| !pipes_before.contains(pipe));
     assert!(said_before < SPLICE_BYTES_MIN || lent, "no pipe was lent");
-}
-
-fn reset(stream: TcpStream) -> io::Result<()> {
-    stream.set_linger(Some(Duration::ZERO))
 }
 
 fn operation(err: &io::Error) -> &'static str {
@@ -293,7 +289,7 @@ fn a_reset_source_is_an_error_with_the_count_and_never_an_end() {
             say_before(&client, &server, said_before).await?;
             client.write_all(b"before").await?;
             read_exact(&server, &mut [0; 6]).await?;
-            reset(client)?;
+            client.reset()?;
             let err = forwarded.await.unwrap().unwrap_err();
             assert_eq!(err.copied, said_before as u64 + 6);
             let err = io::Error::from(err);
@@ -311,7 +307,7 @@ fn a_reset_sink_in_the_middle_of_a_transfer_is_an_error_with_the_count() {
         let write = spawn(async move { client.write_all(&vec![7; 64 << 20]).await });
         let forwarded = spawn(async move { copy(&inner, &outer).await });
         read_exact(&server, &mut vec![0; 1 << 20]).await?;
-        reset(server)?;
+        server.reset()?;
         let err = forwarded.await.unwrap().unwrap_err();
         assert!(err.copied >= 1 << 20, "{}", err.copied);
         assert_eq!(operation(&err.source), "write");
@@ -329,7 +325,7 @@ fn a_reset_of_one_side_ends_both_ways_of_a_forwarder() {
         let forwarded = spawn(async move { copy_bidirectional(&inner, &outer).await });
         server.write_all(b"hello").await?;
         read_exact(&client, &mut [0; 5]).await?;
-        reset(client)?;
+        client.reset()?;
         let CopyError { copied, source } = forwarded.await.unwrap().unwrap_err();
         assert_eq!((copied, source.kind()), ((0, 5), io::ErrorKind::ConnectionReset));
         assert_eq!(server.read(&mut [0; 8]).await?, 0, "its streams were dropped");

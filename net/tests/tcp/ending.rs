@@ -6,9 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use net::TcpStream;
+use reactor::time::{now, sleep, timeout};
 use reactor::{metrics, spawn, yield_now};
 
-use crate::{fill, narrow_pair_on, pair_on, read_to_end, run, run_on_both, settle, v4, v6};
+use crate::{
+    fill, narrow_pair_on, pair_on, read_to_end, run, run_on_both, run_virtual_on_both, settle, v4,
+    v6,
+};
 
 /// Lets the loop turn, which takes many yields each time.
 async fn turns(count: u64) {
@@ -16,11 +20,6 @@ async fn turns(count: u64) {
     while metrics().turns < end {
         yield_now().await;
     }
-}
-
-/// Closes a stream so that its peer gets a reset.
-fn reset(stream: TcpStream) -> io::Result<()> {
-    stream.set_linger(Some(Duration::ZERO))
 }
 
 #[test]
@@ -89,15 +88,75 @@ fn shutting_down_reading_ends_a_parked_read() {
 }
 
 #[test]
+fn shutting_down_reading_from_outside_ends_a_handler_that_moves_its_deadline_on() {
+    const SECOND: Duration = Duration::from_secs(1);
+    async fn answer(stream: &TcpStream) -> io::Result<()> {
+        let mut buf = [0; 8];
+        loop {
+            stream.set_read_deadline(Some(now() + 3600 * SECOND));
+            match stream.read(&mut buf).await? {
+                0 => return Ok(()),
+                n => {
+                    sleep(SECOND).await; // the work
+                    stream.write_all(&buf[..n]).await?;
+                }
+            }
+        }
+    }
+    run_virtual_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
+        let near = Rc::new(near);
+        let stream = Rc::clone(&near);
+        let handler = spawn(async move { answer(&stream).await });
+        far.write_all(b"x").await?;
+        sleep(SECOND / 2).await;
+        near.set_read_deadline(Some(now()));
+        assert_eq!(far.read(&mut [0; 8]).await?, 1);
+        sleep(SECOND).await;
+        assert!(!handler.is_finished(), "a deadline in the past was moved on");
+
+        far.write_all(b"y").await?;
+        sleep(SECOND / 2).await;
+        near.shutdown(Shutdown::Read)?;
+        assert_eq!(far.read(&mut [0; 8]).await?, 1, "it is still answered");
+        handler.await.unwrap()
+    });
+}
+
+#[test]
 fn a_reset_is_an_error_and_never_the_end() {
     run_on_both(async |addr| {
         let (near, far) = pair_on(addr).await?;
         let read = spawn(async move { (near.read(&mut [0; 8]).await, near) });
         settle().await;
-        reset(far)?;
+        far.reset()?;
         let (result, near) = read.await.unwrap();
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         assert!(near.write(b"x").await.is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_message_that_was_cut_off_ends_in_a_reset_and_not_in_order() {
+    run_on_both(async |addr| {
+        let (near, far) = narrow_pair_on(addr).await?;
+        let cut = timeout(Duration::ZERO, near.write_all(&[7; 1 << 20])).await;
+        assert!(cut.is_err(), "there is no room for it");
+        near.reset()?;
+        let err = read_to_end(&far).await.unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_reset_comes_too_late_after_a_close_and_says_so() {
+    run_on_both(async |addr| {
+        let (near, far) = pair_on(addr).await?;
+        near.close();
+        assert!(reactor::is_closed(&near.reset().unwrap_err()));
+        assert_eq!(far.read(&mut [0; 8]).await?, 0, "it was told of the end");
         Ok(())
     });
 }
@@ -122,7 +181,7 @@ fn a_reset_wakes_a_parked_write() {
         fill(&near)?;
         let write = spawn(async move { near.write_all(&[7; 1 << 20]).await });
         settle().await;
-        reset(far)?;
+        far.reset()?;
         let kind = write.await.unwrap().unwrap_err().kind();
         let lost = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
         assert!(lost.contains(&kind), "{kind:?}");

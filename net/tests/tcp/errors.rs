@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io;
-use std::time::Duration;
 
 use net::{OpError, TcpListener};
 use reactor::time::now;
@@ -15,8 +14,7 @@ fn a_failed_read_says_operation_network_and_addresses() {
         for addr in [v4(), v6()] {
             let (near, far) = pair_on(addr).await?;
             let names = format!("{}->{}", near.local_addr()?, near.peer_addr()?);
-            far.set_linger(Some(Duration::ZERO))?;
-            drop(far);
+            far.reset()?;
             let err = near.read(&mut [0; 8]).await.unwrap_err();
             assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
             assert_eq!(err.to_string(), format!("read tcp {names}: connection reset by peer"));
@@ -32,8 +30,7 @@ fn a_failed_read_says_operation_network_and_addresses() {
 fn the_systems_number_stays_within_reach() {
     run(async {
         let (near, far) = pair().await?;
-        far.set_linger(Some(Duration::ZERO))?;
-        drop(far);
+        far.reset()?;
         let err = near.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(OpError::of(&err).unwrap().raw_os_error(), Some(libc::ECONNRESET));
         let source = err.source().and_then(|source| source.downcast_ref::<io::Error>());

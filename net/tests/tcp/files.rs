@@ -120,7 +120,7 @@ fn a_peer_that_takes_no_more_stops_a_file_at_the_write_deadline() {
 fn a_peer_that_resets_in_the_middle_of_a_file_is_an_error() {
     async fn read_some_and_reset(far: TcpStream) -> io::Result<()> {
         crate::read_exact(&far, &mut vec![0; 1 << 20]).await?;
-        far.set_linger(Some(Duration::ZERO))
+        far.reset()
     }
     run(async {
         let (near, far) = narrow_pair().await?;

@@ -102,8 +102,7 @@ fn an_error_of_an_operation_is_named_once() {
             near.while_ready(Direction::Read, || Err::<Option<()>, _>(io::Error::other("odd")));
         assert_eq!(odd.await.unwrap_err().to_string(), format!("{names}: odd"));
 
-        far.set_linger(Some(Duration::ZERO))?;
-        drop(far);
+        far.reset()?;
         let reading = near.while_ready(Direction::Read, || near.try_read(&mut [0; 8]).map(Some));
         let err = reading.await.unwrap_err();
         assert_eq!(err.to_string(), format!("{names}: connection reset by peer"));

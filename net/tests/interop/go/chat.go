@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 )
@@ -150,4 +151,37 @@ func chatSlow() error {
 			return err
 		}
 	}
+}
+
+func chatEnds() error {
+	address, err := start("chat")
+	if err != nil {
+		return err
+	}
+	server := started[len(started)-1]
+	silent, err := enter(address, nil)
+	if err != nil {
+		return err
+	}
+	defer silent.Close()
+	lines := bufio.NewReader(silent)
+	other, err := enter(address, lines)
+	if err != nil {
+		return err
+	}
+	defer other.Close()
+	if err := server.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	// Its patience with a silent client is longer than that of these checks.
+	if _, err := io.Copy(io.Discard, lines); err != nil {
+		return err
+	}
+	if err := server.Wait(); err != nil {
+		return err
+	}
+	if _, err := dial(address); err == nil {
+		return fmt.Errorf("somebody still listens")
+	}
+	return nil
 }

@@ -11,13 +11,13 @@ import (
 )
 
 // forwarded returns both ends of a connection through a forwarder: the client's and the server's.
-func forwarded() (client, server *net.TCPConn, err error) {
+func forwarded(args ...string) (client, server *net.TCPConn, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
 	defer listener.Close()
-	client, _, err = dialExample("tcp_forwarder", "--to", listener.Addr().String())
+	client, _, err = dialExample("tcp_forwarder", append(args, "--to", listener.Addr().String())...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -137,6 +137,26 @@ func forwardBackPressure() error {
 		return fmt.Errorf("%d bytes came of %d: %v", received, written, err)
 	}
 	return nil
+}
+
+func forwardIdle() error {
+	client, server, err := forwarded("--idle-s", "1")
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	defer server.Close()
+	// Longer than the time, and never silent for as long as that.
+	for i := 0; i < 20; i++ {
+		time.Sleep(100 * time.Millisecond)
+		if err := roundTripBetween(server, client); err != nil {
+			return err
+		}
+	}
+	if err := isReset(client); err != nil {
+		return err
+	}
+	return isReset(server)
 }
 
 func forwardRefused() error {

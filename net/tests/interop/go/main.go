@@ -38,11 +38,13 @@ var checks = []struct {
 	{"tcp_forwarder: a server that never reads stops the client", forwardBackPressure},
 	{"tcp_forwarder: a server's read deadline ends a silent client, not a talking one", forwardReadDeadline},
 	{"tcp_forwarder: a server's write deadline passes while the client reads nothing", forwardWriteDeadline},
+	{"tcp_forwarder: an idle connection is reset on both sides, a talking one is not", forwardIdle},
 	{"echo_client: a server that renews its deadlines before every read and write", serveWithDeadlines},
 	{"tcp_forwarder: a refused connect is a reset to the client", forwardRefused},
 	{"chat: a hundred clients hear every line", chatMany},
 	{"chat: a silent client is dropped, one that speaks stays", chatIdle},
 	{"chat: a client that does not read is dropped, the others go on", chatSlow},
+	{"chat: Ctrl-C ends it at once, whoever is silent", chatEnds},
 	{"hyper_hello: net/http, kept alive, not found, 8 MiB echoed", httpRequests},
 	{"hyper_hello: a head that never ends leaves the others alone", httpSlowHead},
 }
