@@ -93,9 +93,10 @@ pub struct Config {
     /// bring a peer no second handler for the place of the first; this bounds the work of starting
     /// and stopping them. Default: 1,000.
     pub resets_per_second_max: u32,
-    /// Budget for frames that do nothing (Data and window updates of length 0 without a flag). Each
-    /// frame with payload gives one back; when none is left the session ends with a protocol error.
-    /// Default: 1,024.
+    /// Budget for frames that do nothing: Data and window updates of length 0 without a flag, or with
+    /// flags that change nothing. Flags of streams that are gone count from the fourth frame on for
+    /// each stream that there has been: an ACK, a FIN and an RST may be late. Each frame with payload
+    /// gives one back; when none is left the session ends with a protocol error. Default: 1,024.
     pub empty_frames_max: u32,
     /// How long the peer may take to accept a stream, from the moment the SYN is sent. Then the
     /// stream is reset, and gives [`Error::OpenTimeout`](crate::Error::OpenTimeout); the session goes

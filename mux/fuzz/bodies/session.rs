@@ -24,7 +24,8 @@ const HANDLES_MAX: usize = 16;
 const IDLE_POLLS: usize = 16;
 
 /// Runs the program. Whatever it is, nothing panics or spins, what the session says is in order,
-/// reading never waits for writing, the limits hold, and nothing is left in the end.
+/// reading never waits for writing, the limits hold, it ends for a broken rule and for no other
+/// reason, and nothing is left in the end.
 pub fn session(input: &[u8]) {
     let runtime = reactor::Runtime::builder().paused(true).build();
     runtime.expect("a runtime").block_on(async {
@@ -223,6 +224,7 @@ impl Play {
             let incoming = self.pipe.borrow().incoming.len();
             let mut cx = Context::from_waker(Waker::noop());
             if let Poll::Ready(outcome) = Pin::new(&mut self.driver).poll(&mut cx) {
+                self.pipe.borrow().referee.judge_end(&outcome);
                 self.outcome = Some(outcome);
             }
             idle = if self.pipe.borrow().incoming.len() < incoming { 0 } else { idle + 1 };
@@ -238,6 +240,13 @@ impl Play {
         if self.streams.len() < HANDLES_MAX
             && let Some(Ok(stream)) = once(ask(session))
         {
+            let (id, referee) = (stream.id(), &mut self.pipe.borrow_mut().referee);
+            // One of our own may be reset for want of an ACK, and the wire not know of it yet.
+            if self.side.opens(id) {
+                referee.lets_go(id)
+            } else {
+                referee.holds(id)
+            }
             self.streams.push(stream);
         }
     }
@@ -268,6 +277,7 @@ impl Play {
 
     fn finish(&mut self, operand: u8) {
         let Some(i) = self.chosen(operand >> 2) else { return };
+        self.pipe.borrow_mut().referee.lets_go(self.streams[i].id());
         match operand & 3 {
             0 => drop(self.streams[i].shutdown()),
             1 => self.streams[i].reset(u32::from(operand)),
@@ -277,6 +287,11 @@ impl Play {
 
     fn control(&mut self, operand: u8) {
         let Some(session) = &self.session else { return };
+        match operand % 16 {
+            0 => self.pipe.borrow_mut().referee.goes_away(),
+            1 | 2 | 4 => self.pipe.borrow_mut().referee.closes(),
+            _ => {}
+        }
         match operand % 16 {
             0 => session.go_away(),
             1 => drop(once(session.close())),
@@ -320,7 +335,10 @@ impl Play {
         if let Some(session) = &self.session {
             // What had arrived can still be accepted.
             while once(session.accept()).expect("no one waits for a dead session").is_ok() {}
-            assert_eq!((session.inbound_streams(), session.outbound_streams()), (0, 0));
+            let stats = session.stats();
+            let bytes = stats.unread_bytes + stats.unsent_bytes + stats.window_bytes_extra;
+            let streams = stats.inbound_streams + stats.outbound_streams;
+            assert_eq!((streams, bytes, stats.control_queue), (0, 0, 0), "{stats:?}");
             assert!(once(session.ping()).is_some_and(|pong| pong.is_err()));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::code::ResetCode;
 use super::session::Session;
-use super::stream::{Alarms, Cause, Key};
+use super::stream::{Alarms, Cause, Key, Owner};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +135,10 @@ impl Session {
 
     pub(super) fn start_lingering(&mut self) {
         for key in std::mem::take(&mut self.timing.alarms.abandoned) {
+            // It may be gone, and a peer that breaks the rules have opened another with its id.
+            if self.get(key).is_none_or(|stream| stream.owner != Owner::Nobody) {
+                continue;
+            }
             let until = self.timing.now.checked_add(self.config.stream_close_timeout);
             self.set_alarm(key, Alarm::Linger, until);
         }

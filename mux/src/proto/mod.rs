@@ -11,6 +11,7 @@ mod budget;
 mod closing;
 mod code;
 mod control;
+mod empty;
 mod ending;
 mod frame;
 mod opening;

@@ -32,7 +32,6 @@ impl Session {
     }
 
     fn on_data(&mut self, header: Header) -> Result<(), Rule> {
-        self.count_empty(header)?;
         let mut to = self.receiver(header)?;
         if let Some(key) = to.filter(|_| header.length > 0) {
             to = self.admit(key, header.length)?;
@@ -67,7 +66,6 @@ impl Session {
     }
 
     fn on_window_update(&mut self, header: Header) -> Result<(), Rule> {
-        self.count_empty(header)?;
         let Some(key) = self.receiver(header)? else { return Ok(()) };
         if !header.flags.contains(Flags::SYN) {
             self.on_credit(key, header.length)?;
@@ -95,6 +93,7 @@ impl Session {
             return Err(Rule::StreamZero);
         }
         let known = self.ids.get(&id).map(|&index| Key { index, id });
+        self.count_empty(header, known)?;
         if header.flags.contains(Flags::SYN) {
             return self.on_syn(header, known);
         }
@@ -191,25 +190,6 @@ impl Session {
             self.peer_went_away = true;
             self.signals.all = true;
         }
-    }
-
-    /// Frames that do nothing cost work: there is a budget for them, and payload fills it up.
-    fn count_empty(&mut self, header: Header) -> Result<(), Rule> {
-        if header.length > 0 {
-            if header.kind == Kind::Data {
-                self.empty_frames = self.empty_frames.saturating_sub(1);
-            }
-            return Ok(());
-        }
-        let named = Flags::SYN.bits() | Flags::ACK.bits() | Flags::FIN.bits() | Flags::RST.bits();
-        if header.flags.bits() & named == 0 {
-            self.empty_frames = self.empty_frames.saturating_add(1);
-            self.counts.frames_empty += 1;
-        }
-        if self.empty_frames > self.config.empty_frames_max {
-            return Err(Rule::EmptyFrames);
-        }
-        Ok(())
     }
 
     /// Counts a reset that the peer causes: of a stream that it opened itself, or by data after its

@@ -88,6 +88,8 @@ pub(crate) struct Session {
     /// Streams that hold parts of what was fed last.
     pub(super) borrowers: Vec<Key>,
     pub(super) empty_frames: u32,
+    /// Flags of streams that are gone, and not counted as empty.
+    pub(super) late_frames: u64,
     /// Resets that the peer has caused.
     pub(super) resets: Rate,
     /// Streams with events.
@@ -135,6 +137,7 @@ impl Session {
             parser: Parser::default(),
             borrowers: Vec::new(),
             empty_frames: 0,
+            late_frames: 0,
             resets: Rate::default(),
             changed: VecDeque::new(),
             signals: Signals::default(),

@@ -35,7 +35,8 @@ pub struct SessionStats {
     pub pongs_received: u64,
     /// Pings of the peer that were not answered, because too many answers waited.
     pub pings_ignored: u64,
-    /// Frames that did nothing: Data and window updates of length 0 without a flag.
+    /// Frames that did nothing: Data and window updates of length 0 without a flag, or with flags that
+    /// changed nothing.
     pub frames_empty: u64,
     /// Gauge: streams that this side opened and that are alive.
     pub outbound_streams: usize,

@@ -3,7 +3,7 @@
 //! ends pass everything by their referees.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time::{self, Sleep};
 
+use crate::mischief::Mischief;
 use crate::wire::{Referee, Rng, Side};
 
 /// How a connection breaks.
@@ -42,8 +43,8 @@ pub(crate) struct Faults {
     pub(crate) stall: Option<(u64, Duration)>,
     /// After so many bytes it breaks.
     pub(crate) cut: Option<(u64, Cut)>,
-    /// After so many frames someone puts in these bytes.
-    pub(crate) intrusion: Option<(u64, Vec<u8>)>,
+    /// After so many frames someone puts in a word; in this order.
+    pub(crate) intrusions: VecDeque<(u64, Mischief)>,
 }
 
 /// One direction.
@@ -71,8 +72,8 @@ pub(crate) struct Wire {
     gone: [bool; 2],
     /// Reads and writes that were tried.
     pub(crate) steps: u64,
-    /// Bytes of the intruder that have reached a session.
-    pub(crate) intruded: bool,
+    /// Streams of which the intruder has spoken.
+    pub(crate) touched: BTreeSet<u32>,
 }
 
 /// More steps than any plan takes: a session that spins takes them all.
@@ -185,16 +186,25 @@ impl Wire {
         (Poll::Ready(Ok(n)), self.lanes[side as usize].reader.take())
     }
 
-    /// Puts the intruder's bytes between two frames.
+    /// Puts the intruder's words between two frames.
     fn intrude(&mut self, side: Side) {
-        let referee = &self.referees[side as usize];
         let lane = &mut self.lanes[side as usize];
-        let due = |(after, _): &mut (u64, Vec<u8>)| {
-            referee.frames.0 >= *after && referee.is_between_frames()
-        };
-        if let Some((_, bytes)) = lane.faults.intrusion.take_if(due) {
-            lane.push(&bytes);
-            self.intruded = true;
+        let [sender, victim] = [side, side.other()].map(|side| &self.referees[side as usize]);
+        if !sender.is_between_frames() {
+            return;
+        }
+        while let Some((after, mischief)) = lane.faults.intrusions.pop_front() {
+            if sender.frames.0 < after {
+                return lane.faults.intrusions.push_front((after, mischief));
+            }
+            let word = mischief.word(sender, victim);
+            self.touched.extend(word.touched);
+            lane.push(&word.bytes);
+            if word.breaks_off {
+                // One byte more: the connection breaks when someone reads on.
+                lane.faults.cut.get_or_insert((lane.taken, Cut::End));
+                lane.push(&[0]);
+            }
         }
     }
 
@@ -265,8 +275,8 @@ pub(crate) fn link(
 ) -> (End, End, Rc<RefCell<Wire>>) {
     let [to_server, to_client] = faults;
     let lanes = [Lane::new(to_server, rng.fork(1)), Lane::new(to_client, rng.fork(2))];
-    let (broken, gone, steps, intruded) = (None, [false; 2], 0, false);
-    let wire = Wire { lanes, referees, broken, gone, steps, intruded };
+    let (broken, gone, steps, touched) = (None, [false; 2], 0, BTreeSet::new());
+    let wire = Wire { lanes, referees, broken, gone, steps, touched };
     let wire = Rc::new(RefCell::new(wire));
     let end = |side| End { side, wire: Rc::clone(&wire), arrival: None };
     (end(Side::Client), end(Side::Server), Rc::clone(&wire))

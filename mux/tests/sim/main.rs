@@ -1,15 +1,23 @@
 //! Two sessions over a connection that does its worst, in virtual time: thousands of runs, each made
-//! from a seed. A run that fails prints its seed.
+//! from a seed. A run that fails prints its seed, the command that plays it again, and its plan.
 //!
 //! ```sh
 //! cargo test -p mux --test sim                                # a few thousand seeds
 //! SIM_SEEDS=1000000 cargo test --release -p mux --test sim    # a long run, other seeds each time
 //! SIM_SEED=4711 cargo test -p mux --test sim                  # one of them again
 //! ```
+//!
+//! `plan` makes a run from its seed, `link` is the connection and `mischief` what is put in on the way,
+//! `play` and `calls` are the applications, `scenario` runs all of it, and `limits` and `ending` say what
+//! must hold meanwhile and in the end. docs/mux-attacks.md tells more.
 #![allow(clippy::print_stdout, reason = "a long run says how long it was")]
 
+mod calls;
+mod ending;
 mod every_byte;
+mod limits;
 mod link;
+mod mischief;
 mod plan;
 mod play;
 mod scenario;

@@ -1,11 +1,13 @@
 //! Everything that happens in a run, from its seed: the limits of both sides, what the connection
 //! does, and what the applications do on each stream.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use mux::{Config, Flags, Header, Kind, WINDOW_BYTES_INITIAL};
+use mux::{Config, WINDOW_BYTES_INITIAL};
 
 use crate::link::{Cut, Faults};
+use crate::mischief::Mischief;
 use crate::wire::{Rng, Side};
 
 /// One run.
@@ -17,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) faults: [Faults; 2],
     /// Streams that each side opens.
     pub(crate) opens: [usize; 2],
+    /// How long each side takes to accept one.
+    pub(crate) accept_pauses: [Duration; 2],
     /// Bytes that one side may write on one stream.
     pub(crate) stream_bytes_max: usize,
     /// Every stream is written, ended by a FIN, and read to its end.
@@ -31,10 +35,10 @@ pub(crate) enum Trouble {
     Nothing,
     /// The connection breaks.
     Cut,
-    /// An intruder says to that side what a session has to bear.
-    Harmless(Side),
-    /// An intruder says to that side what no session bears.
-    Fatal(Side),
+    /// Intruders say to both sides what changes nothing.
+    Harmless,
+    /// Intruders say to one side, or to both, whatever there is to say.
+    Hostile,
     /// That side says GoAway, and later closes.
     GoAway(Side, Duration),
     /// That side closes in the middle of everything.
@@ -82,7 +86,9 @@ impl Plan {
         let mut rng = Rng::new(seed);
         let opens = [rng.below(4), rng.below(4)];
         let trouble = trouble(&mut rng);
-        let ending = match rng.below(4) {
+        // Streams that were spoiled may never end, and a session that is forgotten waits for them.
+        let endings = if trouble == Trouble::Hostile { 3 } else { 4 };
+        let ending = match rng.below(endings) {
             0 => Ending::Close(side(&mut rng)),
             1 => Ending::CloseBoth,
             2 => Ending::Drain(side(&mut rng)),
@@ -104,9 +110,19 @@ impl Plan {
             configs.iter_mut().for_each(widen_config);
             faults.iter_mut().for_each(|faults| widen(faults, &mut rng));
         }
-        let calm = false;
-        let mut plan =
-            Self { rng, configs, faults, opens, stream_bytes_max, calm, trouble, ending };
+        let mut pause = || Duration::from_millis(rng.pick(&[0, 0, 0, 1, 100]));
+        let accept_pauses = [pause(), pause()];
+        let mut plan = Self {
+            rng,
+            configs,
+            faults,
+            opens,
+            accept_pauses,
+            stream_bytes_max,
+            calm: false,
+            trouble,
+            ending,
+        };
         plan.arrange();
         plan
     }
@@ -123,6 +139,7 @@ impl Plan {
             configs: [config(), config()],
             faults,
             opens: [1, 1],
+            accept_pauses: [Duration::ZERO; 2],
             stream_bytes_max: 25,
             calm: true,
             trouble,
@@ -132,7 +149,6 @@ impl Plan {
 
     fn arrange(&mut self) {
         let rng = &mut self.rng;
-        let after = rng.below(20) as u64;
         match self.trouble {
             Trouble::Cut => {
                 let cut = rng.pick(&[Cut::End, Cut::Error, Cut::Silence]);
@@ -144,14 +160,18 @@ impl Plan {
                     self.configs.iter_mut().for_each(|config| config.keepalive = keepalive);
                 }
             }
-            Trouble::Harmless(to) => {
-                let count = rng.between(1, 8);
-                let bytes = (0..count).flat_map(|_| harmless(rng, to)).collect();
-                self.faults[to.other() as usize].intrusion = Some((after, bytes));
+            Trouble::Harmless => {
+                let each = |rng| Mischief::Harmless(rng);
+                self.faults.iter_mut().for_each(|faults| intrude(faults, rng, each));
             }
-            Trouble::Fatal(to) => {
-                let bytes = fatal(rng, to);
-                self.faults[to.other() as usize].intrusion = Some((after, bytes));
+            Trouble::Hostile => {
+                let both = rng.chance(30);
+                let first = rng.below(2);
+                let each = |rng| Mischief::Hostile(rng);
+                intrude(&mut self.faults[first], rng, each);
+                if both {
+                    intrude(&mut self.faults[1 - first], rng, each);
+                }
             }
             Trouble::Nothing | Trouble::GoAway(..) | Trouble::Close(..) => {}
         }
@@ -159,14 +179,16 @@ impl Plan {
 
     /// Whether the session may end in the middle of everything.
     pub(crate) fn may_break(&self) -> bool {
-        matches!(self.trouble, Trouble::Cut | Trouble::Fatal(_) | Trouble::Close(..))
+        matches!(self.trouble, Trouble::Cut | Trouble::Hostile | Trouble::Close(..))
     }
 
     /// Whether streams that this side opens may be refused.
     pub(crate) fn may_refuse(&self, opener: Side) -> bool {
         let peer = &self.configs[opener.other() as usize];
         let room = peer.accept_backlog_max.min(peer.inbound_streams_max);
-        self.opens[opener as usize] > room || matches!(self.trouble, Trouble::GoAway(..))
+        // An intruder opens streams too.
+        self.opens[opener as usize] > room
+            || matches!(self.trouble, Trouble::GoAway(..) | Trouble::Hostile)
     }
 
     /// What `side` does on the stream with that id.
@@ -221,6 +243,15 @@ fn widen(faults: &mut Faults, rng: &mut Rng) {
     faults.capacity = rng.pick(&[300_000, 1 << 20]);
 }
 
+/// A few intrusions at different times, most of them soon.
+fn intrude(faults: &mut Faults, rng: &mut Rng, each: impl Fn(Rng) -> Mischief) {
+    let mut after = 0;
+    for n in 0..rng.between(1, 4) as u64 {
+        after += rng.below(12) as u64;
+        faults.intrusions.push_back((after, each(rng.fork(n + 100))));
+    }
+}
+
 fn side(rng: &mut Rng) -> Side {
     rng.pick(&Side::BOTH)
 }
@@ -228,10 +259,10 @@ fn side(rng: &mut Rng) -> Side {
 fn trouble(rng: &mut Rng) -> Trouble {
     let when = Duration::from_millis(rng.below(300) as u64);
     match rng.below(20) {
-        0..10 => Trouble::Nothing,
-        10..13 => Trouble::Cut,
-        13..15 => Trouble::Harmless(side(rng)),
-        15..17 => Trouble::Fatal(side(rng)),
+        0..8 => Trouble::Nothing,
+        8..11 => Trouble::Cut,
+        11..13 => Trouble::Harmless,
+        13..17 => Trouble::Hostile,
         17 => Trouble::GoAway(side(rng), when),
         _ => Trouble::Close(side(rng), when),
     }
@@ -254,6 +285,8 @@ fn config(rng: &mut Rng, stream_bytes_max: usize) -> Config {
         unacked_opens_max: rng.pick(&[1, 2, 256]),
         // Enough for an intruder's pings and one of the session's own: one too many has no answer.
         pongs_queued_max: rng.pick(&[10, 32]),
+        resets_queued_max: rng.pick(&[4, 1024]),
+        empty_frames_max: rng.pick(&[64, 1024]),
         keepalive: rng.chance(40).then_some(Duration::from_secs(30)),
         stream_close_timeout: CLOSE_TIMEOUT,
         ..Config::default()
@@ -271,48 +304,6 @@ fn faults(rng: &mut Rng, piece_bytes_max: usize) -> Faults {
         hiccups_percent: rng.pick(&[0, 0, 30]),
         stall: rng.chance(20).then(|| (rng.below(3000) as u64, Duration::from_secs(5))),
         cut: None,
-        intrusion: None,
-    }
-}
-
-fn frame(kind: Kind, flags: Flags, stream_id: u32, length: u32) -> Vec<u8> {
-    Header { kind, flags, stream_id, length }.encode().to_vec()
-}
-
-/// A frame that is late, or that nobody asked for.
-fn harmless(rng: &mut Rng, to: Side) -> Vec<u8> {
-    // Of the victim's own parity, so nobody else can have opened it; and far away.
-    let unknown = 1_000_000 + u32::from(to.opens(1));
-    let any = rng.next() as u32;
-    let (kind, flags, length) = match rng.below(8) {
-        0 => return frame(Kind::Ping, Flags::ACK, 0, any),
-        1 => return frame(Kind::Ping, Flags::SYN, 0, any),
-        2 => (Kind::WindowUpdate, Flags::NONE, any),
-        3 => (Kind::WindowUpdate, rng.pick(&[Flags::ACK, Flags::FIN, Flags::RST]), 0),
-        4 => (Kind::WindowUpdate, Flags::of(0x10), 0),
-        5 => (Kind::Data, Flags::FIN, 0),
-        6 => (Kind::Data, Flags::NONE, 0),
-        _ => {
-            let payload = rng.between(1, 100);
-            let late = frame(Kind::Data, Flags::NONE, unknown, payload as u32);
-            return [late, vec![0xEE; payload]].concat();
-        }
-    };
-    frame(kind, flags, unknown, length)
-}
-
-/// A frame that ends a session, whatever came before.
-fn fatal(rng: &mut Rng, to: Side) -> Vec<u8> {
-    let own = 1_000_000 + u32::from(to.opens(1));
-    let foreign = own + 1;
-    match rng.below(8) {
-        0 => [&[rng.between(1, 255) as u8][..], &[0; 11]].concat(),
-        1 => [&[0, rng.between(4, 255) as u8][..], &[0; 10]].concat(),
-        2 => frame(Kind::Data, Flags::NONE, 0, 1),
-        3 => frame(Kind::WindowUpdate, Flags::SYN, 0, 0),
-        4 => frame(Kind::WindowUpdate, Flags::SYN, own, 0),
-        5 => frame(Kind::Data, Flags::SYN, foreign, WINDOW_BYTES_INITIAL + 1),
-        6 => frame(Kind::WindowUpdate, Flags::SYN, foreign, u32::MAX),
-        _ => frame(Kind::GoAway, Flags::NONE, 0, rng.between(1, 3) as u32),
+        intrusions: VecDeque::new(),
     }
 }

@@ -1,24 +1,24 @@
 //! What an application does on one stream, and what it must see there.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
-use std::future::Future;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::LazyLock;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use futures_util::{AsyncReadExt, AsyncWriteExt, poll};
-use mux::{Error, Initiator, ResetCode, Session, Stream};
+use futures_util::poll;
+use mux::{Error, Initiator, ResetCode, Scope, Session, Stream};
 use reactor::{JoinHandle, time};
 
+use crate::calls::{by_itself, pause, read_some, write_some};
+use crate::limits::assert_within_limits;
 use crate::link::Wire;
-use crate::plan::{Half, Last, Plan};
-use crate::wire::{Rng, Side};
+use crate::plan::{Half, Last, Plan, Trouble};
+use crate::wire::{Referee, Rng, Side};
 
 /// What both applications know of each other, beside the wire.
 pub(crate) struct World {
@@ -30,12 +30,15 @@ pub(crate) struct World {
     pub(crate) playing: Cell<usize>,
     /// The tasks of the streams that were accepted.
     pub(crate) players: RefCell<Vec<JoinHandle<()>>>,
-    /// By side, until the run comes to its end.
-    pub(crate) sessions: RefCell<Vec<Session>>,
+    /// By side, unless the run forgets it.
+    pub(crate) sessions: RefCell<[Option<Session>; 2]>,
+    /// The run has come to its end.
+    pub(crate) closing: Cell<bool>,
+    /// When the driver of a side has ended.
+    pub(crate) ended: Cell<[Option<Instant>; 2]>,
+    /// What the applications of each side have heard of the end of their session.
+    pub(crate) ends_heard: RefCell<[Vec<Error>; 2]>,
 }
-
-/// How long reads and writes that have a deadline may take.
-const DEADLINE: Duration = Duration::from_millis(20);
 
 /// For a SYN to a session that takes no more streams.
 const SHUTDOWN: u32 = ResetCode::SHUTDOWN.value();
@@ -74,7 +77,41 @@ impl World {
             playing: Cell::new(0),
             players: RefCell::default(),
             sessions: RefCell::default(),
+            closing: Cell::new(false),
+            ended: Cell::default(),
+            ends_heard: RefCell::default(),
         }
+    }
+
+    pub(crate) fn referee(&self, side: Side) -> RefMut<'_, Referee> {
+        RefMut::map(self.wire.borrow_mut(), |wire| &mut wire.referees[side as usize])
+    }
+
+    /// Looks at what the session of a side holds, now that a call has returned that was begun then.
+    pub(crate) fn check_call(&self, side: Side, begun: Instant) {
+        // Or nobody has told the caller that the session is over.
+        let ended = self.ended.get()[side as usize];
+        let late = ended.is_some_and(|ended| time::now() > ended.max(begun));
+        assert!(!late, "{side:?} waited for a session that was over");
+        self.check(side);
+    }
+
+    /// Looks at what the session of a side holds.
+    pub(crate) fn check(&self, side: Side) {
+        if let Some(session) = &self.sessions.borrow()[side as usize] {
+            assert_within_limits(session, &self.plan, side);
+        }
+    }
+
+    /// An application has been told that, and will look whether all were told the same.
+    pub(crate) fn note_end(&self, side: Side, err: &Error) {
+        if err.scope() == Scope::Session {
+            self.ends_heard.borrow_mut()[side as usize].push(err.clone());
+        }
+    }
+
+    fn is_touched(&self, id: u32) -> bool {
+        self.wire.borrow().touched.contains(&id)
     }
 
     /// Plays one side of a stream.
@@ -90,7 +127,9 @@ impl World {
             stream
         };
         self.note_drop(side, stream.id(), &half);
+        self.referee(side).lets_go(stream.id());
         drop(stream);
+        self.check(side);
         self.playing.set(self.playing.get() - 1);
     }
 
@@ -143,13 +182,14 @@ impl World {
     fn judge_stop(&self, side: Side, stream: &Stream, outcome: Result<(), Error>) {
         let id = stream.id();
         let ended = Side::BOTH.into_iter().all(|side| self.written(id, side).finished);
+        let ended = ended || self.is_touched(id);
         assert!(outcome.is_err() || ended, "{side:?} sees stream {id} stop, and nobody has ended");
         self.judge(side, stream, outcome);
     }
 
     async fn read_and_write(&self, side: Side, reader: &Stream, stream: &Stream, half: &Half) {
-        let writing = pin!(self.write(side, stream, half));
-        let reading = pin!(self.read(side, reader, half));
+        let writing = pin!(by_itself(self.write(side, stream, half)));
+        let reading = pin!(by_itself(self.read(side, reader, half)));
         match select(writing, reading).await {
             Either::Left((written, reading)) => {
                 self.judge(side, stream, written);
@@ -176,7 +216,10 @@ impl World {
             pause(half.write_pause).await;
             let mut rest = pattern(id, side, position, bytes);
             while !rest.is_empty() {
-                let written = write_some(stream, &rest, rng.below(5)).await?;
+                let begun = time::now();
+                let written = write_some(stream, &rest, rng.below(5)).await;
+                self.check_call(side, begun);
+                let written = written?;
                 position += written;
                 rest = rest.slice(written..);
                 self.note_written(id, side, position, false);
@@ -184,12 +227,17 @@ impl World {
         }
         match half.last {
             Last::Fin => {
+                self.referee(side).lets_go(id);
                 stream.shutdown()?;
                 self.note_written(id, side, position, true);
             }
-            Last::Reset => stream.reset(id),
+            Last::Reset => {
+                self.referee(side).lets_go(id);
+                stream.reset(id);
+            }
             Last::Drop => {}
         }
+        self.check(side);
         Ok(())
     }
 
@@ -200,14 +248,18 @@ impl World {
         let mut position = 0;
         while position < half.read_until {
             pause(half.read_pause).await;
-            let chunk = read_some(stream, half.read_bytes_max, rng.below(4)).await?;
+            let begun = time::now();
+            let chunk = read_some(stream, half.read_bytes_max, rng.below(4)).await;
+            self.check_call(side, begun);
+            let chunk = chunk?;
             if chunk.is_empty() {
                 return Ok(true);
             }
             let expected = pattern(id, side.other(), position, chunk.len());
-            assert!(chunk == expected, "{side:?} reads other bytes on stream {id} from {position}");
+            let right = chunk == expected || self.is_touched(id);
+            assert!(right, "{side:?} reads other bytes on stream {id} from {position}");
             position += chunk.len();
-            self.wire.borrow_mut().referees[side as usize].read(id, chunk.len());
+            self.referee(side).read(id, chunk.len());
         }
         Ok(false)
     }
@@ -220,10 +272,10 @@ impl World {
 
     fn judge_read(&self, side: Side, stream: &Stream, outcome: Result<bool, Error>) {
         let id = stream.id();
-        let referee = &self.wire.borrow().referees[side as usize];
-        let (arrived, read) = referee.arrived_and_read(id);
+        let (arrived, read) = self.referee(side).arrived_and_read(id);
         match outcome {
             Ok(false) => {}
+            Ok(true) if self.is_touched(id) => {}
             Ok(true) => {
                 let written = self.written(id, side.other());
                 assert!(written.finished, "{side:?} sees an end of stream {id} that nobody wrote");
@@ -231,7 +283,7 @@ impl World {
                 assert_eq!(read, bytes, "{side:?} sees the end of stream {id} too soon");
             }
             Err(err) => {
-                if is_after_the_data(&err) {
+                if self.is_after_the_data(side, id, &err) {
                     assert_eq!(read, arrived, "{side:?} lost data of stream {id} to [{err}]");
                 }
                 self.judge_error(side, stream, &err);
@@ -240,118 +292,49 @@ impl World {
     }
 
     fn judge_error(&self, side: Side, stream: &Stream, err: &Error) {
+        self.note_end(side, err);
         let (plan, id) = (&self.plan, stream.id());
+        let touched = self.is_touched(id);
         let expected = match err {
-            Error::Reset { by: Initiator::Local, .. } => plan.half(id, side).last == Last::Reset,
+            Error::Reset { by: Initiator::Local, code } => {
+                let broke_a_rule = touched && *code == ResetCode::PROTOCOL_VIOLATION;
+                broke_a_rule || plan.half(id, side).last == Last::Reset
+            }
             Error::Reset { by: Initiator::Remote, code } => {
                 let known = [0, id, ResetCode::RESOURCE_LIMIT_EXCEEDED.value(), SHUTDOWN];
-                assert!(known.contains(&code.value()), "{side:?} on stream {id}: {err:?}");
+                let known = touched || known.contains(&code.value());
+                assert!(known, "{side:?} on stream {id}: {err:?}");
                 let refused = side.opens(id) && plan.may_refuse(side);
                 let parted = self.written(id, side.other()).only_finished;
-                refused || (!plan.is_orderly(id) && !parted) || plan.may_break()
+                refused || touched || (!plan.is_orderly(id) && !parted) || self.may_drop()
             }
             Error::WriteAfterShutdown => false,
             _ => plan.may_break(),
         };
         assert!(expected, "{side:?} on stream {id}: {err:?}");
     }
-}
 
-/// Whether everything that had arrived is to be read before that error.
-fn is_after_the_data(err: &Error) -> bool {
-    matches!(
-        err,
-        Error::Reset { by: Initiator::Remote, .. }
+    /// Whether the other side may have dropped a stream because its session was closed.
+    fn may_drop(&self) -> bool {
+        match self.plan.trouble {
+            Trouble::Hostile => self.closing.get(),
+            _ => self.plan.may_break(),
+        }
+    }
+
+    /// Whether everything that had arrived is to be read before that error.
+    fn is_after_the_data(&self, side: Side, id: u32, err: &Error) -> bool {
+        let referee = self.referee(side);
+        match err {
+            Error::Reset { by: Initiator::Remote, .. }
             | Error::Closed { by: Initiator::Remote }
             | Error::Io(_)
-            | Error::KeepaliveTimeout { .. }
-    )
-}
-
-async fn pause(time: Duration) {
-    if !time.is_zero() {
-        time::sleep(time).await;
-    }
-}
-
-fn own(err: io::Error) -> Error {
-    Error::of(&err).cloned().expect("an error of a stream is one of the crate")
-}
-
-/// Writes in one of the ways there are, and says how much was taken.
-async fn write_some(mut stream: &Stream, data: &Bytes, way: usize) -> Result<usize, Error> {
-    match way {
-        0 => stream.write(data).await.map_err(own),
-        1 => {
-            let (head, tail) = data.split_at(data.len() / 2);
-            let slices = [IoSlice::new(head), IoSlice::new(tail)];
-            stream.write_vectored(&slices).await.map_err(own)
-        }
-        2 => {
-            stream.write_bytes(data.clone()).await?;
-            Ok(data.len())
-        }
-        3 => {
-            // A write that is too late has written nothing.
-            stream.set_write_deadline(Some(time::now() + DEADLINE));
-            let written = stream.write_bytes(data.clone()).await;
-            stream.set_write_deadline(None);
-            in_time(written.map(|()| data.len())).map(Option::unwrap_or_default)
-        }
-        _ => {
-            // A write that is given up has written nothing.
-            let part = data.slice(..data.len() / 2 + 1);
-            match once(stream.write_bytes(part.clone())).await {
-                Some(done) => done.map(|()| part.len()),
-                None => stream.flush().await.map_err(own).map(|()| 0),
+            | Error::KeepaliveTimeout { .. } => !referee.is_blurred(id),
+            // What came behind the frame that it speaks of does not count.
+            Error::Protocol(_) | Error::GoAway { by: Initiator::Remote, .. } => {
+                referee.is_doomed_by(err) && !referee.is_blurred(id)
             }
+            _ => false,
         }
-    }
-}
-
-/// Reads in one of the ways there are; nothing at the end.
-async fn read_some(mut stream: &Stream, max: usize, way: usize) -> Result<Bytes, Error> {
-    match way {
-        0 => Ok(stream.read_bytes().await?.unwrap_or_default()),
-        1 => {
-            let mut buf = vec![0; max];
-            let n = stream.read(&mut buf).await.map_err(own)?;
-            buf.truncate(n);
-            Ok(buf.into())
-        }
-        2 => {
-            // A read that is too late has read nothing.
-            stream.set_read_deadline(Some(time::now() + DEADLINE));
-            let read = stream.read_bytes().await;
-            stream.set_read_deadline(None);
-            match in_time(read)? {
-                Some(chunk) => Ok(chunk.unwrap_or_default()),
-                None => Ok(stream.read_bytes().await?.unwrap_or_default()),
-            }
-        }
-        _ => {
-            // A read that is given up has read nothing.
-            match once(stream.read_bytes()).await {
-                Some(chunk) => Ok(chunk?.unwrap_or_default()),
-                None => Ok(stream.read_bytes().await?.unwrap_or_default()),
-            }
-        }
-    }
-}
-
-/// `None` for what did not come by its deadline.
-fn in_time<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
-    match outcome {
-        Err(Error::DeadlineExceeded) => Ok(None),
-        other => other.map(Some),
-    }
-}
-
-/// Tries once, and gives it up.
-async fn once<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    match poll!(Pin::as_mut(&mut future)) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
     }
 }

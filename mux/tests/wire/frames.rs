@@ -10,8 +10,11 @@ pub enum Piece {
     /// So many bytes of that frame's payload; `last` if it ends with them.
     Payload { header: Header, bytes: usize, last: bool },
     /// The header does not decode. Nothing is found after it.
-    Bad(Rule),
+    Bad(Rule, Head),
 }
+
+/// A header as it stands on the wire.
+pub type Head = [u8; HEADER_BYTES];
 
 /// The frames of one direction.
 #[derive(Default)]
@@ -43,12 +46,12 @@ impl Frames {
         self.head.extend_from_slice(&data[..taken]);
         *data = &data[taken..];
         let head = self.head.first_chunk::<HEADER_BYTES>()?;
-        let decoded = Header::decode(head);
+        let head = *head;
         self.head.clear();
-        Some(match decoded {
+        Some(match Header::decode(&head) {
             Err(rule) => {
                 self.broken = true;
-                Piece::Bad(rule)
+                Piece::Bad(rule, head)
             }
             Ok(header) => {
                 if header.kind == Kind::Data && header.length > 0 {

@@ -2,11 +2,12 @@
 //! when a session breaks the protocol, whatever its peer has done. It knows nothing of the sessions
 //! but their limits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use mux::{Config, Flags, Header, Kind, WINDOW_BYTES_INITIAL};
 
 use super::frames::{Frames, Piece};
+use super::verdict::Verdict;
 
 /// One end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,41 +34,53 @@ impl Side {
 
 /// What one session has said and heard of a stream.
 #[derive(Default)]
-struct Stream {
-    said: Flagged,
-    heard: Flagged,
+pub(super) struct Stream {
+    pub(super) said: Flagged,
+    pub(super) heard: Flagged,
+    /// The application has it, and has ended no direction of it.
+    pub(super) held: bool,
+    /// The application has had it.
+    pub(super) was_held: bool,
+    /// Data has come after the FIN, and no RST was said since.
+    pub(super) owes_reset: bool,
+    /// The same, if the session had the stream and the FIN counted there.
+    pub(super) may_be_reset: bool,
+    /// The peer's RST has come while the session had no reason for one of its own.
+    pub(super) was_reset: bool,
     /// Opened by the peer more than once, or spoken of by the peer before this side has said that it
     /// opens it: what the session makes of it is hard to say from here.
-    blurred: bool,
+    pub(super) blurred: bool,
     /// Credit that it has heard, and payload it has said against it.
-    credit: u64,
-    spent: u64,
+    pub(super) credit: u64,
+    pub(super) spent: u64,
     /// Credit that it has said, beyond the initial window.
-    granted: u64,
+    pub(super) granted: u64,
     /// Payload that has reached it before a FIN or an RST, and what the application has read of it.
-    arrived: u64,
-    read: u64,
+    pub(super) arrived: u64,
+    pub(super) read: u64,
     /// What had arrived before the first frame that no window allows.
     within: Option<u64>,
 }
 
 #[derive(Default)]
-struct Flagged {
-    syn: bool,
-    ack: bool,
-    fin: bool,
-    rst: bool,
+pub(super) struct Flagged {
+    pub(super) syn: bool,
+    pub(super) ack: bool,
+    pub(super) fin: bool,
+    pub(super) rst: bool,
 }
 
 /// One session, as it looks from the wire.
 pub struct Referee {
-    side: Side,
-    window_bytes_max: u64,
-    frame_bytes_max: u32,
+    pub(super) side: Side,
+    pub(super) config: Config,
+    pub(super) window_bytes_max: u64,
+    pub(super) frame_bytes_max: u32,
     said: Frames,
     heard: Frames,
-    streams: HashMap<u32, Stream>,
-    last_opened: u32,
+    pub(super) streams: BTreeMap<u32, Stream>,
+    pub(super) verdict: Verdict,
+    pub(super) last_opened: u32,
     went_away: Option<u32>,
     pings: VecDeque<u32>,
     /// Frames said and heard.
@@ -82,11 +95,13 @@ impl Referee {
         let window_bytes_max = config.window_bytes_max.max(window_bytes);
         Self {
             side,
+            config: config.clone(),
             window_bytes_max: u64::from(window_bytes_max),
             frame_bytes_max: config.frame_bytes_max.max(1),
             said: Frames::default(),
             heard: Frames::default(),
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
+            verdict: Verdict::default(),
             last_opened: 0,
             went_away: None,
             pings: VecDeque::new(),
@@ -102,7 +117,7 @@ impl Referee {
             match piece {
                 Piece::Header(header) => self.judge(header),
                 Piece::Payload { .. } => {}
-                Piece::Bad(rule) => panic!("{:?} says a header that breaks {rule:?}", self.side),
+                Piece::Bad(rule, _) => panic!("{:?} says a header that breaks {rule:?}", self.side),
             }
         }
         self.said = frames;
@@ -116,14 +131,43 @@ impl Referee {
     /// The session has read `data` from the connection.
     pub fn heard(&mut self, mut data: &[u8]) {
         let mut frames = std::mem::take(&mut self.heard);
-        while let Some(piece) = frames.next(&mut data) {
+        // Nothing counts that comes after what the session has to end for.
+        while self.verdict.doom.is_none()
+            && let Some(piece) = frames.next(&mut data)
+        {
             match piece {
-                Piece::Header(header) => self.note(header),
+                Piece::Header(header) => {
+                    self.weigh(header);
+                    if self.verdict.doom.is_none() {
+                        self.note(header);
+                    }
+                }
                 Piece::Payload { header, bytes, last } => self.note_payload(header, bytes, last),
-                Piece::Bad(_) => {}
+                Piece::Bad(rule, head) => self.bad_header(rule, head),
             }
         }
         self.heard = frames;
+    }
+
+    /// The application has that stream.
+    pub fn holds(&mut self, id: u32) {
+        let stream = self.streams.entry(id).or_default();
+        (stream.held, stream.was_held) = (true, true);
+    }
+
+    /// The application is about to end a direction of it, or to drop it.
+    pub fn lets_go(&mut self, id: u32) {
+        self.streams.entry(id).or_default().held = false;
+    }
+
+    /// The application is about to say GoAway.
+    pub fn goes_away(&mut self) {
+        self.verdict.goes_away = true;
+    }
+
+    /// The application is about to close the session.
+    pub fn closes(&mut self) {
+        (self.verdict.goes_away, self.verdict.closes) = (true, true);
     }
 
     /// The application has read so many bytes of a stream.
@@ -144,18 +188,6 @@ impl Referee {
             self.side,
             stream.read,
         );
-    }
-
-    /// Payload of a stream that has arrived, and how much of it was read.
-    pub fn arrived_and_read(&self, id: u32) -> (u64, u64) {
-        self.streams.get(&id).map_or((0, 0), |stream| (stream.arrived, stream.read))
-    }
-
-    /// Whether the peer's FIN has arrived, and everything before it was read.
-    pub fn has_read_all(&self, id: u32) -> bool {
-        self.streams
-            .get(&id)
-            .is_some_and(|stream| stream.heard.fin && stream.arrived == stream.read)
     }
 
     #[track_caller]
@@ -208,6 +240,8 @@ impl Referee {
         self.must(open, header, "nobody opened the stream");
         if !stream.blurred {
             self.must(!stream.said.rst, header, "it reset the stream");
+            let answers = has(Flags::RST) && stream.was_reset;
+            self.must(!answers, header, "the peer reset the stream");
             self.must(!(stream.said.fin && has(Flags::FIN)), header, "the FIN was said");
             let acks = has(Flags::ACK);
             self.must(!acks || stream.heard.syn, header, "there is nothing to acknowledge");
@@ -257,8 +291,8 @@ impl Referee {
     fn note_stream(&mut self, header: Header) {
         let (id, syn) = (header.stream_id, header.flags.contains(Flags::SYN));
         let own = self.side.opens(id);
-        if own && syn {
-            return; // no session bears that; what it had begun to say still comes
+        if syn && (own || header.flags.contains(Flags::RST)) {
+            return; // no session bears that, or there is no stream; what was begun to be said still comes
         }
         let stream = self.streams.entry(id).or_default();
         if !own && !syn && !stream.heard.syn {
@@ -274,7 +308,7 @@ impl Referee {
         let has_payload = header.kind == Kind::Data && header.length > 0;
         if has_payload {
             stream.heard.fin = fin;
-            let waiting = stream.arrived.saturating_sub(stream.read) + u64::from(header.length);
+            let waiting = stream.waiting() + u64::from(header.length);
             if waiting > self.window_bytes_max {
                 stream.within.get_or_insert(stream.arrived);
             }
@@ -288,6 +322,18 @@ impl Referee {
             stream.arrived += bytes as u64;
         }
         stream.heard.fin |= last && header.flags.contains(Flags::FIN);
+    }
+}
+
+impl Stream {
+    /// Both FINs have passed, or an RST.
+    pub(super) fn is_over(&self) -> bool {
+        self.said.rst || self.heard.rst || (self.said.fin && self.heard.fin)
+    }
+
+    /// Bytes that have arrived and are not read.
+    pub(super) fn waiting(&self) -> u64 {
+        self.arrived.saturating_sub(self.read)
     }
 }
 

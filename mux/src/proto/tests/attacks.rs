@@ -187,6 +187,44 @@ fn empty_frames_have_a_budget() {
     assert_ended_by(&session, Rule::EmptyFrames);
 }
 
+/// The same with flags that say nothing new, of a stream that lives.
+#[test]
+fn flags_that_change_nothing_have_the_budget_of_empty_frames() {
+    let again =
+        [flag(FIN, 1), data(FIN, 1, b""), flag(Flags::ACK, 1), data(Flags::ACK | FIN, 1, b"")];
+    for again in again {
+        let mut session = server_with(Config { empty_frames_max: 10, ..Config::default() });
+        session.feed(&[flag(SYN, 1), flag(FIN, 1)].concat());
+        for _ in 0..10 {
+            session.feed(&again);
+        }
+        assert!(session.fate.is_none());
+        assert_eq!(session.stats().frames_empty, 10);
+        session.feed(&again);
+        assert_ended_by(&session, Rule::EmptyFrames);
+    }
+}
+
+/// And of streams that are gone, as far as no honest peer goes.
+#[test]
+fn flags_may_be_late_three_times_for_each_stream_and_then_count_as_empty() {
+    let mut session = client_with(Config { empty_frames_max: 10, ..Config::default() });
+    for id in (1..20_000).step_by(2) {
+        // All that it says of a stream is late, and there is no payload to make up for it.
+        let key = ready(session.open());
+        take(&mut session);
+        session.release(key);
+        take(&mut session);
+        session.feed(&[flag(Flags::ACK, id), data(FIN, id, b""), flag(RST, id)].concat());
+    }
+    assert_eq!(session.stats().frames_empty, 0);
+    for _ in 0..11 {
+        assert!(session.fate.is_none());
+        session.feed(&flag(RST, 2001));
+    }
+    assert_ended_by(&session, Rule::EmptyFrames);
+}
+
 #[test]
 fn a_flood_of_pings_and_forged_pongs_is_answered_within_bounds_and_believed_never() {
     let mut session = server();

@@ -204,3 +204,22 @@ fn a_stream_that_is_gone_takes_its_alarms_along() {
     assert_empty(&near);
     assert_eq!(near.next_timeout(), idle);
 }
+
+/// A peer may use an id again, against the rules, before the session has looked at the clock.
+#[test]
+fn a_stream_does_not_inherit_the_time_out_of_one_with_its_id() {
+    let mut session = server();
+    session.feed(&flag(Flags::SYN, 1));
+    let first = ready(session.accept());
+    session.shutdown(first).unwrap();
+    take(&mut session);
+    session.release(first);
+    session.feed(&[flag(Flags::FIN, 1), flag(Flags::SYN, 1)].concat());
+    let second = ready(session.accept());
+    assert_eq!(second, first, "the place of the first was free");
+    let start = session.timing.now;
+    session.tick(start);
+    take(&mut session);
+    session.tick(start + session.config.stream_close_timeout);
+    assert!(session.poll_stopped(second).is_pending());
+}
