@@ -87,8 +87,9 @@ impl Session {
         let is_sent = self.is_quiet() && self.outbox.is_empty();
         let unsent = self.phase == Phase::Draining && !is_sent;
         // The end alone says nothing: hashicorp/yamux closes a session without a word, and rust-yamux when it
-        // hears a GoAway.
-        let cut = !self.went_away
+        // hears a GoAway. Whoever closes has no use for what was still to come.
+        let cut = self.phase == Phase::Open
+            && !self.went_away
             && !self.peer_went_away
             && self.streams.iter().any(|(_, stream)| stream.is_awaited());
         let err = match self.phase {

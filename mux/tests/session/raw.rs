@@ -82,6 +82,18 @@ fn a_connection_that_ends_without_a_word_is_an_error_only_within_a_stream() {
 }
 
 #[test]
+fn closing_a_session_whose_peer_hangs_up_at_the_same_moment_is_no_error() {
+    run(async {
+        let (client, driver, far) = client(Config::default());
+        reactor::spawn(driver).detach();
+        let _stream = client.open().await.unwrap();
+        time::sleep(Duration::from_millis(1)).await;
+        drop(far);
+        client.close().await.unwrap();
+    });
+}
+
+#[test]
 fn streams_may_be_opened_in_any_order_of_their_ids() {
     run(async {
         let (server, mut far) = server();

@@ -158,6 +158,8 @@ impl Referee {
     /// The application is about to end a direction of it, or to drop it.
     pub fn lets_go(&mut self, id: u32) {
         self.streams.entry(id).or_default().held = false;
+        // Its reset waits among the answers.
+        self.verdict.provocations += 1;
     }
 
     /// The application is about to say GoAway.

@@ -46,8 +46,8 @@ pub(super) struct Verdict {
     cramped: bool,
     /// Empty frames that count for certain, and that may.
     empty: [u32; 2],
-    /// Frames that the session may have answered by a reset.
-    provocations: usize,
+    /// Frames and calls of the application for which the session may have queued a reset.
+    pub(super) provocations: usize,
 }
 
 /// Whether a session has a stream.
