@@ -201,6 +201,16 @@ impl Cluster {
         before.into_values().for_each(|host| host.leave());
     }
 
+    /// No further requests: its connections end when they have answered the last one. Nothing keeps its
+    /// hosts up to date any more, and nobody asks after their health.
+    pub(crate) fn retire(&self) {
+        if let Some(watching) = self.watching.take() {
+            watching.abort();
+        }
+        let hosts = self.members.borrow().hosts.clone();
+        hosts.iter().for_each(|host| host.leave());
+    }
+
     /// Makes the groups anew if something has changed.
     fn refresh(&self, members: &mut Members, now: Instant) {
         let shared = &self.shared;

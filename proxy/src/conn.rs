@@ -6,17 +6,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use net::TcpStream;
+use reactor::time;
 
 use crate::codec::{Codec, CodecError, Frame, FrameLimits, LocalReply, Origin, Protocol};
 use crate::filter::{NetworkFilter, NetworkFilters, NetworkFlow};
 use crate::inbox::{Inbox, Payload, Verdict};
-use crate::limits::{KEEPALIVE_FAILURES_MAX, READS_PER_TURN_MAX};
+use crate::limits::{KEEPALIVE_FAILURES_MAX, LINGER_TIME, READS_PER_TURN_MAX};
 use crate::outbox::{Outbox, WRITE_PIECES_MAX};
 use crate::worker::Worker;
 
@@ -50,6 +53,10 @@ pub(crate) enum CloseReason {
     Unbound,
     /// It was asked to end, or nobody needs it any more.
     Retired,
+    /// The proxy stops, and nothing is in flight.
+    Drained,
+    /// The proxy stops, and has waited long enough.
+    Cut,
 }
 
 impl fmt::Display for CloseReason {
@@ -79,6 +86,8 @@ impl fmt::Display for CloseReason {
                 "unfinished frame: {have_bytes} of at least {need_bytes} bytes after {after:?}"
             ),
             CloseReason::Retired => f.write_str("retired"),
+            CloseReason::Drained => f.write_str("the proxy stops"),
+            CloseReason::Cut => f.write_str("the proxy stops, and its time to do so is over"),
         }
     }
 }
@@ -101,6 +110,8 @@ pub(crate) struct Conn {
     filters: Cell<NetworkFilters>,
     /// A filter wants it to end.
     stopped: Cell<bool>,
+    /// Nothing more is read from the socket.
+    reads_no_more: Cell<bool>,
 }
 
 impl Conn {
@@ -117,6 +128,7 @@ impl Conn {
             is_filtered: false,
             filters: Cell::default(),
             stopped: Cell::new(false),
+            reads_no_more: Cell::new(false),
         }
     }
 
@@ -149,6 +161,16 @@ impl Conn {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Whether the task will run anyway: it may have left something unread.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.get()
+    }
+
+    /// From now on frames come only from what was read before.
+    pub(crate) fn read_no_more(&self) {
+        self.reads_no_more.set(true);
     }
 
     /// Shows bytes to the filters, if there are any; whether they may go on.
@@ -230,6 +252,11 @@ impl Conn {
         self.queue_built(|out| self.protocol.heartbeat(id, out));
     }
 
+    /// Queues the frame that asks for no further calls.
+    pub(crate) fn queue_go_away(&self) {
+        self.queue_built(|out| self.protocol.go_away(out));
+    }
+
     fn queue_built(&self, build: impl FnOnce(&mut Vec<u8>)) {
         let mut out = self.worker.buffers.take();
         build(&mut out);
@@ -280,6 +307,9 @@ impl Conn {
             if inbox.is_stalled() {
                 return Poll::Pending;
             }
+        }
+        if self.reads_no_more.get() {
+            return Poll::Pending;
         }
         for _ in 0..READS_PER_TURN_MAX {
             match self.poll_read(cx, inbox, &limits, &mut on_frame) {
@@ -335,6 +365,30 @@ impl Conn {
             Ok(n) => Ok(n),
             Err(error) => Err(CloseReason::Io(error)),
         }
+    }
+
+    /// Closes the writing side, and waits a little for the peer to close its own. The kernel would
+    /// reset a connection that is closed while something lies unread in it, and the peer could lose the
+    /// answers that it has not read yet.
+    pub(crate) async fn linger(&self) {
+        let shut = |stream: &TcpStream| Poll::Ready(stream.shutdown(Shutdown::Write));
+        if !matches!(self.poll_stream(shut), Poll::Ready(Ok(()))) {
+            return;
+        }
+        let end = poll_fn(|cx| {
+            let mut scratch = self.worker.buffers.take_scratch();
+            let ended = loop {
+                match self.poll_stream(|stream| stream.poll_read(cx, scratch.read_area())) {
+                    Poll::Pending => break Poll::Pending,
+                    Poll::Ready(Ok(0) | Err(_)) => break Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => {}
+                }
+            };
+            self.worker.buffers.put_scratch(scratch);
+            ended
+        });
+        // Who does not close it by then is not waited for.
+        let _ = time::timeout(LINGER_TIME, end).await;
     }
 
     /// Forgets what waits and closes the socket, for the task that is at its end. Who holds the connection

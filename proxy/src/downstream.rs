@@ -81,6 +81,9 @@ pub(crate) struct Downstream {
     last_frame: Cell<Option<Instant>>,
     answers: Cell<u64>,
     closed: Cell<bool>,
+    /// Whether it is told when the proxy stops, and whether it was.
+    says_go_away: bool,
+    said_go_away: Cell<bool>,
 }
 
 impl Downstream {
@@ -96,6 +99,8 @@ impl Downstream {
         Rc::new(Downstream {
             worker,
             protocol,
+            says_go_away: paths.says_go_away(protocol),
+            said_go_away: Cell::new(false),
             router: paths.router,
             chain: paths.chain,
             peer,
@@ -256,7 +261,7 @@ impl Downstream {
                 self.worker.stats.downstream_faulty.up();
                 log::warn!("client {peer}: connection closed: {reason}");
             }
-            CloseReason::Eof | CloseReason::Io(_) if in_flight > 0 => {
+            CloseReason::Eof | CloseReason::Io(_) | CloseReason::Cut if in_flight > 0 => {
                 log::warn!("client {peer}: {reason}; {in_flight} requests were in flight");
             }
             CloseReason::Idle { .. } => {

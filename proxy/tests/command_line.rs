@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::net::TcpStream;
+use std::process::{Command, Output};
 
 use common::blocking::{ask, heard, until_listening, upstream};
+use common::process::{Serving, config};
 
 fn proxy(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_proxy")).args(arguments).output().unwrap()
@@ -103,43 +103,10 @@ fn several_workers_do_not_share_a_port_with_another_process() {
     assert!(err.contains(&expected), "{err}");
 }
 
-/// A proxy that serves, ended with the test.
-struct Serving(Child);
-
-impl Serving {
-    /// The proxy on two threads in front of this host, and where it listens.
-    fn start(host: SocketAddr) -> (Serving, SocketAddr) {
-        let file = std::env::temp_dir().join(format!("proxy-serves-{}.json", std::process::id()));
-        let hosts = r#"[{ "address": "127.0.0.1:0" }, { "address": "127.0.0.1:0" }]"#;
-        let config = proxy::DEMO_CONFIG.replace(hosts, &format!(r#"[{{ "address": "{host}" }}]"#));
-        std::fs::write(&file, config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_proxy"))
-            .args(["-c", file.to_str().unwrap(), "--workers", "2"])
-            .env("RUST_LOG", "info")
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut serving = Serving(child.unwrap());
-        let log = BufReader::new(serving.0.stderr.take().unwrap());
-        let mut lines = log.lines().map(Result::unwrap);
-        let line = lines.find(|line| line.contains("on 2 thread(s)")).expect("an address");
-        std::fs::remove_file(file).unwrap();
-        // What else it says is nobody's, and must not stop it.
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = line.split(' ').find_map(|word| word.parse().ok());
-        (serving, address.unwrap_or_else(|| panic!("no address in {line}")))
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn every_worker_listens_and_calls_are_answered() {
-    let (_serving, address) = Serving::start(upstream());
+    let serving = Serving::start("serves", &config(upstream(), ""), 2);
+    let address = serving.address;
     until_listening(address.port(), 2);
     for id in 1..=16 {
         let client = TcpStream::connect(address).unwrap();
