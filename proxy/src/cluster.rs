@@ -28,6 +28,7 @@ use crate::pool::{Candidate, best_of};
 use crate::worker::Worker;
 
 pub(crate) use host::Host;
+pub(crate) use membership::hosts_in;
 pub(crate) use resolver::Resolver;
 pub use status::{ClusterStatus, HostStatus};
 

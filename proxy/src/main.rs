@@ -89,7 +89,9 @@ fn help() -> Outcome {
 
 fn check(file: &Path) -> Outcome {
     let config = Config::read(file)?;
-    print(&format!("{}{}: ok\n", config.explain(), file.display()))?;
+    let notes = [config.notes_on_logs(), config.notes_on_hosts()].concat();
+    let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
+    print(&format!("{}{notes}{}: ok\n", config.explain(), file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -103,7 +105,8 @@ fn print(text: &str) -> io::Result<()> {
 
 fn serve(file: &Path, workers: usize) -> Outcome {
     let config = Config::read(file)?;
-    for warning in &config.warnings {
+    // Of the files with hosts, every thread says itself what it finds.
+    for warning in config.warnings.iter().chain(&config.notes_on_logs()) {
         log::warn!("{}: {warning}", file.display());
     }
     if let Err(error) = descriptors::raise_limit() {

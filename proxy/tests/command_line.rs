@@ -66,6 +66,55 @@ fn check_explains_a_good_file_and_names_the_fault_of_a_bad_one() {
     std::fs::remove_file(bad).unwrap();
 }
 
+/// A configuration with these further keys of its listener and of its cluster, in a file.
+fn written(name: &str, listener: &str, cluster: &str) -> std::path::PathBuf {
+    let hosts = r#""hosts": [{ "address": "127.0.0.1:0" }, { "address": "127.0.0.1:0" }]"#;
+    assert!(proxy::DEMO_CONFIG.contains(hosts));
+    let config = proxy::DEMO_CONFIG.replace(hosts, cluster);
+    let config =
+        config.replacen(r#""name": "demo","#, &format!(r#""name": "demo", {listener}"#), 1);
+    let file = common::process::file(name);
+    std::fs::write(&file, config).unwrap();
+    file
+}
+
+#[test]
+fn check_notes_what_the_files_and_folders_that_it_names_lack() {
+    let log = r#""access_logs": [{"log_path": "/dev/null"}, {"log_path": "/no/such/log"}],"#;
+    let file = written("notes.json", log, r#""hosts_file": "no-such-list""#);
+    let check = || text(&proxy(&["check", "-c", file.to_str().unwrap()]).stdout);
+    let (out, list) = (check(), file.with_file_name("no-such-list"));
+    let notes: Vec<&str> = out.lines().filter(|line| line.starts_with("note: ")).collect();
+    let expected = "note: servers[0].listeners[0].access_logs[1].log_path: /no/such/log cannot be \
+                    written: its folder /no/such: No such file or directory";
+    assert!(notes.len() == 2 && notes[0].starts_with(expected), "{out}");
+    let hosts = "note: cluster_manager.clusters[0].hosts_file: ";
+    let missing = format!("{hosts}{}: cannot read the file: ", list.display());
+    assert!(notes[1].starts_with(&missing), "{out}");
+    for (broken, expected) in [("[{}]", ":1:3: [0]: missing field"), ("[]", ": 0 hosts;")] {
+        std::fs::write(&list, broken).unwrap();
+        let out = check();
+        assert!(out.contains(&format!("{hosts}{}{expected}", list.display())), "{out}");
+    }
+    std::fs::write(&list, r#"[{"address": "127.0.0.1:1"}]"#).unwrap();
+    let out = check();
+    assert!(!out.contains("hosts_file: "), "{out}");
+    std::fs::remove_file(list).unwrap();
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn the_log_says_at_the_start_that_an_access_log_cannot_be_written() {
+    let log = r#""access_logs": [{"log_path": "/no/such/log"}],"#;
+    // Nobody has the address: it ends by itself.
+    let file = written("no-log.json", log, r#""hosts": []"#);
+    let config = std::fs::read_to_string(&file).unwrap().replacen("127.0.0.1:0", "192.0.2.1:1", 1);
+    std::fs::write(&file, config).unwrap();
+    let err = text(&proxy(&["-c", file.to_str().unwrap()]).stderr);
+    std::fs::remove_file(file).unwrap();
+    assert!(err.contains("access_logs[0].log_path: /no/such/log cannot be written"), "{err}");
+}
+
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo.json");

@@ -321,7 +321,7 @@ impl ParseError {
         let suffix = format!(" at line {line} column {column}");
         let message = message.strip_suffix(&suffix).unwrap_or(&message).to_owned();
         // A path of "." is the document itself; "?" stands for what has no name yet.
-        let path = self.path.trim_start_matches(['.', '?']).to_owned();
+        let path = self.path.trim_matches(['.', '?']).to_owned();
         ConfigError { file: file.to_owned(), position: Some((line, column)), path, message }
     }
 }

@@ -15,6 +15,7 @@ mod hash_policy;
 mod locate;
 mod routes;
 mod scalar;
+mod surroundings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
