@@ -79,8 +79,8 @@ impl Ears {
                 self.threads.reopen_logs();
             }
             SignalKind::USER1 => {
-                let (workers, stats) = (self.threads.workers(), self.threads.stats());
-                log::info!("SIGUSR1: counters of {workers} thread(s):\n{stats}");
+                let (workers, stats) = (self.threads.workers(), self.threads.stats().to_string());
+                log::info!("SIGUSR1: counters of {workers} thread(s):\n{}", stats.trim_end());
             }
             stop => self.stop(stop),
         }
