@@ -73,6 +73,8 @@ pub(crate) struct Downstream {
     output_high: Cell<bool>,
     /// The upstream connection whose output must drain before reading goes on.
     parked_at: RefCell<Option<Rc<Upstream>>>,
+    /// A connection that belongs to it has ended, and no further request is taken.
+    is_unbound: Cell<bool>,
     /// Set by others to have the task end the connection.
     doomed: Cell<Option<CloseReason>>,
     complaints: Complaints,
@@ -112,6 +114,7 @@ impl Downstream {
             parked_bytes: Cell::new(0),
             output_high: Cell::new(false),
             parked_at: RefCell::default(),
+            is_unbound: Cell::new(false),
             doomed: Cell::new(None),
             complaints: Complaints::default(),
             frames: Cell::new(0),
@@ -163,11 +166,17 @@ impl Downstream {
     }
 
     /// An upstream connection of its own has ended: so does it, behind as many of its answers as its socket
-    /// takes at once.
+    /// takes at once. Answers that have come and that filters keep are waited for.
     pub(crate) fn unbound(self: &Rc<Self>) {
         self.refuse_parked(LocalReply::UpstreamLost);
-        self.doomed.set(Some(CloseReason::Unbound));
+        self.is_unbound.set(true);
         self.conn.wake();
+    }
+
+    /// Whether it is to end because it is [`unbound`](Self::unbound).
+    fn has_outlived(&self) -> bool {
+        self.is_unbound.get()
+            && !self.flights.borrow().iter().any(|(_, flight)| flight.is_answered())
     }
 
     /// The upstream connection it was parked at goes on.
@@ -191,7 +200,8 @@ impl Downstream {
             bytes > limits.output_high_bytes
         };
         self.output_high.set(high);
-        high || self.parked_at.borrow().is_some()
+        high || self.is_unbound.get()
+            || self.parked_at.borrow().is_some()
             || self.parked_bytes.get() > limits.output_high_bytes
             || self.flights.borrow().len() >= limits.in_flight_max
     }

@@ -49,6 +49,10 @@ impl Downstream {
             let _ = self.conn.poll_flush(cx);
             return Poll::Ready(reason);
         }
+        if self.has_outlived() {
+            let _ = self.conn.poll_flush(cx);
+            return Poll::Ready(CloseReason::Unbound);
+        }
         if self.conn.is_stopped() {
             return Poll::Ready(CloseReason::Stopped);
         }
