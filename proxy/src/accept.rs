@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use net::{TcpListener, TcpStream};
+use net::{Connections, Tcp, TcpListener, TcpStream};
+use reactor::time;
 
 use crate::drain::{Member, Stage};
 use crate::filter::NetworkFilters;
-use crate::limits::{ACCEPTS_PER_TURN_MAX, LAST_ACCEPTS_MAX};
+use crate::limits::{ACCEPTS_PER_TURN_MAX, LAST_ACCEPT_PAUSE, LAST_ACCEPTS_MAX};
 use crate::service::{Client, Entrance};
 use crate::worker::Worker;
 
@@ -61,21 +62,21 @@ impl Accepting {
                 reactor::yield_now().await;
             }
         }
-        self.take_last(&socket).await;
+        self.take_last(incoming).await;
     }
 
     /// Takes those who are connected already as far as they know: the kernel resets who is in its
     /// queue when the socket is closed.
-    async fn take_last(&mut self, socket: &TcpListener) {
-        // Who came since the loop last asked the kernel is seen after it has asked again.
-        reactor::yield_now().await;
+    async fn take_last(&mut self, mut incoming: Connections<'_, Tcp>) {
         for _ in 0..LAST_ACCEPTS_MAX {
             if self.worker.drain.stage() >= Stage::NoMore {
                 return;
             }
-            match socket.try_accept() {
-                Ok((stream, peer)) => self.serve(stream, peer),
-                Err(_) => return,
+            // Who came since the loop last asked the kernel is seen when it asks again, and it does
+            // before a timer that it waits for can ring.
+            match time::timeout(LAST_ACCEPT_PAUSE, incoming.next()).await {
+                Ok(Ok((stream, peer))) => self.serve(stream, peer),
+                _ => return,
             }
         }
     }

@@ -67,8 +67,9 @@ impl AccessLog {
     /// Writes what waits where it was going to, and has the file opened anew.
     pub(crate) fn reopen(&self) {
         self.flush();
-        // A thread that is far behind opens its file anew by itself when it was renamed.
-        let _ = self.writer.hand_over(Batch { reopen: true, ..Batch::default() });
+        // Whatever is written, a file that was renamed is left. One that cannot be told has much to write,
+        // and will see it then.
+        let _ = self.writer.hand_over(Batch::default());
     }
 
     /// Whether the record's service is going to be written.

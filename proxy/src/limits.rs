@@ -37,6 +37,8 @@ pub const GO_AWAY_TIME: Duration = Duration::from_secs(1);
 pub const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Connections that a listener which is to be closed takes out of the kernel's queue.
 pub const LAST_ACCEPTS_MAX: usize = 4096;
+/// Time without another one after which it is closed.
+pub const LAST_ACCEPT_PAUSE: Duration = Duration::from_millis(1);
 /// Retries that a route may have saved up: its budget's limit.
 pub const RETRY_BUDGET_MAX: u32 = 100;
 /// Retries in a route's budget at the beginning.

@@ -3,13 +3,14 @@
 mod common;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use common::bytes::{read, read_end};
 use common::*;
 use proxy::codec::{Codec, Kind, Protocol};
-use proxy::limits::GO_AWAY_TIME;
+use proxy::limits::{GO_AWAY_TIME, LAST_ACCEPT_PAUSE};
 use proxy::{Drained, Server};
 use reactor::{JoinHandle, time};
 
@@ -116,7 +117,7 @@ fn nobody_there_is_nobody_to_wait_for() {
         let bed = Stopping::new(Setup::default());
         let start = time::now();
         assert_eq!(bed.server.drain(GRACE).await, Drained::default());
-        assert_eq!(time::now(), start);
+        assert_eq!(time::now() - start, LAST_ACCEPT_PAUSE);
         refused(&bed.server).await;
     });
 }
@@ -186,10 +187,34 @@ fn a_request_that_was_under_way_when_its_client_was_told_to_go_is_served() {
 }
 
 #[test]
+fn a_request_of_which_a_part_has_come_is_served_when_the_rest_does() {
+    run_paused(async {
+        let bed = Stopping::new(Setup::default());
+        let mut client = bed.client().await;
+        let frame = request(7, b"in two parts");
+        let (first, second) = frame.split_at(10);
+        client.send(first).await;
+        until(|| bed.server.stats().downstream_connections == 1).await;
+        let drained = bed.drain(GRACE);
+        time::sleep(2 * GO_AWAY_TIME).await;
+        client.send(second).await;
+        let mut host = bed.host.accept().await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        client.expect(7, 0).await;
+        ended(&mut client).await;
+        drop(client);
+        assert_eq!(drained.await.unwrap(), Drained::default());
+    });
+}
+
+#[test]
 fn a_client_whose_connection_nobody_has_accepted_yet_is_served() {
     run_paused(async {
         let bed = Stopping::new(Setup::default());
         let address = bed.server.addresses()[0];
+        drop(bed.client().await);
+        until(|| bed.server.stats().downstream_accepted == 1).await;
         // Without a turn of the loop in between.
         let waiting: Vec<_> = (0..5)
             .map(|id| {
@@ -319,14 +344,34 @@ fn a_silent_client_whose_protocol_is_not_known_yet_is_closed_and_one_that_speaks
 /// A proxy of plain TCP in front of one host.
 fn tcp() -> Stopping {
     let host = Host::new();
+    let server = tcp_to(host.address());
+    Stopping { server, host }
+}
+
+fn tcp_to(host: SocketAddr) -> Rc<Server> {
     let text = format!(
         r#"{{"servers": [{{"listeners": [{{"address": "127.0.0.1:0", "filter_chains": [{{"filters":
              [{{"type": "tcp_proxy", "config": {{"cluster": "t"}}}}]}}]}}]}}],
            "cluster_manager": {{"clusters": [{{"name": "t", "hosts": [{{"address": "{}"}}]}}]}}}}"#,
-        host.address()
+        host
     );
     let config = proxy::Config::parse("tcp.json".as_ref(), &text).unwrap();
-    Stopping { server: Rc::new(Server::start(&config).unwrap()), host }
+    Rc::new(Server::start(&config).unwrap())
+}
+
+#[test]
+fn plain_tcp_whose_host_is_still_being_dialed_is_cut_as_well() {
+    run_paused(async {
+        let mute = Mute::new().await;
+        let server = tcp_to(mute.address);
+        let client = Peer::connect(server.addresses()[0]).await;
+        until(|| server.stats().tcp_accepted == 1).await;
+        let (start, grace) = (time::now(), Duration::from_millis(500));
+        assert_eq!(server.drain(grace).await.cut, 1);
+        assert_eq!(time::now() - start, grace);
+        read_end(&client).await;
+        all_empty(&server).await;
+    });
 }
 
 #[test]

@@ -153,6 +153,7 @@ fn an_answer_that_a_filter_delays_outlives_the_bound_connection_that_it_came_by(
         client.closed().await;
         drop(client);
         all_empty(&bed.server).await;
+        assert_eq!(bed.server.stats().requests, 2, "the last one was not taken in");
     });
 }
 

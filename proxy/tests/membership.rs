@@ -279,6 +279,7 @@ fn another_mistake_in_a_list_is_named_too_and_a_list_that_becomes_empty() {
         let keeps = "cluster `c`: keeps the hosts it has: ";
         for (text, expected) in [
             ("[1]", format!("{keeps}{shown}:1:2: [0]: invalid type")),
+            ("[{weight: 1}]", format!("{keeps}{shown}:1:3: [0]: key must be a string")),
             (r#"[{"weight": 1}]"#, format!("{keeps}{shown}:1:14: [0]: missing field `address`")),
         ] {
             list.write_text(text);

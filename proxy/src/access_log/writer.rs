@@ -16,8 +16,6 @@ use super::BATCHES_MAX;
 pub(super) struct Batch {
     pub(super) text: String,
     pub(super) lines: usize,
-    /// The file is to be opened anew before.
-    pub(super) reopen: bool,
 }
 
 /// The way to the thread. Dropping it waits until everything handed over is written.
@@ -95,7 +93,7 @@ impl LogFile {
     }
 
     fn write(&mut self, batch: &Batch) -> io::Result<()> {
-        if batch.reopen || self.file.as_ref().is_some_and(|file| self.was_renamed(file)) {
+        if self.file.as_ref().is_some_and(|file| self.was_renamed(file)) {
             self.file = None;
         }
         let file = match &mut self.file {
@@ -118,7 +116,7 @@ mod tests {
     use super::*;
 
     fn batch(text: &str) -> Batch {
-        Batch { text: text.to_owned(), lines: 1, reopen: false }
+        Batch { text: text.to_owned(), lines: 1 }
     }
 
     /// A folder of its own, removed when the test ends.
@@ -165,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_to_be_opened_anew_is_there_under_its_name_before_the_next_line() {
+    fn a_buffer_without_lines_opens_a_renamed_log_anew() {
         let folder = Folder::new("reopen");
         let (path, old) = (folder.0.join("log"), folder.0.join("log.1"));
         let mut log =
             LogFile { path: path.clone(), file: None, is_failing: false, dropped: Arc::default() };
         log.write(&batch("a\n")).unwrap();
         std::fs::rename(&path, &old).unwrap();
-        log.write(&Batch { reopen: true, ..Batch::default() }).unwrap();
+        log.write(&Batch::default()).unwrap();
         assert_eq!(std::fs::read_to_string(&old).unwrap(), "a\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
     }
