@@ -25,6 +25,8 @@ fn however_many_clients_come_a_host_can_be_dialed_again() {
         clients.last_mut().unwrap().closed().await;
         for id in 1..10 {
             drop(peer);
+            // A request that it gets before would go to the connection that has ended.
+            serving.until_it_says("the peer closed the connection");
             first.send(&request(id, b"dial")).await;
             peer = host.accept().await;
             // What is free now is below, and goes to a client.
