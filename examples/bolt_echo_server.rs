@@ -2,9 +2,13 @@
 //!
 //! ```sh
 //! cargo run --release --example bolt_echo_server -- 127.0.0.1:12200
+//! cargo run --release --example bolt_echo_server -- 127.0.0.1:12201
 //! cargo run --release -p proxy -- -c examples/configs/one_hop.json
 //! cargo run --release --example bolt_call -- 127.0.0.1:2045
 //! ```
+//!
+//! Each in a terminal of its own: the configuration names two hosts, and calls fail while one of them is
+//! not there.
 //!
 //! It prints the address it listens on (port 0 takes any free one) and runs until it is stopped. It
 //! speaks both versions of Bolt, acknowledges heartbeats and answers in the frame's own version.

@@ -1,15 +1,19 @@
 //! Accepting: one task per listener and thread, and the places that its clients take.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use net::{TcpListener, TcpStream};
+use net::{Connections, Tcp, TcpListener, TcpStream};
+use reactor::time;
 
+use crate::drain::{Member, Stage};
 use crate::filter::NetworkFilters;
-use crate::limits::ACCEPTS_PER_TURN_MAX;
+use crate::limits::{ACCEPTS_PER_TURN_MAX, LAST_ACCEPT_PAUSE, LAST_ACCEPTS_MAX};
 use crate::service::{Client, Entrance};
 use crate::worker::Worker;
 
@@ -23,54 +27,100 @@ pub(crate) struct Accepting {
     pub(crate) name: String,
     pub(crate) idle_timeout: Duration,
     pub(crate) open: OpenCount,
-    /// Whether the last connection was refused; the log says so once.
-    pub(crate) full: bool,
+    /// Descriptors from this number on are not for clients.
+    pub(crate) descriptors: u64,
+    /// Why the last connection was refused, if it was; the log says so once.
+    pub(crate) refused: Option<Refusal>,
+}
+
+/// Why a client is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The listener has as many as it may.
+    Connections,
+    /// It would take a descriptor that is kept for upstream connections.
+    Descriptors,
 }
 
 impl Accepting {
     pub(crate) async fn run(mut self, socket: TcpListener) {
+        let worker = Rc::clone(&self.worker);
+        let _member = Member::new(&worker).await;
         let mut incoming = socket.incoming();
-        for accepted in 1.. {
-            match incoming.next().await {
-                Ok((stream, peer)) => self.serve(stream, peer),
-                Err(error) => {
+        let mut accepted = 0;
+        while worker.drain.stage() == Stage::Serving {
+            match worker.drain.unless(Stage::Leaving, pin!(incoming.next())).await {
+                None => break,
+                Some(Ok((stream, peer))) => self.serve(stream, peer),
+                Some(Err(error)) => {
                     log::error!("listener {}: {error}; it accepts no more", self.name);
                     return;
                 }
             }
+            accepted += 1;
             if accepted % ACCEPTS_PER_TURN_MAX == 0 {
                 reactor::yield_now().await;
+            }
+        }
+        self.take_last(incoming).await;
+    }
+
+    /// Takes those who are connected already as far as they know: the kernel resets who is in its
+    /// queue when the socket is closed.
+    async fn take_last(&mut self, mut incoming: Connections<'_, Tcp>) {
+        for _ in 0..LAST_ACCEPTS_MAX {
+            if self.worker.drain.stage() >= Stage::NoMore {
+                return;
+            }
+            // Who came since the loop last asked the kernel is seen when it asks again, and it does
+            // before a timer that it waits for can ring.
+            match time::timeout(LAST_ACCEPT_PAUSE, incoming.next()).await {
+                Ok(Ok((stream, peer))) => self.serve(stream, peer),
+                _ => return,
             }
         }
     }
 
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let number = stream.as_fd().as_raw_fd() as u64;
+        if number >= self.descriptors {
+            return self.refuse(peer, Refusal::Descriptors);
+        }
         let Some(seat) = Seat::take(&self.worker, &self.open) else {
-            self.refuse(peer);
-            return;
+            return self.refuse(peer, Refusal::Connections);
         };
-        self.full = false;
+        self.refused = None;
         let worker = Rc::clone(&self.worker);
         let (filters, idle_timeout) = (NetworkFilters::default(), self.idle_timeout);
         let client = Client { worker, stream, peer, filters, idle_timeout };
-        let entrance = Rc::clone(&self.entrance);
-        reactor::spawn(async move {
-            client.run(entrance).await;
-            drop(seat);
-        })
-        .detach();
+        reactor::spawn(serve(client, Rc::clone(&self.entrance), seat)).detach();
     }
 
-    fn refuse(&mut self, peer: SocketAddr) {
+    fn refuse(&mut self, peer: SocketAddr, why: Refusal) {
         self.worker.stats.downstream_refused.up();
-        if !std::mem::replace(&mut self.full, true) {
-            let connections_max = self.worker.limits.connections_max;
-            log::warn!(
-                "listener {}: client {peer} refused: there are {connections_max} connections",
-                self.name
-            );
+        if self.refused.replace(why) == Some(why) {
+            return;
+        }
+        let (name, connections_max) = (&self.name, self.worker.limits.connections_max);
+        match why {
+            Refusal::Connections => log::warn!(
+                "listener {name}: client {peer} refused: there are {connections_max} connections"
+            ),
+            Refusal::Descriptors => log::warn!(
+                "listener {name}: client {peer} refused: descriptors from {} on are kept for \
+                 connections to hosts; raise ulimit -n",
+                self.descriptors
+            ),
         }
     }
+}
+
+/// The task of one client.
+async fn serve(client: Client, entrance: Rc<Entrance>, seat: Seat) {
+    let _member = Member::new(&seat.worker).await;
+    let drain = &seat.worker.drain;
+    // What does not end by itself is dropped at the last stage.
+    drain.unless(Stage::Cut, pin!(client.run(entrance))).await;
 }
 
 /// An open client connection, counted while it lives.
@@ -96,5 +146,6 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.worker.stats.downstream_connections.down();
+        self.worker.drain.gone();
     }
 }

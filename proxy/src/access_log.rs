@@ -7,12 +7,14 @@
 //!
 //! The file is opened by that thread, to append; a log that cannot be opened or written costs its
 //! lines and nothing else, and is tried again with the next buffer. A file that was renamed is left
-//! and its name opened anew, so that rotating it needs no signal.
+//! and its name opened anew with the next line, so that rotating it needs no signal; who wants it at
+//! once [asks for it](crate::Server::reopen_logs).
 
 mod format;
 mod writer;
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -42,16 +44,32 @@ pub(crate) struct AccessLog {
     this: Weak<AccessLog>,
 }
 
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessLog").finish_non_exhaustive()
+    }
+}
+
 impl AccessLog {
     pub(crate) fn new(path: &Path, format: Format, worker: &Rc<Worker>) -> Rc<Self> {
-        Rc::new_cyclic(|this| AccessLog {
+        let log = Rc::new_cyclic(|this| AccessLog {
             format,
             writer: Writer::start(path),
             worker: Rc::clone(worker),
             batch: RefCell::default(),
             is_flush_due: Cell::new(false),
             this: Weak::clone(this),
-        })
+        });
+        worker.logs.borrow_mut().push(Rc::downgrade(&log));
+        log
+    }
+
+    /// Writes what waits where it was going to, and has the file opened anew.
+    pub(crate) fn reopen(&self) {
+        self.flush();
+        // Whatever is written, a file that was renamed is left. One that cannot be told has much to write,
+        // and will see it then.
+        let _ = self.writer.hand_over(Batch::default());
     }
 
     /// Whether the record's service is going to be written.

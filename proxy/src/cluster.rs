@@ -28,6 +28,7 @@ use crate::pool::{Candidate, best_of};
 use crate::worker::Worker;
 
 pub(crate) use host::Host;
+pub(crate) use membership::hosts_in;
 pub(crate) use resolver::Resolver;
 pub use status::{ClusterStatus, HostStatus};
 
@@ -199,6 +200,16 @@ impl Cluster {
         members.groups.clear();
         drop(members);
         before.into_values().for_each(|host| host.leave());
+    }
+
+    /// No further requests: its connections end when they have answered the last one. Nothing keeps its
+    /// hosts up to date any more, and nobody asks after their health.
+    pub(crate) fn retire(&self) {
+        if let Some(watching) = self.watching.take() {
+            watching.abort();
+        }
+        let hosts = self.members.borrow().hosts.clone();
+        hosts.iter().for_each(|host| host.leave());
     }
 
     /// Makes the groups anew if something has changed.

@@ -4,84 +4,29 @@
 //! Anybody may queue output and wake the task; only the task touches the socket. It runs after the
 //! tasks that were ready before it, so what they all queued in one turn leaves in one `writev`.
 
+mod reason;
+
 use std::cell::{Cell, RefCell};
-use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use net::TcpStream;
+use reactor::time;
 
-use crate::codec::{Codec, CodecError, Frame, FrameLimits, LocalReply, Origin, Protocol};
+use crate::codec::{Codec, Frame, FrameLimits, LocalReply, Origin, Protocol};
 use crate::filter::{NetworkFilter, NetworkFilters, NetworkFlow};
 use crate::inbox::{Inbox, Payload, Verdict};
-use crate::limits::{KEEPALIVE_FAILURES_MAX, READS_PER_TURN_MAX};
+use crate::limits::{LINGER_TIME, READS_PER_TURN_MAX};
 use crate::outbox::{Outbox, WRITE_PIECES_MAX};
 use crate::worker::Worker;
 
+pub(crate) use reason::CloseReason;
+
 /// A frame at least so long is written at once, if the socket takes it; shorter ones are gathered.
 const WRITE_THROUGH_BYTES_MIN: usize = 16 * 1024;
-
-/// Why a connection ended.
-#[derive(Debug)]
-pub(crate) enum CloseReason {
-    /// The peer closed it, between two frames.
-    Eof,
-    /// The peer closed it within a frame.
-    Truncated { have_bytes: usize, need_bytes: usize },
-    /// The socket failed.
-    Io(io::Error),
-    /// It was not made, or not in time.
-    NotConnected(io::Error),
-    /// The peer sent something else than frames.
-    Undecodable(CodecError),
-    /// A filter has stopped it.
-    Stopped,
-    /// The peer sends and does not read.
-    NotReading { waiting_bytes: usize },
-    /// The peer was silent for so long.
-    Idle { after: Duration },
-    /// The peer took so long over one frame.
-    Trickle { have_bytes: usize, need_bytes: usize, after: Duration },
-    /// The peer gives no sign of life.
-    Silent,
-    /// The connection that it was bound to has ended.
-    Unbound,
-    /// It was asked to end, or nobody needs it any more.
-    Retired,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CloseReason::Eof => f.write_str("the peer closed the connection"),
-            CloseReason::Truncated { have_bytes, need_bytes } => write!(
-                f,
-                "truncated frame: the peer closed the connection after {have_bytes} of at least \
-                 {need_bytes} bytes"
-            ),
-            CloseReason::Io(error) => error.fmt(f),
-            CloseReason::NotConnected(error) => write!(f, "cannot connect: {error}"),
-            CloseReason::Undecodable(error) => write!(f, "undecodable frame: {error}"),
-            CloseReason::NotReading { waiting_bytes } => {
-                write!(f, "the peer does not read: {waiting_bytes} bytes wait for it")
-            }
-            CloseReason::Silent => write!(
-                f,
-                "the peer is silent: {KEEPALIVE_FAILURES_MAX} heartbeats without an answer"
-            ),
-            CloseReason::Unbound => f.write_str("the connection that it was bound to has ended"),
-            CloseReason::Stopped => f.write_str("a filter has stopped it"),
-            CloseReason::Idle { after } => write!(f, "idle for {after:?}"),
-            CloseReason::Trickle { have_bytes, need_bytes, after } => write!(
-                f,
-                "unfinished frame: {have_bytes} of at least {need_bytes} bytes after {after:?}"
-            ),
-            CloseReason::Retired => f.write_str("retired"),
-        }
-    }
-}
 
 /// See the module's page.
 pub(crate) struct Conn {
@@ -101,6 +46,8 @@ pub(crate) struct Conn {
     filters: Cell<NetworkFilters>,
     /// A filter wants it to end.
     stopped: Cell<bool>,
+    /// Nothing more is read from the socket.
+    reads_no_more: Cell<bool>,
 }
 
 impl Conn {
@@ -117,6 +64,7 @@ impl Conn {
             is_filtered: false,
             filters: Cell::default(),
             stopped: Cell::new(false),
+            reads_no_more: Cell::new(false),
         }
     }
 
@@ -149,6 +97,16 @@ impl Conn {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Whether the task will run anyway: it may have left something unread.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.get()
+    }
+
+    /// From now on frames come only from what was read before.
+    pub(crate) fn read_no_more(&self) {
+        self.reads_no_more.set(true);
     }
 
     /// Shows bytes to the filters, if there are any; whether they may go on.
@@ -230,6 +188,11 @@ impl Conn {
         self.queue_built(|out| self.protocol.heartbeat(id, out));
     }
 
+    /// Queues the frame that asks for no further calls.
+    pub(crate) fn queue_go_away(&self) {
+        self.queue_built(|out| self.protocol.go_away(out));
+    }
+
     fn queue_built(&self, build: impl FnOnce(&mut Vec<u8>)) {
         let mut out = self.worker.buffers.take();
         build(&mut out);
@@ -280,6 +243,9 @@ impl Conn {
             if inbox.is_stalled() {
                 return Poll::Pending;
             }
+        }
+        if self.reads_no_more.get() {
+            return Poll::Pending;
         }
         for _ in 0..READS_PER_TURN_MAX {
             match self.poll_read(cx, inbox, &limits, &mut on_frame) {
@@ -335,6 +301,30 @@ impl Conn {
             Ok(n) => Ok(n),
             Err(error) => Err(CloseReason::Io(error)),
         }
+    }
+
+    /// Closes the writing side, and waits a little for the peer to close its own. The kernel would
+    /// reset a connection that is closed while something lies unread in it, and the peer could lose the
+    /// answers that it has not read yet.
+    pub(crate) async fn linger(&self) {
+        let shut = |stream: &TcpStream| Poll::Ready(stream.shutdown(Shutdown::Write));
+        if !matches!(self.poll_stream(shut), Poll::Ready(Ok(()))) {
+            return;
+        }
+        let end = poll_fn(|cx| {
+            let mut scratch = self.worker.buffers.take_scratch();
+            let ended = loop {
+                match self.poll_stream(|stream| stream.poll_read(cx, scratch.read_area())) {
+                    Poll::Pending => break Poll::Pending,
+                    Poll::Ready(Ok(0) | Err(_)) => break Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => {}
+                }
+            };
+            self.worker.buffers.put_scratch(scratch);
+            ended
+        });
+        // Who does not close it by then is not waited for.
+        let _ = time::timeout(LINGER_TIME, end).await;
     }
 
     /// Forgets what waits and closes the socket, for the task that is at its end. Who holds the connection

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use net::TcpStream;
 use reactor::time;
 
 use crate::codec::{Detected, Protocol, detect};
+use crate::drain::Stage;
 use crate::limits::DETECTION_TIME_MAX;
 use crate::worker::Worker;
 
@@ -18,7 +20,7 @@ pub(crate) enum Found {
     Protocol(Protocol, Vec<u8>),
     /// Something else.
     Unknown(Vec<u8>),
-    /// Nothing: it was closed without a byte.
+    /// Nothing: it was closed without a byte, or has sent none and the proxy stops.
     Nothing,
     /// Nothing, for as long as a client may be idle.
     Silence,
@@ -39,12 +41,16 @@ pub(crate) async fn run(
     idle_timeout: Duration,
 ) -> io::Result<Found> {
     let mut bytes = Vec::new();
-    let first = read_more(worker, stream, &mut bytes);
     let patience = if idle_timeout.is_zero() { Duration::MAX } else { idle_timeout };
-    match time::timeout(patience, first).await {
-        Err(_too_late) => return Ok(Found::Silence),
-        Ok(Ok(false)) => return Ok(Found::Nothing),
-        Ok(more) => _ = more?,
+    let first = {
+        let first = pin!(time::timeout(patience, read_more(worker, stream, &mut bytes)));
+        worker.drain.unless(Stage::WhenIdle, first).await
+    };
+    match first {
+        None => return Ok(Found::Nothing),
+        Some(Err(_too_late)) => return Ok(Found::Silence),
+        Some(Ok(Ok(false))) => return Ok(Found::Nothing),
+        Some(Ok(more)) => _ = more?,
     }
     let end = time::now() + DETECTION_TIME_MAX;
     loop {

@@ -73,6 +73,8 @@ pub(crate) struct Downstream {
     output_high: Cell<bool>,
     /// The upstream connection whose output must drain before reading goes on.
     parked_at: RefCell<Option<Rc<Upstream>>>,
+    /// A connection that belongs to it has ended, and no further request is taken.
+    is_unbound: Cell<bool>,
     /// Set by others to have the task end the connection.
     doomed: Cell<Option<CloseReason>>,
     complaints: Complaints,
@@ -81,6 +83,9 @@ pub(crate) struct Downstream {
     last_frame: Cell<Option<Instant>>,
     answers: Cell<u64>,
     closed: Cell<bool>,
+    /// Whether it is told when the proxy stops, and whether it was.
+    says_go_away: bool,
+    said_go_away: Cell<bool>,
 }
 
 impl Downstream {
@@ -96,6 +101,8 @@ impl Downstream {
         Rc::new(Downstream {
             worker,
             protocol,
+            says_go_away: paths.says_go_away(protocol),
+            said_go_away: Cell::new(false),
             router: paths.router,
             chain: paths.chain,
             peer,
@@ -107,6 +114,7 @@ impl Downstream {
             parked_bytes: Cell::new(0),
             output_high: Cell::new(false),
             parked_at: RefCell::default(),
+            is_unbound: Cell::new(false),
             doomed: Cell::new(None),
             complaints: Complaints::default(),
             frames: Cell::new(0),
@@ -158,11 +166,17 @@ impl Downstream {
     }
 
     /// An upstream connection of its own has ended: so does it, behind as many of its answers as its socket
-    /// takes at once.
+    /// takes at once. Answers that have come and that filters keep are waited for.
     pub(crate) fn unbound(self: &Rc<Self>) {
         self.refuse_parked(LocalReply::UpstreamLost);
-        self.doomed.set(Some(CloseReason::Unbound));
+        self.is_unbound.set(true);
         self.conn.wake();
+    }
+
+    /// Whether it is to end because it is [`unbound`](Self::unbound).
+    fn has_outlived(&self) -> bool {
+        self.is_unbound.get()
+            && !self.flights.borrow().iter().any(|(_, flight)| flight.is_answered())
     }
 
     /// The upstream connection it was parked at goes on.
@@ -186,7 +200,8 @@ impl Downstream {
             bytes > limits.output_high_bytes
         };
         self.output_high.set(high);
-        high || self.parked_at.borrow().is_some()
+        high || self.is_unbound.get()
+            || self.parked_at.borrow().is_some()
             || self.parked_bytes.get() > limits.output_high_bytes
             || self.flights.borrow().len() >= limits.in_flight_max
     }
@@ -256,7 +271,7 @@ impl Downstream {
                 self.worker.stats.downstream_faulty.up();
                 log::warn!("client {peer}: connection closed: {reason}");
             }
-            CloseReason::Eof | CloseReason::Io(_) if in_flight > 0 => {
+            CloseReason::Eof | CloseReason::Io(_) | CloseReason::Cut if in_flight > 0 => {
                 log::warn!("client {peer}: {reason}; {in_flight} requests were in flight");
             }
             CloseReason::Idle { .. } => {

@@ -28,6 +28,17 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const TCP_DIALS_MAX: usize = 16;
 /// Time a client has, from its first byte on, for those that tell its protocol.
 pub const DETECTION_TIME_MAX: Duration = Duration::from_secs(5);
+/// Time to stop in when the configuration names none, as in MOSN.
+pub const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that clients have, from the moment a proxy begins to stop, to hear of it and to go by
+/// themselves; at most a quarter of the time to stop in.
+pub const GO_AWAY_TIME: Duration = Duration::from_secs(1);
+/// Time that a client has to close its side when a proxy that stops has closed its own.
+pub const LINGER_TIME: Duration = Duration::from_secs(1);
+/// Connections that a listener which is to be closed takes out of the kernel's queue.
+pub const LAST_ACCEPTS_MAX: usize = 4096;
+/// Time without another one after which it is closed.
+pub const LAST_ACCEPT_PAUSE: Duration = Duration::from_millis(1);
 /// Retries that a route may have saved up: its budget's limit.
 pub const RETRY_BUDGET_MAX: u32 = 100;
 /// Retries in a route's budget at the beginning.

@@ -2,20 +2,25 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod signals;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use proxy::{Config, Threads};
+use proxy::{Config, Threads, descriptors};
 
 /// Most threads that can be asked for.
 const WORKERS_MAX: usize = 256;
 
 const AFTER_HELP: &str = "\
 The log goes to standard error; RUST_LOG=warn (error, warn, info, debug, trace) sets its level.
-The exit code is 0 for success, 1 for a failure that was named, 2 for a wrong command line.";
+SIGTERM and SIGINT stop it and let the requests in flight end (\"graceful_timeout\"), a second one ends it
+at once; SIGHUP opens the access logs anew, SIGUSR1 logs all counters.
+The exit code is 0 for success, 1 for a failure that was named, 2 for a wrong command line, 130 or 143
+for the end by a second signal.";
 
 /// A proxy that shares upstream connections between many clients: every request travels under an
 /// id of the proxy's own, and its answer returns under the client's.
@@ -84,7 +89,9 @@ fn help() -> Outcome {
 
 fn check(file: &Path) -> Outcome {
     let config = Config::read(file)?;
-    print(&format!("{}{}: ok\n", config.explain(), file.display()))?;
+    let notes = [config.notes_on_logs(), config.notes_on_hosts()].concat();
+    let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
+    print(&format!("{}{notes}{}: ok\n", config.explain(), file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -98,11 +105,23 @@ fn print(text: &str) -> io::Result<()> {
 
 fn serve(file: &Path, workers: usize) -> Outcome {
     let config = Config::read(file)?;
-    for warning in &config.warnings {
+    // Of the files with hosts, every thread says itself what it finds.
+    for warning in config.warnings.iter().chain(&config.notes_on_logs()) {
         log::warn!("{}: {warning}", file.display());
     }
-    match Threads::new(config, workers)?.run() {
-        Ok(never) => match never {},
-        Err(error) => Err(error.into()),
+    if let Err(error) = descriptors::raise_limit() {
+        log::warn!("the limit on descriptors cannot be raised: {error}");
     }
+    if let Some(shortage) = descriptors::shortage(&config, workers, descriptors::limit()) {
+        log::warn!("{shortage}");
+    }
+    let grace = config.graceful_timeout;
+    let threads = Arc::new(Threads::new(config, workers)?);
+    let ended = signals::obey(&threads, grace)?;
+    let drained = threads.run()?;
+    match drained.cut {
+        0 => log::info!("stopped"),
+        cut => log::warn!("stopped; {cut} client connections did not end in time and were cut"),
+    }
+    Ok(ended.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }

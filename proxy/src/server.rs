@@ -5,16 +5,19 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use net::TcpListener;
-use reactor::JoinHandle;
+use reactor::{JoinHandle, time};
 
 use crate::accept::{Accepting, OpenCount};
 use crate::cluster::{Cluster, ClusterStatus, Resolver};
 use crate::config::{self, Config};
+use crate::descriptors;
+use crate::drain::Drained;
 use crate::filter::Filters;
 use crate::service::Entrance;
 use crate::stats::{Snapshot, Stats};
@@ -23,8 +26,8 @@ use crate::worker::Worker;
 /// A proxy that serves in the runtime it was started in; [`Threads`](crate::Threads) runs one on
 /// several.
 ///
-/// Dropping it stops the listeners; connections that are open live until their peers close them or
-/// the runtime is dropped.
+/// [`drain`](Server::drain) stops it and lets the requests in flight end. Dropping it stops the
+/// listeners; connections that are open live until their peers close them or the runtime is dropped.
 ///
 /// ```
 /// reactor::block_on(async {
@@ -185,7 +188,8 @@ impl Server {
             name: listener.name.clone(),
             idle_timeout: listener.idle_timeout.unwrap_or(config.limits.client_idle_timeout),
             open: Arc::clone(open),
-            full: false,
+            descriptors: descriptors::of_clients(),
+            refused: None,
         };
         self.listeners.push(reactor::spawn(accepting.run(socket)));
         Ok(())
@@ -195,6 +199,41 @@ impl Server {
     /// chose for port 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Stops without losing a request: closes the listeners, tells the clients to go where their
+    /// protocol has a frame for that, serves what is in flight, and closes each connection when nothing
+    /// is. What has not ended after `grace` is cut; [`Config::graceful_timeout`] is what the
+    /// configuration says. Zero ends everything at once.
+    ///
+    /// Plain TCP connections have no requests that end: they are cut unless their peers end them. The
+    /// upstream connections are closed when their last answers and oneways are through, within the
+    /// same grace.
+    ///
+    /// It may be called again, with less time: the shorter of the two counts. Dropping the future leaves
+    /// the stop at the step it has come to.
+    pub async fn drain(&self, grace: Duration) -> Drained {
+        let start = time::now();
+        let (worker, mut cut) = (&self.worker, 0);
+        let clients = || worker.stats.downstream_connections.now();
+        let is_empty = || clients() == 0 && self.listeners.iter().all(JoinHandle::is_finished);
+        worker.drain.run(start, grace, is_empty, || cut = clients()).await;
+        self.clusters.0.iter().for_each(|cluster| cluster.retire());
+        let is_silent = || worker.stats.upstream_connections.now() == 0;
+        if !worker.drain.wait(start + grace, is_silent).await {
+            log::debug!(
+                "{} upstream connections are left",
+                worker.stats.upstream_connections.now()
+            );
+        }
+        Drained { cut }
+    }
+
+    /// Writes what waits for the access logs, and has their files opened anew: for who has renamed
+    /// them. A file that was renamed is opened anew with its next line also without this.
+    pub fn reopen_logs(&self) {
+        let logs: Vec<_> = self.worker.logs.borrow().iter().filter_map(Weak::upgrade).collect();
+        logs.iter().for_each(|log| log.reopen());
     }
 
     pub(crate) fn stop_listening(&self) {

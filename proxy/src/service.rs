@@ -73,6 +73,19 @@ pub(crate) enum Service {
 pub(crate) struct Paths {
     pub(crate) router: Rc<Router>,
     pub(crate) chain: Option<Rc<Chain>>,
+    /// Whether clients that speak Bolt understand the frame that asks them to go.
+    pub(crate) bolt_go_away: bool,
+}
+
+impl Paths {
+    /// Whether a client of this protocol is told when the proxy stops.
+    pub(crate) fn says_go_away(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Bolt => self.bolt_go_away,
+            Protocol::Dubbo => true,
+            Protocol::Thrift => false,
+        }
+    }
 }
 
 /// Where bytes go.
@@ -90,7 +103,7 @@ impl Service {
         seed: Option<u64>,
     ) -> Self {
         let router = Rc::new(Router::new(&listener.router, clusters, seed));
-        let paths = Paths { router, chain };
+        let paths = Paths { router, chain, bolt_go_away: listener.bolt_go_away };
         let tcp = listener.tcp_cluster.as_ref().map(|name| Tcp {
             name: name.clone(),
             cluster: clusters.iter().find(|cluster| cluster.name() == name).cloned(),

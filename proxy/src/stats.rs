@@ -62,7 +62,8 @@ stats! {
     host_calls_in_flight,
     /// Client connections accepted.
     downstream_accepted,
-    /// Client connections refused because the listener had as many as it may.
+    /// Client connections refused because the listener had as many as it may, or because only descriptors
+    /// were left that are kept for upstream connections.
     downstream_refused,
     /// Client connections closed for what they did: undecodable or truncated frames, frames that
     /// took too long, not reading.

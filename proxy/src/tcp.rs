@@ -12,6 +12,8 @@ use reactor::time;
 
 use crate::balance;
 use crate::cluster::Cluster;
+use crate::conn::CloseReason;
+use crate::drain::Stage;
 use crate::limits::{IDLE_LOOKS, TCP_DIALS_MAX};
 use crate::worker::Worker;
 
@@ -20,8 +22,8 @@ use crate::worker::Worker;
 /// read from the client before.
 ///
 /// # Errors
-/// No host can be reached, one of the two connections failed, or nothing moved for `idle_timeout`: then the
-/// kind is `TimedOut`.
+/// No host can be reached, one of the two connections failed, the proxy stops and its time is over, or
+/// nothing moved for `idle_timeout`: then the kind is `TimedOut`.
 pub(crate) async fn run(
     worker: &Worker,
     cluster: &Cluster,
@@ -42,16 +44,18 @@ pub(crate) async fn run(
     };
     let host = host.inspect_err(no_upstream)?;
     let passing = pin!(pass(&client, &host, first));
-    let ((received, sent), ended) =
-        match select(passing, pin!(idle(&client, &host, idle_timeout))).await {
-            Some(passed) => passed,
-            None => {
-                stats.downstream_idle.up();
-                let error = format!("idle for {idle_timeout:?}");
-                let came = (came_bytes(&client), came_bytes(&host));
-                (came, Err(io::Error::new(io::ErrorKind::TimedOut, error)))
-            }
-        };
+    let idle = pin!(idle(&client, &host, idle_timeout));
+    let passed = pin!(select(passing, idle));
+    let came = || (came_bytes(&client), came_bytes(&host));
+    let ((received, sent), ended) = match worker.drain.unless(Stage::Cut, passed).await {
+        Some(Some(passed)) => passed,
+        Some(None) => {
+            stats.downstream_idle.up();
+            let error = format!("idle for {idle_timeout:?}");
+            (came(), Err(io::Error::new(io::ErrorKind::TimedOut, error)))
+        }
+        None => (came(), Err(io::Error::other(CloseReason::Cut.to_string()))),
+    };
     stats.tcp_received_bytes.add(received as usize);
     stats.tcp_sent_bytes.add(sent as usize);
     ended

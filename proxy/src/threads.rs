@@ -5,17 +5,20 @@
 //! numbers: each listener's count of open connections, which is changed when one comes or goes, and
 //! the counters, which each thread keeps for itself and a reader adds up.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reactor::WorkersError;
 
 use crate::accept::OpenCount;
 use crate::cluster::Resolver;
 use crate::config::Config;
+use crate::drain::Drained;
 use crate::filter::Filters;
+use crate::orders::{Heard, Order, Orders, first_of};
 use crate::server::{Part, Server, StartError};
 use crate::stats::{Snapshot, Stats};
 
@@ -24,8 +27,14 @@ use crate::stats::{Snapshot, Stats};
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = proxy::Config::read("proxy.json".as_ref())?;
-/// let threads = proxy::Threads::new(config, 4)?;
-/// match threads.run()? {}
+/// let grace = config.graceful_timeout;
+/// let threads = std::sync::Arc::new(proxy::Threads::new(config, 4)?);
+/// let stopper = std::sync::Arc::clone(&threads);
+/// // Whenever it is time, from any thread:
+/// std::thread::spawn(move || stopper.drain(grace));
+/// let drained = threads.run()?;
+/// println!("{} connections did not end in time", drained.cut);
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
@@ -37,6 +46,7 @@ pub struct Threads {
     stats: Vec<Arc<Stats>>,
     /// One for each listener.
     open: Vec<OpenCount>,
+    orders: Orders,
 }
 
 /// Why a thread ended.
@@ -95,7 +105,7 @@ impl Threads {
         }
         let open = config.listeners.iter().map(|_| OpenCount::default()).collect();
         let stats = (0..workers).map(|_| Arc::default()).collect();
-        Ok(Threads { config, filters: Filters::new, stats, open })
+        Ok(Threads { config, filters: Filters::new, stats, open, orders: Orders::default() })
     }
 
     /// Sets the filter types that the configuration was read with; each thread makes its own.
@@ -118,23 +128,44 @@ impl Threads {
         sum
     }
 
-    /// Serves until a thread fails; the others end with it.
+    /// How many threads.
+    pub fn workers(&self) -> usize {
+        self.stats.len()
+    }
+
+    /// Has every thread stop as [`Server::drain`] does; [`run`](Self::run) returns when all have. From
+    /// any thread, also before it runs. What was told first counts.
+    pub fn drain(&self, grace: Duration) {
+        self.orders.drain(grace);
+    }
+
+    /// Has every thread end at once, also one that is being drained.
+    pub fn end(&self) {
+        self.orders.end();
+    }
+
+    /// Has every thread open its access logs anew: [`Server::reopen_logs`].
+    pub fn reopen_logs(&self) {
+        self.orders.reopen_logs();
+    }
+
+    /// Serves until it is told to stop, or a thread fails; the others end with it.
     ///
     /// # Errors
     /// What the first thread that failed says.
     ///
     /// # Panics
     /// With the panic of a thread; one in the task of a connection ends only that connection.
-    pub fn run(&self) -> Result<Infallible, WorkersError<WorkerError>> {
+    pub fn run(&self) -> Result<Drained, WorkersError<WorkerError>> {
         for listener in &self.config.listeners {
             let workers = self.stats.len();
             log::info!("listener {}: {} on {workers} thread(s)", listener.name, listener.address);
         }
         let ended = reactor::workers(self.stats.len(), |index| self.work(index))?;
-        unreachable!("{} threads ended without an error", ended.len())
+        Ok(Drained { cut: ended.iter().map(|drained| drained.cut).sum() })
     }
 
-    async fn work(&self, index: usize) -> Result<Infallible, WorkerError> {
+    async fn work(&self, index: usize) -> Result<Drained, WorkerError> {
         let part = Part {
             stats: Arc::clone(&self.stats[index]),
             open: self.open.clone(),
@@ -144,11 +175,36 @@ impl Threads {
         };
         let filters = (self.filters)();
         let server = Server::start_part(&self.config, &filters, &part);
-        let server = server.map_err(WorkerError::Start)?;
-        Err(self.end_of(server).await)
+        let mut server = server.map_err(WorkerError::Start)?;
+        let grace = self.serve(&mut server).await?;
+        let drained = pin!(async { Some(server.drain(grace).await) });
+        let told_to_end = pin!(async {
+            self.orders.ended().await;
+            None
+        });
+        match first_of(drained, told_to_end).await {
+            Some(drained) => Ok(drained),
+            None => Ok(server.drain(Duration::ZERO).await),
+        }
     }
 
-    async fn end_of(&self, mut server: Server) -> WorkerError {
+    /// Until it is told to stop: how much time it has for that.
+    async fn serve(&self, server: &mut Server) -> Result<Duration, WorkerError> {
+        let mut heard = Heard::default();
+        loop {
+            let order = {
+                let failed = pin!(async { Err(self.end_of(server).await) });
+                let told = pin!(async { Ok(self.orders.next(&mut heard).await) });
+                first_of(failed, told).await?
+            };
+            match order {
+                Order::Drain(grace) => return Ok(grace),
+                Order::ReopenLogs => server.reopen_logs(),
+            }
+        }
+    }
+
+    async fn end_of(&self, server: &mut Server) -> WorkerError {
         let (number, why) = server.ended().await;
         WorkerError::Listener { name: self.config.listeners[number].name.clone(), why }
     }
@@ -168,9 +224,9 @@ mod tests {
         let threads = threads();
         let error = reactor::block_on(async {
             let part = Part::whole(&threads.config);
-            let server = Server::start_part(&threads.config, &Filters::new(), &part).unwrap();
+            let mut server = Server::start_part(&threads.config, &Filters::new(), &part).unwrap();
             server.stop_listening();
-            threads.end_of(server).await
+            threads.serve(&mut server).await.unwrap_err()
         });
         let text = error.unwrap().to_string();
         assert!(text.starts_with("listener demo: ") && text.contains("cancelled"), "{text}");

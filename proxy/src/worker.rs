@@ -1,9 +1,13 @@
 //! What all connections of one thread share.
 
+use std::cell::RefCell;
+use std::rc::Weak;
 use std::sync::Arc;
 
+use crate::access_log::AccessLog;
 use crate::buffers::Buffers;
 use crate::cluster::Resolver;
+use crate::drain::Drain;
 use crate::limits::Limits;
 use crate::random::{self, Random};
 use crate::stats::Stats;
@@ -19,6 +23,9 @@ pub(crate) struct Worker {
     /// Decides what is drawn; without one it is drawn differently every time.
     pub(crate) seed: Option<u64>,
     pub(crate) resolver: Resolver,
+    pub(crate) drain: Drain,
+    /// Those that requests are noted in.
+    pub(crate) logs: RefCell<Vec<Weak<AccessLog>>>,
 }
 
 impl Worker {
@@ -29,8 +36,16 @@ impl Worker {
     /// One that counts here.
     pub(crate) fn counting(limits: Limits, stats: Arc<Stats>, seed: Option<u64>) -> Self {
         let random = Random::with_seed(random::seed_of(seed, ""));
-        let resolver = Resolver::default();
-        Worker { buffers: Buffers::new(), limits, stats, random, seed, resolver }
+        Worker {
+            buffers: Buffers::new(),
+            limits,
+            stats,
+            random,
+            seed,
+            resolver: Resolver::default(),
+            drain: Drain::default(),
+            logs: RefCell::default(),
+        }
     }
 
     /// The seed of what has this name.

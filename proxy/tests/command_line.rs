@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::net::TcpStream;
+use std::process::{Command, Output};
 
 use common::blocking::{ask, heard, until_listening, upstream};
+use common::process::{Serving, config};
 
 fn proxy(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_proxy")).args(arguments).output().unwrap()
@@ -66,6 +66,55 @@ fn check_explains_a_good_file_and_names_the_fault_of_a_bad_one() {
     std::fs::remove_file(bad).unwrap();
 }
 
+/// A configuration with these further keys of its listener and of its cluster, in a file.
+fn written(name: &str, listener: &str, cluster: &str) -> std::path::PathBuf {
+    let hosts = r#""hosts": [{ "address": "127.0.0.1:0" }, { "address": "127.0.0.1:0" }]"#;
+    assert!(proxy::DEMO_CONFIG.contains(hosts));
+    let config = proxy::DEMO_CONFIG.replace(hosts, cluster);
+    let config =
+        config.replacen(r#""name": "demo","#, &format!(r#""name": "demo", {listener}"#), 1);
+    let file = common::process::file(name);
+    std::fs::write(&file, config).unwrap();
+    file
+}
+
+#[test]
+fn check_notes_what_the_files_and_folders_that_it_names_lack() {
+    let log = r#""access_logs": [{"log_path": "/dev/null"}, {"log_path": "/no/such/log"}],"#;
+    let file = written("notes.json", log, r#""hosts_file": "no-such-list""#);
+    let check = || text(&proxy(&["check", "-c", file.to_str().unwrap()]).stdout);
+    let (out, list) = (check(), file.with_file_name("no-such-list"));
+    let notes: Vec<&str> = out.lines().filter(|line| line.starts_with("note: ")).collect();
+    let expected = "note: servers[0].listeners[0].access_logs[1].log_path: /no/such/log cannot be \
+                    written: its folder /no/such: No such file or directory";
+    assert!(notes.len() == 2 && notes[0].starts_with(expected), "{out}");
+    let hosts = "note: cluster_manager.clusters[0].hosts_file: ";
+    let missing = format!("{hosts}{}: cannot read the file: ", list.display());
+    assert!(notes[1].starts_with(&missing), "{out}");
+    for (broken, expected) in [("[{}]", ":1:3: [0]: missing field"), ("[]", ": 0 hosts;")] {
+        std::fs::write(&list, broken).unwrap();
+        let out = check();
+        assert!(out.contains(&format!("{hosts}{}{expected}", list.display())), "{out}");
+    }
+    std::fs::write(&list, r#"[{"address": "127.0.0.1:1"}]"#).unwrap();
+    let out = check();
+    assert!(!out.contains("hosts_file: "), "{out}");
+    std::fs::remove_file(list).unwrap();
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn the_log_says_at_the_start_that_an_access_log_cannot_be_written() {
+    let log = r#""access_logs": [{"log_path": "/no/such/log"}],"#;
+    // Nobody has the address: it ends by itself.
+    let file = written("no-log.json", log, r#""hosts": []"#);
+    let config = std::fs::read_to_string(&file).unwrap().replacen("127.0.0.1:0", "192.0.2.1:1", 1);
+    std::fs::write(&file, config).unwrap();
+    let err = text(&proxy(&["-c", file.to_str().unwrap()]).stderr);
+    std::fs::remove_file(file).unwrap();
+    assert!(err.contains("access_logs[0].log_path: /no/such/log cannot be written"), "{err}");
+}
+
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo.json");
@@ -103,43 +152,10 @@ fn several_workers_do_not_share_a_port_with_another_process() {
     assert!(err.contains(&expected), "{err}");
 }
 
-/// A proxy that serves, ended with the test.
-struct Serving(Child);
-
-impl Serving {
-    /// The proxy on two threads in front of this host, and where it listens.
-    fn start(host: SocketAddr) -> (Serving, SocketAddr) {
-        let file = std::env::temp_dir().join(format!("proxy-serves-{}.json", std::process::id()));
-        let hosts = r#"[{ "address": "127.0.0.1:0" }, { "address": "127.0.0.1:0" }]"#;
-        let config = proxy::DEMO_CONFIG.replace(hosts, &format!(r#"[{{ "address": "{host}" }}]"#));
-        std::fs::write(&file, config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_proxy"))
-            .args(["-c", file.to_str().unwrap(), "--workers", "2"])
-            .env("RUST_LOG", "info")
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut serving = Serving(child.unwrap());
-        let log = BufReader::new(serving.0.stderr.take().unwrap());
-        let mut lines = log.lines().map(Result::unwrap);
-        let line = lines.find(|line| line.contains("on 2 thread(s)")).expect("an address");
-        std::fs::remove_file(file).unwrap();
-        // What else it says is nobody's, and must not stop it.
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = line.split(' ').find_map(|word| word.parse().ok());
-        (serving, address.unwrap_or_else(|| panic!("no address in {line}")))
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn every_worker_listens_and_calls_are_answered() {
-    let (_serving, address) = Serving::start(upstream());
+    let serving = Serving::start("serves", &config(upstream(), ""), 2);
+    let address = serving.address;
     until_listening(address.port(), 2);
     for id in 1..=16 {
         let client = TcpStream::connect(address).unwrap();

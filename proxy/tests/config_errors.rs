@@ -307,7 +307,7 @@ const FILTERS: [(&str, &str, &str); 13] = [
     (
         r#""downstream_protocol": "bolt", "extend_config": {"sub_protocol": "bolt"}"#,
         "",
-        "[0].config.extend_config: expected none beside a `downstream_protocol` other than",
+        "[0].config.extend_config.sub_protocol: expected none beside a `downstream_protocol` other than",
     ),
     (
         r#""downstream_protocol": "bolt", "extend_config": {"sub": "bolt"}"#,

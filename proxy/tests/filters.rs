@@ -4,12 +4,14 @@ mod common;
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::time::Duration;
 
 use common::*;
 use proxy::codec::bolt::{Bolt, push_header, status};
 use proxy::codec::{Codec, LocalReply};
 use proxy::filter::{Flag, Flow, Record, Request, Response, Resume, StreamFilter};
 use proxy::{Config, Filters, Server};
+use reactor::time;
 
 thread_local! {
     /// What filters of this test were asked.
@@ -127,6 +129,32 @@ fn a_filter_answers_directly_in_every_phase() {
             assert_eq!(ENDED.take().len(), 2);
         });
     }
+}
+
+#[test]
+fn an_answer_that_a_filter_delays_outlives_the_bound_connection_that_it_came_by() {
+    run_paused(async {
+        let delay = Duration::from_secs(1);
+        let setup = Setup { listener: A, cluster: r#", "pool": "binding""#, ..Setup::default() };
+        let bed = Bed::with(setup, &one_script(3, Flow::Delay(delay)));
+        let mut client = bed.client().await;
+        client.send(&[request(1, b"answered"), request(2, b"not answered")].concat()).await;
+        let mut host = bed.host.accept().await;
+        let (answered, _) = (host.frame().await, host.frame().await);
+        host.answer(&answered).await;
+        until(|| bed.server.stats().parked == 1).await;
+        let start = time::now();
+        drop(host);
+        client.expect(2, status::CONNECTION_CLOSED).await;
+        assert!(time::now() - start < delay);
+        // Nobody would answer it.
+        client.send(&request(3, b"too late")).await;
+        client.expect(1, status::SUCCESS).await;
+        client.closed().await;
+        drop(client);
+        all_empty(&bed.server).await;
+        assert_eq!(bed.server.stats().requests, 2, "the last one was not taken in");
+    });
 }
 
 #[test]

@@ -250,11 +250,68 @@ fn a_list_that_cannot_be_read_changes_nothing_and_is_named_once() {
         assert!(lines[0].contains("[0].wieght: unknown field `wieght`"), "{lines:?}");
         let mut client = Peer::connect(server.addresses()[0]).await;
         assert_eq!(ask(&mut client, 1).await, Some(1));
-        list.write(&[]);
-        until(|| members(&server).is_empty()).await;
-        assert_eq!(ask(&mut client, 2).await, None);
         assert_eq!(warnings(), Vec::<String>::new());
         host.1.abort();
+    });
+}
+
+/// The next warning.
+async fn warned() -> String {
+    let mut lines = Vec::new();
+    until(|| {
+        lines.extend(warnings());
+        !lines.is_empty()
+    })
+    .await;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines.remove(0)
+}
+
+#[test]
+fn another_mistake_in_a_list_is_named_too_and_a_list_that_becomes_empty() {
+    run(async {
+        let host = numbered(1);
+        let list = List::new("mistakes");
+        let shown = list.0.display().to_string();
+        list.write(&[host.0]);
+        let server = list.start();
+        warnings();
+        let keeps = "cluster `c`: keeps the hosts it has: ";
+        for (text, expected) in [
+            ("[1]", format!("{keeps}{shown}:1:2: [0]: invalid type")),
+            ("[{weight: 1}]", format!("{keeps}{shown}:1:3: [0]: key must be a string")),
+            (r#"[{"weight": 1}]"#, format!("{keeps}{shown}:1:14: [0]: missing field `address`")),
+        ] {
+            list.write_text(text);
+            let line = warned().await;
+            assert!(line.starts_with(&expected), "{line}");
+        }
+        std::fs::remove_file(&list.0).unwrap();
+        let line = warned().await;
+        assert!(line.starts_with(&format!("{keeps}{shown}: cannot read the file")), "{line}");
+        // What was wrong before is news again after it was right.
+        list.write(&[host.0]);
+        let mut client = Peer::connect(server.addresses()[0]).await;
+        assert_eq!(ask(&mut client, 1).await, Some(1));
+        list.write(&[]);
+        assert_eq!(
+            warned().await,
+            "cluster `c`: has 0 hosts now: its requests are answered with \"no upstream\""
+        );
+        assert_eq!(ask(&mut client, 2).await, None);
+        host.1.abort();
+    });
+}
+
+#[test]
+fn a_cluster_whose_list_is_missing_from_the_start_has_no_hosts_yet() {
+    run(async {
+        let list = List::new("missing");
+        warnings();
+        let _server = list.start();
+        let line = warned().await;
+        let expected = format!("cluster `c`: has no hosts yet: {}: cannot", list.0.display());
+        assert!(line.starts_with(&expected), "{line}");
     });
 }
 
@@ -292,7 +349,7 @@ fn localhost_is_found_and_a_name_that_is_none_is_named_in_the_log() {
             !lines.is_empty()
         })
         .await;
-        let expected = "cluster `c`: keeps the hosts it has: no such name:9: ";
+        let expected = "cluster `c`: has no hosts yet: no such name:9: ";
         assert!(lines[0].starts_with(expected), "{lines:?}");
     });
 }

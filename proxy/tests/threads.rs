@@ -3,14 +3,16 @@
 mod common;
 
 use std::collections::HashSet;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, ThreadId};
+use std::thread::{self, JoinHandle, ThreadId};
+use std::time::Duration;
 
 use common::blocking::{ask, heard, until_listening, upstream};
 use proxy::filter::{NetworkFilter, NetworkFlow};
-use proxy::{Config, DEMO_CONFIG, Filters, Threads};
+use proxy::{Config, DEMO_CONFIG, Drained, Filters, Threads};
 
 /// The threads that have taken a client of these ports.
 static TAKEN: Mutex<Vec<(u16, ThreadId)>> = Mutex::new(Vec::new());
@@ -33,6 +35,12 @@ fn filters() -> Filters {
 
 /// A proxy on three threads, which go on until the process ends.
 fn start(limits: &str) -> (Arc<Threads>, SocketAddr) {
+    let (threads, address, _running) = start_running(limits);
+    (threads, address)
+}
+
+/// The same, and the thread in which they run.
+fn start_running(limits: &str) -> (Arc<Threads>, SocketAddr, JoinHandle<Drained>) {
     let text = DEMO_CONFIG.replacen('{', &format!("{{ \"limits\": {{{limits}}},"), 1);
     let text = text.replace(
         r#"[{ "address": "127.0.0.1:0" }, { "address": "127.0.0.1:0" }]"#,
@@ -43,10 +51,10 @@ fn start(limits: &str) -> (Arc<Threads>, SocketAddr) {
     let config = Config::parse_with(Path::new("demo.json"), &text, &filters()).unwrap();
     let threads = Arc::new(Threads::new(config, 3).unwrap().filters(filters));
     let running = Arc::clone(&threads);
-    thread::spawn(move || running.run());
+    let running = thread::spawn(move || running.run().unwrap());
     let address = threads.addresses()[0];
     until_listening(address.port(), 3);
-    (threads, address)
+    (threads, address, running)
 }
 
 fn wait(condition: impl Fn() -> bool) {
@@ -86,4 +94,25 @@ fn the_limit_on_connections_is_one_for_all_threads() {
     assert_eq!((threads.stats().downstream_connections, refused()), (4, 8));
     drop(clients);
     wait(|| threads.stats().is_idle());
+}
+
+#[test]
+fn all_threads_stop_when_they_are_told_and_the_connections_that_were_cut_are_added_up() {
+    let (threads, address, running) = start_running("");
+    threads.drain(Duration::from_secs(30));
+    assert_eq!(running.join().unwrap(), Drained::default());
+    assert!(TcpStream::connect(address).is_err());
+
+    let (threads, address, running) = start_running("");
+    let clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    wait(|| threads.stats().downstream_connections == 8);
+    for mut client in &clients {
+        // A frame that has begun: nobody is idle.
+        client.write_all(&[1]).unwrap();
+    }
+    threads.drain(Duration::from_secs(30));
+    threads.end();
+    let drained = running.join().unwrap();
+    assert_eq!(drained.cut, 8);
+    assert!(threads.stats().is_idle() && threads.stats().lost() == 0, "{}", threads.stats());
 }

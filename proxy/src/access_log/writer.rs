@@ -163,6 +163,19 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_without_lines_opens_a_renamed_log_anew() {
+        let folder = Folder::new("reopen");
+        let (path, old) = (folder.0.join("log"), folder.0.join("log.1"));
+        let mut log =
+            LogFile { path: path.clone(), file: None, is_failing: false, dropped: Arc::default() };
+        log.write(&batch("a\n")).unwrap();
+        std::fs::rename(&path, &old).unwrap();
+        log.write(&Batch::default()).unwrap();
+        assert_eq!(std::fs::read_to_string(&old).unwrap(), "a\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+    }
+
+    #[test]
     fn a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() {
         let dropped = Arc::default();
         let log = LogFile {

@@ -3,8 +3,8 @@
 //! A file is read once on the loop, before the first client can come; a name may take its resolver
 //! seconds, so until its first answer the cluster has no hosts.
 //!
-//! What cannot be read or resolved changes nothing: the cluster keeps the hosts it has, and the log says
-//! so once.
+//! What cannot be read or resolved changes nothing: the cluster keeps the hosts it has. The log says so,
+//! and says it again when the reason is another one.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -36,7 +36,7 @@ pub(super) fn watch(cluster: &Rc<Cluster>) -> Option<JoinHandle<()>> {
             (interval, Source::Dns { hosts, resolver })
         }
     };
-    let mut failing = false;
+    let mut failing = None;
     let is_file = matches!(source, Source::File { .. });
     if is_file {
         let found;
@@ -63,22 +63,36 @@ pub(super) fn watch(cluster: &Rc<Cluster>) -> Option<JoinHandle<()>> {
 }
 
 impl Cluster {
-    fn found(&self, found: Found, failing: &mut bool) {
-        let name = self.name();
+    /// `failing` is the last reason that was logged, if nothing has been found since.
+    fn found(&self, found: Found, failing: &mut Option<String>) {
         match found {
-            Ok(None) => *failing = false,
-            Ok(Some(hosts)) => {
-                *failing = false;
-                if self.differs(&hosts) {
-                    log::info!("cluster `{name}`: has {} hosts now", hosts.len());
+            Ok(hosts) => {
+                *failing = None;
+                if let Some(hosts) = hosts.filter(|hosts| self.differs(hosts)) {
+                    self.log_change(hosts.len());
                     self.set_hosts(&hosts);
                 }
             }
-            Err(why) => {
-                if !std::mem::replace(failing, true) {
-                    log::warn!("cluster `{name}`: keeps the hosts it has: {why}");
+            Err(why) if failing.as_ref() != Some(&why) => {
+                let name = self.name();
+                match self.members.borrow().hosts.len() {
+                    0 => log::warn!("cluster `{name}`: has no hosts yet: {why}"),
+                    _ => log::warn!("cluster `{name}`: keeps the hosts it has: {why}"),
                 }
+                *failing = Some(why);
             }
+            Err(_) => {}
+        }
+    }
+
+    fn log_change(&self, hosts: usize) {
+        let name = self.name();
+        if hosts == 0 {
+            log::warn!(
+                "cluster `{name}`: has 0 hosts now: its requests are answered with \"no upstream\""
+            );
+        } else {
+            log::info!("cluster `{name}`: has {hosts} hosts now");
         }
     }
 
@@ -115,6 +129,11 @@ impl Source {
         };
         (self, found)
     }
+}
+
+/// The hosts in a file, as it is now; why there are none otherwise.
+pub(crate) fn hosts_in(path: &Path) -> Result<Vec<Host>, String> {
+    read(path, &mut None).map(Option::unwrap_or_default)
 }
 
 fn read(path: &Path, seen: &mut Option<Seen>) -> Found {

@@ -34,7 +34,7 @@ use super::{Codec, CodecError, Decoded, Frame, FrameLimits, HeaderError, Kind, L
 use super::{Origin, Problem, Span};
 use crate::ids::IdWidth;
 
-pub use encode::{Request, Response, TooLong, Version, push_header, push_heartbeat};
+pub use encode::{Request, Response, TooLong, Version, push_go_away, push_header, push_heartbeat};
 
 /// Length of a request's fixed header in version 1.
 pub const REQUEST_HEADER_BYTES: usize = 22;

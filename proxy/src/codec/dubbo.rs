@@ -22,7 +22,7 @@ use super::{Codec, CodecError, Decoded, Frame, FrameLimits, Kind, LocalReply, Or
 use super::{Problem, Span};
 use crate::ids::IdWidth;
 
-pub use encode::{Request, Response, push_call, push_heartbeat, push_string};
+pub use encode::{Request, Response, push_call, push_go_away, push_heartbeat, push_string};
 
 /// Length of the fixed header.
 pub const HEADER_BYTES: usize = 16;

@@ -43,6 +43,16 @@ impl Protocol {
             Protocol::Thrift => {}
         }
     }
+
+    /// Appends the frame that asks for no further calls; nothing where there is none. Bolt's is in
+    /// version 1. It wants no answer, and its id means nothing.
+    pub fn go_away(self, out: &mut Vec<u8>) {
+        match self {
+            Protocol::Bolt => bolt::push_go_away(0, out),
+            Protocol::Dubbo => dubbo::push_go_away(0, out),
+            Protocol::Thrift => {}
+        }
+    }
 }
 
 /// Calls the same method of the protocol's own codec.

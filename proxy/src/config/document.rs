@@ -43,7 +43,7 @@ pub(super) struct ServerNode {
     default_log_path: Ignored,
     default_log_level: Ignored,
     global_log_roller: Ignored,
-    graceful_timeout: Ignored,
+    pub(super) graceful_timeout: Option<Time>,
     processor: Ignored,
     use_netpoll_mode: Ignored,
 }
@@ -269,7 +269,9 @@ pub(super) struct ProxyNode {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExtendNode {
-    pub(super) sub_protocol: String,
+    pub(super) sub_protocol: Option<String>,
+    #[serde(default)]
+    pub(super) enable_bolt_goaway: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -319,7 +321,7 @@ impl ParseError {
         let suffix = format!(" at line {line} column {column}");
         let message = message.strip_suffix(&suffix).unwrap_or(&message).to_owned();
         // A path of "." is the document itself; "?" stands for what has no name yet.
-        let path = self.path.trim_start_matches(['.', '?']).to_owned();
+        let path = self.path.trim_matches(['.', '?']).to_owned();
         ConfigError { file: file.to_owned(), position: Some((line, column)), path, message }
     }
 }
@@ -356,7 +358,6 @@ impl ServerNode {
             ("default_log_path", &self.default_log_path),
             ("default_log_level", &self.default_log_level),
             ("global_log_roller", &self.global_log_roller),
-            ("graceful_timeout", &self.graceful_timeout),
             ("processor", &self.processor),
             ("use_netpoll_mode", &self.use_netpoll_mode),
         ];

@@ -53,6 +53,7 @@ pub(super) fn explain(config: &Config) -> String {
             limits.frame_timeout
         ),
     );
+    line(&mut out, &format!("  a stop gives the requests in flight {:?}", config.graceful_timeout));
     for warning in &config.warnings {
         line(&mut out, &format!("note: {warning}"));
     }

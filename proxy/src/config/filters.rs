@@ -13,6 +13,7 @@ pub(super) struct Filters {
     pub(super) protocols: Vec<Protocol>,
     pub(super) router: Router,
     pub(super) tcp_cluster: Option<String>,
+    pub(super) bolt_go_away: bool,
 }
 
 /// Reads the one filter chain: a `proxy`, a `tcp_proxy`, or a `tcp_proxy` behind a `proxy` that
@@ -98,7 +99,12 @@ fn requests(filter: &FilterNode, routers: &[Router], path: &str) -> Result<Filte
         let message = format!("no router `{name}` in this server; there is {known}");
         return fault(format!("{path}.router_config_name"), message);
     };
-    Ok(Filters { protocols: protocols(config, &path)?, router: router.clone(), tcp_cluster: None })
+    Ok(Filters {
+        protocols: protocols(config, &path)?,
+        router: router.clone(),
+        tcp_cluster: None,
+        bolt_go_away: config.extend_config.as_ref().is_some_and(|extend| extend.enable_bolt_goaway),
+    })
 }
 
 /// A filter `tcp_proxy`.
@@ -138,10 +144,8 @@ fn protocols(config: &ProxyNode, path: &str) -> Result<Vec<Protocol>, Fault> {
     let Some(downstream) = config.downstream_protocol else {
         return fault(path, "missing field `downstream_protocol`");
     };
-    let subs = match &config.extend_config {
-        Some(extend) => Some(sub_protocols(&extend.sub_protocol, path)?),
-        None => None,
-    };
+    let subs = config.extend_config.as_ref().and_then(|extend| extend.sub_protocol.as_deref());
+    let subs = subs.map(|names| sub_protocols(names, path)).transpose()?;
     let protocols = match (downstream, subs) {
         (ProtocolName::X | ProtocolName::Auto, Some(subs)) => subs,
         (ProtocolName::Auto, None) => Protocol::ALL.to_vec(),
@@ -151,7 +155,7 @@ fn protocols(config: &ProxyNode, path: &str) -> Result<Vec<Protocol>, Fault> {
         (_, Some(_)) => {
             let message =
                 "expected none beside a `downstream_protocol` other than \"X\" or \"Auto\"";
-            return fault(format!("{path}.extend_config"), message);
+            return fault(format!("{path}.extend_config.sub_protocol"), message);
         }
         (name, None) => name.protocol().into_iter().collect(),
     };

@@ -15,6 +15,7 @@ mod hash_policy;
 mod locate;
 mod routes;
 mod scalar;
+mod surroundings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use crate::breakers::Thresholds;
 use crate::codec::Protocol;
 use crate::filter::Filters;
 use crate::health::{CheckRules, OutlierRules};
-use crate::limits::Limits;
+use crate::limits::{GRACEFUL_TIMEOUT, Limits};
 
 use document::{Document, ListenerNode, ServerNode};
 use error::{Fault, fault};
@@ -53,6 +54,8 @@ pub struct Config {
     /// Decides what is drawn at random, except by faults, which have their own: the cluster of a
     /// weighted route, hosts, pauses between tries. Without it every start draws differently.
     pub seed: Option<u64>,
+    /// Time that a proxy which is to stop gives the requests in flight. The longest of all servers.
+    pub graceful_timeout: Duration,
     /// Where to listen, and by which routes requests go.
     pub listeners: Vec<Listener>,
     /// Groups of hosts.
@@ -80,6 +83,8 @@ pub struct Listener {
     /// Name of the cluster that plain TCP goes to: all connections when there are no protocols,
     /// otherwise those that speak none of them. It may be one that does not exist.
     pub tcp_cluster: Option<String>,
+    /// Whether clients that speak Bolt are sent GOAWAY when the proxy stops. Not all know the frame.
+    pub bolt_go_away: bool,
     /// What every request passes, in this order.
     pub stream_filters: Vec<Filter>,
     /// What every connection passes, in this order.
@@ -265,10 +270,16 @@ fn build(file: &Path, document: Document, types: &Filters) -> Result<Config, Fau
         file: file.to_owned(),
         limits,
         seed: document.seed,
+        graceful_timeout: graceful_timeout(&document.servers),
         listeners,
         clusters,
         warnings: notes.lines(),
     })
+}
+
+fn graceful_timeout(servers: &[ServerNode]) -> Duration {
+    let times = servers.iter().filter_map(|server| server.graceful_timeout.as_ref());
+    times.map(|time| time.0).max().unwrap_or(GRACEFUL_TIMEOUT)
 }
 
 fn add_listeners(
@@ -317,7 +328,8 @@ fn listener(
     notes: &mut Notes,
 ) -> Result<Listener, Fault> {
     notes.ignored.extend(node.ignored(path));
-    let filters::Filters { protocols, router, tcp_cluster } = filters(node, routers, path)?;
+    let filters::Filters { protocols, router, tcp_cluster, bolt_go_away } =
+        filters(node, routers, path)?;
     let address = node.address.0;
     Ok(Listener {
         name: node.name.clone().unwrap_or_else(|| address.to_string()),
@@ -327,6 +339,7 @@ fn listener(
         idle_timeout: node.connection_idle_timeout.map(|timeout| timeout.0),
         router,
         tcp_cluster,
+        bolt_go_away,
         stream_filters: extras::stream_filters(&node.stream_filters, types, path)?,
         network_filters: extras::network_filters(&node.network_filters, types, path)?,
         access_logs: extras::access_logs(&node.access_logs, path)?,

@@ -244,9 +244,12 @@ impl Downstream {
         self.wake();
     }
 
-    /// Ends the requests that wait for filters, for an output or for their next try.
+    /// Ends the requests that wait for filters, for an output or for their next try; not those that have
+    /// their answer.
     pub(super) fn refuse_parked(self: &Rc<Self>, why: LocalReply) {
-        let is_parked = |(place, flight)| matches!(flight, &Flight::Parked(_)).then_some(place);
+        let is_parked = |(place, flight): (usize, &Flight)| {
+            (matches!(flight, Flight::Parked(_)) && !flight.is_answered()).then_some(place)
+        };
         let places: Vec<usize> = self.flights.borrow().iter().filter_map(is_parked).collect();
         for place in places {
             self.resume(place, Flow::Reply(why));

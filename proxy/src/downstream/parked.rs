@@ -12,7 +12,7 @@ use crate::filter::{Flow, Ticket};
 use crate::inbox::Payload;
 use crate::journey::{Journey, Kept};
 use crate::retry;
-use crate::stream::Event;
+use crate::stream::{Event, Phase};
 use crate::upstream::Upstream;
 
 /// A request of a client that waits.
@@ -21,6 +21,13 @@ pub(crate) enum Flight {
     Sent(Rc<Upstream>, u64),
     /// For a filter, for a host's output to drain, or for its next try.
     Parked(Parked),
+}
+
+impl Flight {
+    /// Whether its answer has come, and a filter keeps it.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self, Flight::Parked(parked) if parked.journey.stream.phase() == Phase::UpFilter)
+    }
 }
 
 /// See [`Flight::Parked`].

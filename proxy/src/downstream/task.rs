@@ -8,6 +8,7 @@ use reactor::time;
 
 use super::Downstream;
 use crate::conn::CloseReason;
+use crate::drain::Stage;
 use crate::inbox::Inbox;
 use crate::patience::{Patience, View};
 
@@ -18,11 +19,18 @@ pub(crate) async fn run(downstream: Rc<Downstream>, mut inbox: Inbox, mut patien
     let reason = poll_fn(|cx| match guard.0.poll(cx, &mut inbox) {
         Poll::Pending => {
             guard.0.look_after_calls(cx);
-            patience.poll(cx, guard.0.look(&inbox))
+            let view = guard.0.look(&inbox);
+            match guard.0.leave(&view) {
+                Some(reason) => Poll::Ready(reason),
+                None => patience.poll(cx, view),
+            }
         }
         ended => ended,
     })
     .await;
+    if matches!(reason, CloseReason::Drained) {
+        guard.0.conn.linger().await;
+    }
     guard.0.close(&reason);
 }
 
@@ -41,8 +49,15 @@ impl Downstream {
             let _ = self.conn.poll_flush(cx);
             return Poll::Ready(reason);
         }
+        if self.has_outlived() {
+            let _ = self.conn.poll_flush(cx);
+            return Poll::Ready(CloseReason::Unbound);
+        }
         if self.conn.is_stopped() {
             return Poll::Ready(CloseReason::Stopped);
+        }
+        if self.worker.drain.stage() > Stage::Serving {
+            self.prepare_to_leave();
         }
         // First what came back: it may be what reading waits for.
         if let Poll::Ready(Err(error)) = self.conn.poll_flush(cx) {
@@ -79,6 +94,32 @@ impl Downstream {
             self.last_frame.set(now);
         }
         received
+    }
+
+    /// What a worker that stops wants of it before it reads and writes.
+    #[cold]
+    fn prepare_to_leave(&self) {
+        if self.says_go_away && !self.said_go_away.replace(true) {
+            self.conn.queue_go_away();
+        }
+        if self.worker.drain.stage() >= Stage::NoMore {
+            self.conn.read_no_more();
+        }
+    }
+
+    /// Why it is to end, if it is, when it has done all that it could.
+    fn leave(&self, view: &View) -> Option<CloseReason> {
+        let stage = self.worker.drain.stage();
+        if stage < Stage::WhenIdle {
+            return None;
+        }
+        let is_reading = view.partial.is_some() && stage < Stage::NoMore;
+        let is_done = !view.busy && !is_reading && !self.conn.is_woken();
+        match stage {
+            _ if is_done => Some(CloseReason::Drained),
+            Stage::Cut => Some(CloseReason::Cut),
+            _ => None,
+        }
     }
 
     fn look(&self, inbox: &Inbox) -> View {

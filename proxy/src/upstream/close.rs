@@ -23,6 +23,7 @@ impl Upstream {
         }
         let stats = &self.host.worker.stats;
         stats.upstream_connections.down();
+        self.host.worker.drain.gone();
         let lost = self.fail_waiting(was);
         if was == Phase::Dialing {
             stats.upstream_connect_failed.up();

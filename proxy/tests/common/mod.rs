@@ -5,6 +5,7 @@ pub mod blocking;
 pub mod bytes;
 mod capture;
 pub mod numbered;
+pub mod process;
 pub mod scene;
 pub mod wire;
 

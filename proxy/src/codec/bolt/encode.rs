@@ -2,9 +2,9 @@
 //! came and says nothing but what [`Codec`](crate::codec::Codec) offers.
 
 use super::{
-    CHECKSUM_BYTES, COMMAND_HEARTBEAT, COMMAND_REQUEST, COMMAND_RESPONSE, HESSIAN2, Layout,
-    REVISION_AT, REVISION_CHECKSUM, SECTION_BYTES_MAX, SWITCH_CHECKSUM, SWITCHES_AT, TYPE_ONEWAY,
-    TYPE_REQUEST, TYPE_RESPONSE, V1, V2, checksum_bytes, write_sum,
+    CHECKSUM_BYTES, COMMAND_GO_AWAY, COMMAND_HEARTBEAT, COMMAND_REQUEST, COMMAND_RESPONSE,
+    HESSIAN2, Layout, REVISION_AT, REVISION_CHECKSUM, SECTION_BYTES_MAX, SWITCH_CHECKSUM,
+    SWITCHES_AT, TYPE_ONEWAY, TYPE_REQUEST, TYPE_RESPONSE, V1, V2, checksum_bytes, write_sum,
 };
 use crate::codec::Origin;
 
@@ -138,6 +138,12 @@ impl Response<'_> {
 pub fn push_heartbeat(version: Version, id: u32, out: &mut Vec<u8>) {
     let (origin, frame_type) = (version.origin(id), TYPE_REQUEST);
     Fixed { origin, frame_type, command: COMMAND_HEARTBEAT, word: 0 }.push_empty(out);
+}
+
+/// Appends the frame `id` that asks for no further calls on this connection, as MOSN writes it.
+pub fn push_go_away(id: u32, out: &mut Vec<u8>) {
+    let (origin, frame_type) = (Version::V1.origin(id), TYPE_REQUEST);
+    Fixed { origin, frame_type, command: COMMAND_GO_AWAY, word: 0 }.push_empty(out);
 }
 
 /// Appends a response without sections, in the version of what it answers.

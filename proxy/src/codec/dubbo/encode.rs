@@ -1,6 +1,6 @@
 //! Writing Dubbo frames: for clients, servers and tests.
 
-use super::{FLAG_EVENT, FLAG_REQUEST, FLAG_TWO_WAY, HESSIAN2, MAGIC, NULL};
+use super::{FLAG_EVENT, FLAG_REQUEST, FLAG_TWO_WAY, HESSIAN2, MAGIC, NULL, READ_ONLY};
 
 /// A call to encode, in hessian2.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +48,11 @@ impl Response<'_> {
 /// Appends the heartbeat `id`.
 pub fn push_heartbeat(id: u64, out: &mut Vec<u8>) {
     push(FLAG_REQUEST | FLAG_TWO_WAY | FLAG_EVENT | HESSIAN2, 0, id, &[NULL], out);
+}
+
+/// Appends the event `id` that asks for no further calls on this connection.
+pub fn push_go_away(id: u64, out: &mut Vec<u8>) {
+    push(FLAG_REQUEST | FLAG_EVENT | HESSIAN2, 0, id, &READ_ONLY, out);
 }
 
 /// Appends what the body of a call begins with: the version of Dubbo, then these. The types of the
