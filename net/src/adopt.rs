@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::{net as std_net, os::unix::net as std_unix};
 
 use reactor::PollFd;
@@ -275,6 +275,27 @@ impl<N: StreamNetwork> AsFd for Stream<N> {
 impl<N: DatagramNetwork> AsFd for DatagramSocket<N> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// The number of the socket, as that of [`PollFd`]: for logs and the like.
+impl<N: StreamNetwork> AsRawFd for Listener<N> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// As that of [`Listener`].
+impl<N: StreamNetwork> AsRawFd for Stream<N> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// As that of [`Listener`].
+impl<N: DatagramNetwork> AsRawFd for DatagramSocket<N> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

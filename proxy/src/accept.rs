@@ -1,7 +1,7 @@
 //! Accepting: one task per listener and thread, and the places that its clients take.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Accepting {
     }
 
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let number = stream.as_fd().as_raw_fd() as u64;
+        let number = stream.as_raw_fd() as u64;
         if number >= self.descriptors {
             return self.refuse(peer, Refusal::Descriptors);
         }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -364,6 +364,15 @@ impl AsFd for PollFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.mark_shared();
         self.fd.as_fd()
+    }
+}
+
+/// Its number, for logs and the like: nothing is lent, so it does not count as shared. The number is this
+/// descriptor's until the drop, also after a close. Who makes a duplicate of it that outlives this `PollFd` says so
+/// with [`mark_shared`](PollFd::mark_shared).
+impl AsRawFd for PollFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.tie.number
     }
 }
 

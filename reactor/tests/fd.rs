@@ -302,10 +302,12 @@ fn close_from_within_an_operation_leaves_it_a_descriptor_that_refuses_everything
 fn a_descriptor_that_is_borrowed_never_comes_to_mean_another_file() {
     block_on(async {
         let (fd, mut peer) = pair();
-        let number = fd.as_fd().as_raw_fd();
+        let number = fd.as_raw_fd();
         let read = parked_read(&fd).await;
         let borrowed = fd.as_fd();
+        assert_eq!(borrowed.as_raw_fd(), number);
         fd.close();
+        assert_eq!(fd.as_raw_fd(), number);
         assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
         let many: Vec<_> = (0..8).map(|_| UnixStream::pair().unwrap()).collect();
         assert!(many.iter().all(|(a, b)| a.as_raw_fd() != number && b.as_raw_fd() != number));
