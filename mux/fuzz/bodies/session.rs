@@ -224,7 +224,7 @@ impl Play {
             let incoming = self.pipe.borrow().incoming.len();
             let mut cx = Context::from_waker(Waker::noop());
             if let Poll::Ready(outcome) = Pin::new(&mut self.driver).poll(&mut cx) {
-                self.pipe.borrow().referee.judge_end(&outcome);
+                self.pipe.borrow().referee.judge_doomed_end(&outcome);
                 self.outcome = Some(outcome);
             }
             idle = if self.pipe.borrow().incoming.len() < incoming { 0 } else { idle + 1 };
