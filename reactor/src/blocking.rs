@@ -52,8 +52,11 @@ where
 {
     let (sender, receiver) = oneshot();
     let job: Job = Box::new(move |fate| match fate {
-        // Dropped, it says "cancelled".
-        Fate::Run if sender.is_aborted() => drop(sender),
+        Fate::Run if sender.is_aborted() => {
+            drop(f);
+            // Behind what the closure held: it says "cancelled".
+            drop(sender);
+        }
         Fate::Run => sender.send(catch(f)),
         Fate::Reject => sender.send(Err(JoinError::rejected())),
     });

@@ -63,6 +63,9 @@ impl Handle {
     {
         let (sender, receiver) = oneshot();
         let start = Box::new(move || {
+            if sender.is_aborted() {
+                return;
+            }
             let task = crate::spawn(async move { make().await });
             crate::spawn(report(task, sender)).detach();
         });
@@ -100,9 +103,11 @@ impl<T> RemoteJoinHandle<T> {
         self.receiver.is_finished()
     }
 
-    /// Ends the task, as [`JoinHandle::abort`](crate::JoinHandle::abort) does, from any thread. A closure for
-    /// [`spawn_blocking`](crate::spawn_blocking) that runs goes on; one that waits for its thread never runs.
-    /// Either way the result is then [`JoinError::is_cancelled`], unless it was over before, or runs on.
+    /// Ends the task, from any thread: before it is polled, if the runtime has not taken it in yet, else when the
+    /// runtime hears of it, which may be one poll later. A closure for [`spawn_blocking`](crate::spawn_blocking)
+    /// that runs goes on; one that waits for a thread is dropped instead of run when its turn comes.
+    ///
+    /// The result is then [`JoinError::is_cancelled`], unless it was over before, or runs on.
     pub fn abort(&self) {
         self.receiver.abort();
     }

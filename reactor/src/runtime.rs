@@ -298,11 +298,11 @@ impl Core {
                 }
                 // Looked for once a round, or a task that yields for ever would delay it by a turn.
                 Ok(Next::Nobody) if self.place.has_mail() => self.take_mail(&mut buffers.mail),
-                Ok(Next::Nobody) if self.take_yielded(&mut buffers.deferred) => {
-                    if rounds.are_over(&self.netpoll.clock) {
-                        break;
-                    }
+                // Before they stand in the queue, ahead of whom the events of this turn wake.
+                Ok(Next::Nobody) if self.has_yielders() && rounds.are_over(&self.netpoll.clock) => {
+                    break;
                 }
+                Ok(Next::Nobody) if self.take_yielded(&mut buffers.deferred) => {}
                 Ok(Next::Nobody) => break,
                 Err(payload) => self.queue.end_running(&self.netpoll.running, payload),
             }
@@ -338,6 +338,11 @@ impl Core {
     pub(crate) fn defer(&self, waker: &Waker) {
         let waker = waker.clone();
         self.deferred.borrow_mut().push(waker);
+    }
+
+    #[inline]
+    fn has_yielders(&self) -> bool {
+        self.queue.has_yielders() || !self.deferred.borrow().is_empty()
     }
 
     /// Makes those ready who yielded. Says whether there were any. `buffer` is empty.

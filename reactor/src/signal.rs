@@ -63,7 +63,8 @@ impl SignalKind {
 
 /// Listens for a signal from here on, instead of what it did before. With the last [`Signal`] of its kind
 /// that comes back: a second Ctrl-C ends a program that has heard the first and dropped its `Signal`, as
-/// after `signal.Stop` in Go.
+/// after `signal.Stop` in Go. So who wants to go on hearing it keeps the `Signal`, and does not make
+/// one for each round of a loop.
 ///
 /// # Errors
 /// `InvalidInput` for a signal that cannot be caught (`SIGKILL`, `SIGSTOP`), that means a fault of
@@ -90,8 +91,10 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
     let slots = table.get_or_insert_default().entry(kind.0).or_default();
     let slot = slots.claim(kind)?;
     let fd = slots.eventfds[slot].try_clone().and_then(|fd| {
-        if slots.before.is_none() {
-            slots.before = Some(sys::catch_signal(kind.0)?);
+        // Each time: somebody else may have given it something else to do since.
+        let before = sys::catch_signal(kind.0)?;
+        if !before.is_ours() {
+            slots.before = Some(before);
         }
         Ok(fd)
     });
@@ -104,8 +107,6 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
             return Err(err);
         }
     };
-    // What came while nobody listened in this slot is not ours.
-    let _ = sys::read(fd.as_fd(), &mut [0; 8]);
     Ok(Signal { kind, slot, fd: Some(PollFd::from_socket(fd)) })
 }
 
@@ -215,6 +216,9 @@ impl Slots {
             }
         };
         self.in_use[slot] = true;
+        // What came for the last listener in this slot is not ours. Before the handler writes for us, or what comes
+        // at this moment would be lost.
+        let _ = sys::read(self.eventfds[slot].as_fd(), &mut [0; 8]);
         sys::connect_signal(kind.0, slot, self.eventfds[slot].as_fd());
         Ok(slot)
     }

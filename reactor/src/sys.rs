@@ -271,6 +271,13 @@ pub(crate) fn disconnect_signal(signal: libc::c_int, slot: usize) {
 /// What a signal does.
 pub(crate) struct SignalAction(libc::sigaction);
 
+impl SignalAction {
+    /// Whether it is to call the handler of [`catch_signal`].
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.sa_sigaction == handler()
+    }
+}
+
 /// Installs the handler for `signal`, and returns what the signal did before. System calls that it
 /// interrupts are restarted.
 pub(crate) fn catch_signal(signal: libc::c_int) -> io::Result<SignalAction> {
@@ -288,14 +295,21 @@ pub(crate) fn catch_signal(signal: libc::c_int) -> io::Result<SignalAction> {
 /// Lets `signal` do again what it did before [`catch_signal`], unless somebody has given it something else to
 /// do since.
 pub(crate) fn release_signal(signal: libc::c_int, before: &SignalAction) -> io::Result<()> {
-    let mut now = before.0;
+    let mut now = SignalAction(before.0);
     // SAFETY: `now` outlives the call, and nothing is changed.
-    cvt(unsafe { libc::sigaction(signal, std::ptr::null(), &mut now) })?;
-    if now.sa_sigaction == handler() {
+    cvt(unsafe { libc::sigaction(signal, std::ptr::null(), &mut now.0) })?;
+    if now.is_ours() {
         // SAFETY: the action outlives the call, and was in force before ours; the old one is not asked for.
         cvt(unsafe { libc::sigaction(signal, &before.0, std::ptr::null_mut()) })?;
     }
     Ok(())
+}
+
+/// What another library may do meanwhile. Says whether it was so before.
+#[cfg(test)]
+fn ignore_signal(signal: libc::c_int) -> bool {
+    // SAFETY: to be ignored is an action that every signal but two can have.
+    unsafe { libc::signal(signal, libc::SIG_IGN) == libc::SIG_IGN }
 }
 
 fn handler() -> libc::sighandler_t {

@@ -47,9 +47,11 @@ fn what_needs_a_runtime_names_the_line_that_called_it_without_one() {
         ("PollFd::new", || drop(PollFd::new(socket()))),
         ("PollFd::from_socket", || drop(PollFd::from_socket(socket()))),
         ("spawn in spawn_blocking", || {
-            let blocking = async { spawn_blocking(|| spawn(async {}).detach()).await };
-            let err = reactor::block_on(blocking).unwrap().unwrap_err();
-            std::panic::panic_any(err.to_string());
+            let outside = || panic_of(|| spawn(async {}).detach());
+            let seen = reactor::block_on(async { spawn_blocking(outside).await });
+            let (file, said) = seen.unwrap().unwrap();
+            assert_eq!(file, file!());
+            std::panic::panic_any(said);
         }),
     ];
     for (name, call) in calls {

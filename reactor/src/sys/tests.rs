@@ -259,6 +259,40 @@ fn a_signal_that_cannot_be_listened_for_leaves_its_place_to_the_next() {
 }
 
 #[test]
+fn a_signal_whose_handler_cannot_be_installed_leaves_its_place_to_the_next() {
+    block_on(async {
+        for _ in 0..2 * crate::SIGNAL_LISTENERS_MAX {
+            let _einval = script("sigaction", &[libc::EINVAL]);
+            assert_eq!(signal(SignalKind::USER2).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        }
+        drop(signal(SignalKind::USER2).unwrap());
+    });
+}
+
+/// What others do with a signal meanwhile, another library say, is neither in the way of who listens next, nor
+/// undone by who listens no more.
+#[test]
+fn a_signal_that_somebody_else_takes_over_is_theirs_until_the_next_listens() {
+    const STKFLT: SignalKind = SignalKind::from_raw(libc::SIGSTKFLT); // Linux raises it never
+    let ignore = || super::ignore_signal(STKFLT.as_raw());
+    block_on(async {
+        let first = signal(STKFLT).unwrap();
+        ignore();
+        let mut second = signal(STKFLT).unwrap();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STKFLT)
+            .unwrap();
+        second.recv().await.unwrap();
+        drop((first, second));
+        assert!(ignore(), "what was found last is what comes back");
+
+        let third = signal(STKFLT).unwrap();
+        ignore();
+        drop(third);
+        assert!(ignore(), "and nothing is undone that is not ours");
+    });
+}
+
+#[test]
 fn reads_and_writes_that_are_interrupted_are_made_again_at_once() {
     block_on(async {
         let (fd, mut peer) = pair();

@@ -138,10 +138,15 @@ impl RunQueue {
         list.push_named(&self.table.borrow().entries(), id);
     }
 
+    #[inline]
+    pub(crate) fn has_yielders(&self) -> bool {
+        !self.yielded.is_empty()
+    }
+
     /// Makes those that yielded ready. Says whether there were any.
     #[inline]
     pub(crate) fn take_yielded(&self) -> bool {
-        let any = !self.yielded.is_empty();
+        let any = self.has_yielders();
         if any {
             self.ready.append(&self.yielded);
         }

@@ -121,7 +121,7 @@ fn greedy_tasks_hold_up_a_descriptor_for_two_turns_at_most() {
 /// looked at after the first round of yields and the second, each of one chunk.
 #[test]
 fn a_task_that_computes_between_yields_holds_up_a_descriptor_and_a_timer_for_a_few_chunks() {
-    const CHUNKS_MAX: u32 = 4;
+    const CHUNKS_MAX: u32 = 2;
     async fn chunks_until(stop: &Flag) -> u32 {
         let mut chunks = 0;
         while !stop.get() {
