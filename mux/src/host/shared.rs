@@ -104,12 +104,13 @@ impl<P: Eq + Hash + 'static> Shared<P> {
             return Err(HostErrorKind::DialSelf);
         }
         let (now, landing) = (time::now(), Rc::new(Landing::default()));
-        self.with(|table, trash| {
+        // The name stays out here: with an error it may be the last, and goes when nothing is borrowed.
+        let (id, landing) = self.with(|table, trash| {
             if table.closed {
                 return Err(HostErrorKind::Closed);
             }
-            if let Some((id, landing)) = table.dials.join(&peer) {
-                return Ok(Part { peer, id, landing });
+            if let Some(joined) = table.dials.join(&peer) {
+                return Ok(joined);
             }
             table.back_off.expire(now, trash);
             if let Some(resting) = table.back_off.check(&peer, now) {
@@ -119,8 +120,9 @@ impl<P: Eq + Hash + 'static> Shared<P> {
             let begun = table.dials.begin(&peer, Rc::clone(&landing));
             let queued_max = self.config.dials_queued_max;
             let id = begun.map_err(|_| HostErrorKind::DialQueueFull { queued_max })?;
-            Ok(Part { peer, id, landing })
-        })
+            Ok((id, landing))
+        })?;
+        Ok(Part { peer, id, landing })
     }
 
     /// Runs a dial that has a place, unless another caller does already.
