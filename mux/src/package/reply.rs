@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::deadline::within;
+use super::deadline::before;
 use super::gate::Place;
 use super::{Error, Packages, Stage};
 
@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reply<S> {
             State::Over(Ok(())) => return Ok(None),
             State::Over(Err(err)) => return Err(err.clone()),
             State::Open { packages, .. } => {
-                let read = within(self.deadline, Stage::Reply, packages.read()).await;
+                let read = before(self.deadline, Stage::Reply, packages.read()).await;
                 let sent_bytes = packages.written_bytes();
                 read.flatten().map_err(|err| self.failure(err, sent_bytes)).and_then(|package| {
                     match (package, self.reply_end) {
