@@ -44,6 +44,8 @@ pub struct Packages<S> {
     input: Bytes,
     ended: bool,
     outgoing: Outgoing,
+    /// A write has begun, and its package is not in `outgoing` yet.
+    untaken: bool,
     written_bytes: u64,
 }
 
@@ -68,6 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
             input: Bytes::new(),
             ended: false,
             outgoing: Outgoing::default(),
+            untaken: false,
             written_bytes: 0,
         }
     }
@@ -103,34 +106,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
 
     /// Writes a package and flushes it. What its header has beside the length is 0.
     ///
-    /// If the future is dropped after it was polled, the package goes out all the same: what is left of it
-    /// comes before the next one, or with [`flush`](Self::flush).
+    /// If the future is dropped, the package goes out whole or not at all. It has been taken, and goes
+    /// out all the same, when it was polled and nothing of an earlier write that was dropped was left
+    /// to be sent before it: what is left of it comes before the next one, or with
+    /// [`flush`](Self::flush). So whoever drops writes, and has to know, waits for `flush` before each:
+    /// that is cancel-safe, and behind it a write takes its package in its first poll.
     ///
     /// # Errors
     /// [`Error::Malformed`] by this side when the package would be too long: nothing is written, and the
     /// connection is as it was. [`Error::Io`].
     pub async fn write(&mut self, body: Bytes) -> Result<(), Error> {
-        self.flush().await?;
+        self.make_room().await?;
         self.outgoing.header.resize(self.format.header_bytes(), 0);
         self.begin(body)?;
         self.flush().await
     }
 
     /// [`write`](Self::write) with a header of one's own, in which the length is filled in.
+    /// Dropping the future does what it does there.
     ///
     /// # Errors
     /// As [`write`](Self::write).
     ///
     /// # Panics
-    /// When `header` does not have exactly [`Format::header_bytes`].
+    /// When `header` does not have exactly [`Format::header_bytes`]; then nothing was written, and the
+    /// connection is as it was.
     pub async fn write_with(&mut self, header: &[u8], body: Bytes) -> Result<(), Error> {
-        self.flush().await?;
+        let header_bytes = self.format.header_bytes();
+        assert_eq!(header.len(), header_bytes, "a header of another length than the format's");
+        self.make_room().await?;
         self.outgoing.header.extend_from_slice(header);
         self.begin(body)?;
         self.flush().await
     }
 
-    /// Sends what a write that was dropped has left.
+    /// Sends what a write that was dropped has left. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -145,6 +155,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
     pub async fn close(&mut self) -> Result<(), Error> {
         self.flush().await?;
         poll_fn(|cx| Pin::new(&mut self.io).poll_close(cx)).await.map_err(Error::io)
+    }
+
+    /// Sends what is left of an earlier package, so that the next can be taken.
+    async fn make_room(&mut self) -> Result<(), Error> {
+        self.untaken = true;
+        let flushed = self.flush().await;
+        self.untaken = false;
+        flushed
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -206,6 +224,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
 }
 
 impl<S> Packages<S> {
+    /// Whether the last write was dropped before its package was taken.
+    pub(super) fn has_untaken(&self) -> bool {
+        self.untaken
+    }
+
     /// Bytes that the connection has taken, with the headers.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::deadline::{after, within};
+use super::deadline::{after, before};
 use super::{Error, Packages, ReplyEnd, Stage, WorkConfig};
 
 /// A request, and the connection that its reply goes out on.
@@ -55,13 +55,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
     /// Sends a package of the reply.
     ///
     /// If the future is dropped after it was polled, the package goes out all the same, before the next
-    /// one.
+    /// one; unless an earlier one that was dropped so was still on its way. Then it was not taken, and
+    /// the reply is never whole: everything that follows is [`Error::ReplyDropped`], and the caller
+    /// sees a worker that has died. So give a caller more time by [`set_deadline`](Self::set_deadline),
+    /// not by one `timeout` after the other.
     ///
     /// # Errors
     /// [`Error::EmptyReply`] for an empty body, and [`Error::Malformed`] by this side for one beyond the limit:
     /// nothing is sent, and the request goes on. After every other error it is over, and this gives the same
-    /// again: [`Error::DeadlineExceeded`] when the caller did not take the package in time, and
-    /// [`Error::CallerGone`].
+    /// again: [`Error::DeadlineExceeded`] when the caller did not take the package in time, or the
+    /// deadline was over before, [`Error::CallerGone`], and [`Error::ReplyDropped`].
     ///
     /// # Panics
     /// When polled outside a runtime.
@@ -98,6 +101,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
     where
         F: Future<Output = Result<(), Error>>,
     {
+        if self.failed.is_none() && self.packages.has_untaken() {
+            self.failed = Some(Error::ReplyDropped);
+        }
         if let Some(err) = &self.failed {
             return Err(err.clone());
         }
@@ -105,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
             (Some(each), Some(all)) => Some(each.min(all)),
             (each, all) => each.or(all),
         };
-        let sent = within(deadline, Stage::Write, act(&mut self.packages)).await.flatten();
+        let sent = before(deadline, Stage::Write, act(&mut self.packages)).await.flatten();
         let failure = match sent {
             Ok(()) => return Ok(()),
             Err(err @ Error::Malformed { .. }) => return Err(err),
