@@ -10,12 +10,12 @@
 
 mod back_off;
 mod call;
-mod carry;
 mod config;
 mod dial;
+mod dial_task;
 mod dials;
 mod error;
-mod running;
+mod session_task;
 mod sessions;
 mod shared;
 mod stats;

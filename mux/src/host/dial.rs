@@ -105,7 +105,7 @@ impl<P: Eq + Hash + 'static> Attempts<P> {
 }
 
 impl<P: Eq + Hash + 'static> Attempt<P> {
-    /// For a place that was taken.
+    /// For a slot that was taken.
     pub(super) fn new(host: &Weak<Shared<P>>, peer: &Rc<P>) -> Self {
         Self { host: Weak::clone(host), peer: Rc::clone(peer) }
     }

@@ -19,7 +19,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostStats {
-    /// Dials that were begun, those aside that gave up while they waited in the queue.
+    /// Dials that were begun: those of them aside that ended while they waited in the queue.
     pub dials_started: u64,
     /// Dials that have connected.
     pub dials_succeeded: u64,

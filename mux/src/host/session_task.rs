@@ -14,14 +14,14 @@ use crate::{Session, shared};
 /// a side has gone away behind its last stream. Streams arrive nowhere
 /// else, so no second task has to wait for them. It keeps neither the host nor the session's handle
 /// alive.
-pub(super) struct Carry<P: Eq + Hash + 'static> {
+pub(super) struct SessionTask<P: Eq + Hash + 'static> {
     driver: AnyDriver,
     session: Rc<shared::Shared>,
     host: Weak<Shared<P>>,
     key: SessionKey,
 }
 
-impl<P: Eq + Hash + 'static> Carry<P> {
+impl<P: Eq + Hash + 'static> SessionTask<P> {
     pub(super) fn new(
         host: &Rc<Shared<P>>,
         key: SessionKey,
@@ -33,7 +33,7 @@ impl<P: Eq + Hash + 'static> Carry<P> {
     }
 }
 
-impl<P: Eq + Hash + 'static> Carry<P> {
+impl<P: Eq + Hash + 'static> SessionTask<P> {
     /// A session that has no streams and gets none would stay for as long as its peer likes, and take
     /// the place of another.
     fn close_if_spent(&self) {
@@ -44,7 +44,7 @@ impl<P: Eq + Hash + 'static> Carry<P> {
     }
 }
 
-impl<P: Eq + Hash + 'static> Future for Carry<P> {
+impl<P: Eq + Hash + 'static> Future for SessionTask<P> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -60,7 +60,7 @@ impl<P: Eq + Hash + 'static> Future for Carry<P> {
 }
 
 /// Also when the driver has panicked, or the runtime is gone.
-impl<P: Eq + Hash + 'static> Drop for Carry<P> {
+impl<P: Eq + Hash + 'static> Drop for SessionTask<P> {
     fn drop(&mut self) {
         if let Some(host) = self.host.upgrade() {
             host.ended(self.key);
