@@ -41,7 +41,6 @@ use crate::{Error, Session, Stream};
 pub use self::config::HostConfig;
 pub use self::dial::{Attempt, Attempts, Dial};
 pub use self::error::{DialFailure, HostError, HostErrorKind};
-pub(crate) use self::sessions::Candidate;
 pub use self::stats::HostStats;
 
 /// Streams to peers: over the session that there is, or over a new one.
@@ -93,8 +92,8 @@ impl<P: Clone + Eq + Hash + 'static> Host<P> {
     }
 
     /// Opens a stream to a peer: in the session that takes streams and has most of them, among equals
-    /// the newest; if there is none, in a new one. As [`Session::open`] it waits at the session's
-    /// limits, and not for the peer.
+    /// the newest; if there is none, in a new one. Sessions at one of their limits come last. If all
+    /// are, it waits as [`Session::open`] does; it never waits for the peer.
     ///
     /// All who want a session with a peer at the same time share one dial. A session that the peer
     /// makes meanwhile does too. If the session ends, or goes away, before the stream is open, there

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::driver::Driver;
-use crate::host::Candidate;
 use crate::proto::{self, Role};
 use crate::shared::Shared;
 use crate::stream::Stream;
@@ -220,11 +219,14 @@ impl Session {
         self.shared().inner.borrow().proto.stream_counts().0
     }
 
-    /// What the choice between sessions with one peer goes by.
-    pub(crate) fn candidate(&self) -> Candidate {
-        let inner = self.shared().inner.borrow();
-        let (inbound, outbound) = inner.proto.stream_counts();
-        Candidate { takes_streams: inner.proto.can_open(), streams: inbound + outbound }
+    /// Whether [`open`](Self::open) can succeed, now or when a limit allows it.
+    pub(crate) fn can_open(&self) -> bool {
+        self.shared().inner.borrow().proto.can_open()
+    }
+
+    /// Whether [`open`](Self::open) has to wait.
+    pub(crate) fn is_at_open_limit(&self) -> bool {
+        self.shared().inner.borrow().proto.is_at_open_limit()
     }
 
     /// Whether streams wait to be accepted.

@@ -74,6 +74,28 @@ fn the_session_with_most_streams_is_taken_and_among_equals_the_newest() {
 }
 
 #[test]
+fn a_session_at_a_limit_is_not_taken_while_another_is_not() {
+    for session in [
+        Config { outbound_streams_max: 1, ..Config::default() },
+        Config { unacked_opens_max: 1, ..Config::default() },
+    ] {
+        run(async {
+            let (host, script) = host_with(HostConfig { session, ..HostConfig::default() });
+            let (_first_far, first) = dial_in(&host, "bob");
+            let (_second_far, second) = dial_in(&host, "bob");
+            let a = host.new_stream(&"bob").await.unwrap();
+            let b = host.new_stream(&"bob").now_or_never().expect("the other is empty").unwrap();
+            assert_eq!((first.outbound_streams(), second.outbound_streams()), (1, 1));
+            // With both at it, it waits, and does not dial.
+            let waits = ask(&host, "bob");
+            settle().await;
+            assert!(!waits.is_finished() && script.dials().is_empty());
+            drop((a, b));
+        });
+    }
+}
+
+#[test]
 fn a_session_that_is_closed_or_has_gone_away_or_drains_is_not_taken() {
     run(async {
         let (host, script) = host();
