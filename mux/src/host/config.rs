@@ -67,7 +67,8 @@ pub struct HostConfig<P> {
     /// Default: 64.
     pub ended_sessions_max: usize,
     /// How long [`close`](super::Host::close) and [`close_peer`](super::Host::close_peer) let streams
-    /// finish before they close the sessions. Default: 10 s.
+    /// finish before they close the sessions. And how long a session is kept without streams whose peer
+    /// has gone away, but not this side: the peer may still open some. Default: 10 s.
     pub drain_timeout: Duration,
 }
 
