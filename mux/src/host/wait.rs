@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 
 use crate::wait::WaitQueue;
 
-/// A queue of those who wait. No waker is cloned, woken or dropped while it is borrowed.
+/// A queue of those who wait.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     queue: RefCell<WaitQueue>,
@@ -39,6 +39,9 @@ impl<'q> Waiting<'q> {
     /// From now on this task is told. To be looked after once more behind it: cloning and dropping
     /// wakers is code of others, which may have done something before anybody could be told.
     pub(super) fn park(&mut self, cx: &Context<'_>) {
+        if self.waiters.queue.borrow().holds(self.ticket, cx) {
+            return;
+        }
         let waker = cx.waker().clone();
         let old = self.waiters.queue.borrow_mut().put(&mut self.ticket, waker);
         drop(old);

@@ -12,7 +12,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time;
 
 use super::deadline::{after, within};
-use super::gate::{Gate, Place};
+use super::gate::{Gate, Permit};
 use super::{Error, Format, Packages, Reply, ReplyEnd, Stage};
 
 /// Makes connections to workers. Every closure `AsyncFn() -> io::Result<S>` does.
@@ -164,9 +164,9 @@ impl<C: Connect> Caller<C> {
         let deadline = self.config.call_timeout.and_then(after);
         let entered = within(deadline, Stage::Queue, self.gate.enter()).await?;
         let pending_max = self.config.pending_max;
-        let place = entered.map_err(|_| Error::QueueFull { pending_max })?;
+        let permit = entered.map_err(|_| Error::QueueFull { pending_max })?;
         let packages = self.deliver(request, deadline).await?;
-        Ok(self.reply(packages, place, deadline))
+        Ok(self.reply(packages, permit, deadline))
     }
 
     /// Calls that wait for their turn.
@@ -222,10 +222,10 @@ impl<C: Connect> Caller<C> {
     fn reply(
         &self,
         packages: Packages<C::Io>,
-        place: Place,
+        permit: Permit,
         deadline: Option<Instant>,
     ) -> Reply<C::Io> {
-        Reply::new(packages, place, deadline, self.config.reply_end)
+        Reply::new(packages, permit, deadline, self.config.reply_end)
     }
 }
 

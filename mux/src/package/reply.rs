@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::deadline::before;
-use super::gate::Place;
+use super::gate::Permit;
 use super::{Error, Packages, Stage};
 
 /// How a reply ends.
@@ -35,18 +35,18 @@ pub struct Reply<S> {
 }
 
 enum State<S> {
-    Open { packages: Packages<S>, _place: Place },
+    Open { packages: Packages<S>, _permit: Permit },
     Over(Result<(), Error>),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Reply<S> {
     pub(super) fn new(
         packages: Packages<S>,
-        place: Place,
+        permit: Permit,
         deadline: Option<Instant>,
         reply_end: ReplyEnd,
     ) -> Self {
-        let state = State::Open { packages, _place: place };
+        let state = State::Open { packages, _permit: permit };
         Self { state, deadline, reply_end, packages: 0 }
     }
 
