@@ -28,7 +28,7 @@ mod tests;
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::Hash;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -255,6 +255,12 @@ impl<P: Clone + Eq + Hash + 'static> Host<P> {
         self.shared.peers().iter().map(|peer| P::clone(peer)).collect()
     }
 
+    /// A handle that does not keep the host: for who is held by it, as its dialer is.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakHost<P> {
+        WeakHost { shared: Rc::downgrade(&self.shared) }
+    }
+
     /// What the host has done, and what it holds now.
     #[must_use]
     pub fn stats(&self) -> HostStats {
@@ -299,6 +305,55 @@ async fn ended(drained: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
 impl<P> Clone for Host<P> {
     fn clone(&self) -> Self {
         Self { shared: Rc::clone(&self.shared) }
+    }
+}
+
+/// A handle of a [`Host`] that does not keep it. Given by [`Host::downgrade`].
+///
+/// ```
+/// # #[path = "../tests/support/mod.rs"] mod support;
+/// use std::{cell::OnceCell, io, rc::Rc};
+/// use mux::host::{Host, HostConfig, WeakHost};
+///
+/// // A dialer that asks peers that are there already for the way to another.
+/// let own = Rc::new(OnceCell::<WeakHost<&str>>::new());
+/// let dialers = Rc::clone(&own);
+/// let dial = move |_peer: &str| {
+///     let host = dialers.get().and_then(WeakHost::upgrade);
+///     async move {
+///         let peers = host.map(|host| host.peers()).unwrap_or_default();
+/// #       let _ = peers;
+/// #       Err::<support::End, _>(io::ErrorKind::HostUnreachable.into())
+///     }
+/// };
+/// let host = Host::new(dial, HostConfig::default());
+/// let _ = own.set(host.downgrade());
+/// # reactor::block_on(async { assert!(host.new_stream(&"bob").await.is_err()) })?;
+/// drop(host);
+/// assert!(own.get().unwrap().upgrade().is_none());
+/// # Ok::<_, io::Error>(())
+/// ```
+pub struct WeakHost<P> {
+    shared: Weak<Shared<P>>,
+}
+
+impl<P> WeakHost<P> {
+    /// The host, unless its last handle is gone.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Host<P>> {
+        self.shared.upgrade().map(|shared| Host { shared })
+    }
+}
+
+impl<P> Clone for WeakHost<P> {
+    fn clone(&self) -> Self {
+        Self { shared: Weak::clone(&self.shared) }
+    }
+}
+
+impl<P> fmt::Debug for WeakHost<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakHost").finish_non_exhaustive()
     }
 }
 

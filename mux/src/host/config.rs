@@ -43,7 +43,9 @@ pub struct HostConfig<P> {
     pub dials_per_peer_max: usize,
     /// Dials that wait for others to end, one for each peer, however many callers it has. Beyond it
     /// a dial fails at once with [`HostErrorKind::DialQueueFull`](super::HostErrorKind). With the
-    /// defaults the last in the queue waits at most seven times `dial_timeout`. Default: 1,024.
+    /// defaults, and dialers that take one attempt each, the last in the queue waits at most seven
+    /// times `dial_timeout`; further [`Attempts`](super::Attempts) take turns away from it.
+    /// Default: 1,024.
     pub dials_queued_max: usize,
     /// How long a peer is left alone after a dial that failed, and that no failure came before.
     /// Default: 5 s.
@@ -64,7 +66,8 @@ pub struct HostConfig<P> {
     pub sessions_per_peer_max: usize,
     /// Sessions that have ended with streams that nobody has accepted. [`accept`](super::Host::accept)
     /// still gives them; beyond this limit the session that ended first is dropped with its streams.
-    /// Default: 64.
+    /// Where nobody accepts: 0, as nothing else lets go of them, or no backlog
+    /// ([`Config::accept_backlog_max`]). Default: 64.
     pub ended_sessions_max: usize,
     /// How long [`close`](super::Host::close) and [`close_peer`](super::Host::close_peer) let streams
     /// finish before they close the sessions. And how long a session is kept without streams whose peer

@@ -32,6 +32,9 @@ use crate::{Config, Error, Session};
 ///     }
 /// }
 /// ```
+///
+/// The host keeps its dialer. One that holds a [`Host`](super::Host) of the host that it dials for
+/// keeps that one too, and neither is ever dropped: it is to hold a [`WeakHost`](super::WeakHost).
 pub trait Dial<P>: 'static {
     /// The connection.
     type Io: AsyncRead + AsyncWrite + Unpin + 'static;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::FutureExt;
-use mux::host::{Attempts, Dial, Host, HostConfig, HostErrorKind};
+use mux::host::{Attempts, Dial, Host, HostConfig, HostErrorKind, WeakHost};
 
 use crate::support::{End, pipe};
 use crate::{SECOND, dial_in, host, run, settle};
@@ -304,5 +304,30 @@ fn a_dropped_future_leaves_no_waker_behind() {
         }
         assert_eq!(Arc::strong_count(&quiet), 2);
         other.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_dialer_with_a_weak_handle_of_its_host_goes_with_it() {
+    run(async {
+        let own = Rc::new(RefCell::new(None::<WeakHost<&'static str>>));
+        let (token, held) = (Rc::new(()), Rc::clone(&own));
+        let counted = Rc::clone(&token);
+        let dialer = move |_: &'static str| {
+            let _ = &counted;
+            let host = held.borrow().as_ref().and_then(WeakHost::upgrade);
+            async move {
+                assert_eq!(host.unwrap().stats().dials, 1);
+                Err::<End, _>(io::ErrorKind::NotFound.into())
+            }
+        };
+        let host = Host::new(dialer, HostConfig::default());
+        own.replace(Some(host.downgrade()));
+        assert!(host.new_stream(&"bob").await.is_err());
+        assert!(own.borrow().as_ref().unwrap().upgrade().is_some());
+        drop(host);
+        settle().await;
+        assert!(own.borrow().as_ref().unwrap().upgrade().is_none());
+        assert_eq!(Rc::strong_count(&token), 1);
     });
 }
