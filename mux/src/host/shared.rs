@@ -295,9 +295,15 @@ impl<P: Eq + Hash + 'static> Shared<P> {
             table.back_off.expire(now, trash);
             let (sessions, ended_sessions) = table.sessions.counts();
             let (dials, dials_queued, attempts) = table.dials.counts();
-            let back_off_peers = table.back_off.len();
-            let gauges = [sessions, ended_sessions, dials, dials_queued, attempts, back_off_peers];
-            HostStats::new(table.counts, gauges)
+            HostStats {
+                sessions,
+                ended_sessions,
+                dials,
+                dials_queued,
+                attempts,
+                back_off_peers: table.back_off.len(),
+                ..table.counts
+            }
         })
     }
 }

@@ -50,11 +50,3 @@ pub struct HostStats {
 
 /// The counts alone: the gauges are 0.
 pub(super) type Counts = HostStats;
-
-impl HostStats {
-    /// With the gauges in the order of the fields.
-    pub(super) fn new(counts: Counts, gauges: [usize; 6]) -> Self {
-        let [sessions, ended_sessions, dials, dials_queued, attempts, back_off_peers] = gauges;
-        Self { sessions, ended_sessions, dials, dials_queued, attempts, back_off_peers, ..counts }
-    }
-}

@@ -10,6 +10,7 @@ use crate::Initiator;
 
 /// What was waited for when a deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stage {
     /// A call, for its turn.
     Queue,

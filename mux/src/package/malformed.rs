@@ -16,6 +16,7 @@ use std::fmt;
 /// assert_eq!(err, Malformed::TooLong { offset: 4, length: 0x1_0000_0003, max: 2_097_152 });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Malformed {
     /// The field says a length below zero.
     Negative {

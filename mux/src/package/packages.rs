@@ -157,6 +157,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
         poll_fn(|cx| Pin::new(&mut self.io).poll_close(cx)).await.map_err(Error::io)
     }
 
+    /// Waits until the peer has ended its direction, or the connection has failed. What comes before
+    /// that is not looked at.
+    pub(super) async fn ended(&mut self) {
+        let ended = poll_fn(|cx| {
+            while !self.ended {
+                self.input = Bytes::new();
+                if ready!(self.poll_fill(cx)).is_err() {
+                    break;
+                }
+            }
+            Poll::Ready(())
+        });
+        ended.await;
+    }
+
     /// Sends what is left of an earlier package, so that the next can be taken.
     async fn make_room(&mut self) -> Result<(), Error> {
         self.untaken = true;

@@ -12,6 +12,7 @@ use super::{Error, Packages, Stage};
 
 /// How a reply ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReplyEnd {
     /// By an empty package, as in Swoole's `dispatch_mode` 7 (`Worker_onStreamPackage` in
     /// src/server/worker.cc). A connection that ends without it is a worker that died.

@@ -46,6 +46,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
         self.packages.get_ref()
     }
 
+    /// Waits until the caller has hung up: for a handler that computes, and is to stop when nobody wants
+    /// to know any more. Nothing comes of it by itself: dropping the request ends it.
+    ///
+    /// Cancel-safe, and a reply may be sent behind it. What the caller sends meanwhile is read and
+    /// dropped. A caller that ends only its own direction of the connection, and reads on, looks the same;
+    /// neither a [`Caller`](super::Caller) nor Swoole does that.
+    ///
+    /// ```
+    /// # #[path = "../../tests/support/mod.rs"] mod support;
+    /// use futures_util::future::{Either, select};
+    /// use mux::package::{Error, Request};
+    /// use std::pin::pin;
+    ///
+    /// # async fn factors(_: bytes::Bytes) -> bytes::Bytes { bytes::Bytes::new() }
+    /// async fn handle(request: &mut Request<'_, support::End>) -> Result<(), Error> {
+    ///     let computing = pin!(factors(request.body().clone()));
+    ///     let Either::Left((answer, _)) = select(computing, pin!(request.closed())).await else {
+    ///         return Err(Error::CallerGone { cause: None });
+    ///     };
+    ///     request.reply(answer).await
+    /// }
+    /// ```
+    pub async fn closed(&mut self) {
+        self.packages.ended().await;
+    }
+
     /// When the whole reply has to be with the caller, whatever [`WorkConfig::write_timeout`] gives each
     /// package. `None`, as it is at first: no such time.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
@@ -78,7 +104,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
 
     /// Ends the reply and closes the connection. Does not wait until the caller has read it.
     ///
-    /// What a caller has sent behind its request is not read. Over a Unix socket it still gets all of the
+    /// What a caller has sent behind its request is not read, unless [`closed`](Self::closed) was
+    /// waited for. Over a Unix socket it still gets all of the
     /// reply; over TCP the reset that follows unread bytes may overtake the end of it.
     ///
     /// # Errors

@@ -319,6 +319,50 @@ fn a_reply_behind_its_deadline_is_not_sent_though_the_caller_would_take_it() {
 }
 
 #[test]
+fn a_handler_may_wait_for_its_caller_to_hang_up() {
+    run(async {
+        let service = Service::new(1000);
+        let mut worker = worker(&service);
+        let reply = caller(&service).call("x").await.unwrap();
+        let mut request = worker.next().await.unwrap();
+        assert!(time::timeout(SECOND, request.closed()).await.is_err(), "it waits for its reply");
+        let start = time::now();
+        let waits = reactor::spawn(async move {
+            time::sleep(SECOND).await;
+            drop(reply);
+        });
+        request.closed().await;
+        assert_eq!(time::now() - start, SECOND);
+        request.closed().await;
+        let err = request.reply("y").await.unwrap_err();
+        assert!(matches!(err, Error::CallerGone { .. }), "{err}");
+        waits.await.unwrap();
+    });
+}
+
+#[test]
+fn what_comes_while_a_handler_waits_for_the_end_is_dropped_and_the_reply_is_whole() {
+    run(async {
+        let service = Service::new(100);
+        let mut worker = worker(&service);
+        let mut near = service.connect().unwrap();
+        near.write_all(b"\0\0\0\x01x").await.unwrap();
+        let mut request = worker.next().await.unwrap();
+        let said = reactor::spawn(async move {
+            near.write_all(&[0xFF; 100_000]).await.unwrap();
+            time::sleep(SECOND * 2).await;
+            let mut said = Vec::new();
+            near.read_to_end(&mut said).await.unwrap();
+            said
+        });
+        assert!(time::timeout(SECOND, request.closed()).await.is_err());
+        request.reply("y").await.unwrap();
+        request.finish().await.unwrap();
+        assert_eq!(said.await.unwrap(), b"\0\0\0\x01y\0\0\0\0");
+    });
+}
+
+#[test]
 fn a_connection_that_takes_no_request_ends_the_call_in_time() {
     run(async {
         let service = Service::new(50);
