@@ -149,12 +149,13 @@ impl Session {
     }
 
     /// Lets the streams finish, then closes: nothing can be opened any more, what the peer opens is
-    /// refused with [`ResetCode::SHUTDOWN`](crate::ResetCode), and what waits to be accepted still can
-    /// be. After the last stream, or after `timeout`, comes [`close`](Self::close).
+    /// refused with [`ResetCode::SHUTDOWN`](crate::ResetCode), and what waits to be accepted still
+    /// can be. After the last stream, or after `timeout`, comes [`close`](Self::close).
     ///
     /// The GoAway comes last, as some peers end all streams when they read it. Where the peer is
-    /// known not to (hashicorp/yamux, mux), call [`go_away`](Self::go_away) before: then it opens no
-    /// stream in vain. Dropping the future does not stop the draining, but takes its time-out away.
+    /// known not to (hashicorp/yamux, mux), call [`go_away`](Self::go_away) before: then it opens
+    /// no stream in vain. Dropping the future does not stop the draining, but takes its time-out
+    /// away.
     ///
     /// # Errors
     /// [`Error::DrainTimeout`] when streams were left; the session is closed then too. And what
@@ -181,7 +182,8 @@ impl Session {
     /// Closes the session: nothing can be opened, accepted or written any more; what was written is
     /// sent; then comes GoAway, and the connection is closed when the peer hangs up too. Streams
     /// that are open end with [`Error::Closed`], here and there. Takes at most
-    /// [`Config::close_timeout`], if the driver is polled: that does all of it. Dropping the future does not stop the closing.
+    /// [`Config::close_timeout`], if the driver is polled: that does all of it. Dropping the future
+    /// does not stop the closing.
     ///
     /// # Errors
     /// [`Error::CloseTimeout`], and what else ended the session before all was sent. Closing a

@@ -19,9 +19,9 @@ pub(crate) enum Wanted {
 
 /// Futures that wait for one thing, the longest waiting first. One that is dropped leaves.
 ///
-/// It stands in a borrow of whoever has it, and cloning, waking or dropping a waker is code of others,
-/// which may want that borrow. So a waker is cloned before it comes here, and what comes back is woken
-/// or dropped afterwards.
+/// It stands in a borrow of whoever has it, and cloning, waking or dropping a waker is code of
+/// others, which may want that borrow. So a waker is cloned before it comes here, and what comes
+/// back is woken or dropped afterwards.
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     next_ticket: u64,
@@ -37,8 +37,8 @@ impl WaitQueue {
         waker.is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
-    /// From now on the future waits, at the end of the queue if it has no ticket yet. The waker that
-    /// comes back is to be dropped when nothing is borrowed.
+    /// From now on the future waits, at the end of the queue if it has no ticket yet. The waker
+    /// that comes back is to be dropped when nothing is borrowed.
     pub(crate) fn put(&mut self, ticket: &mut Option<u64>, waker: Waker) -> Option<Waker> {
         let ticket = *ticket.get_or_insert_with(|| {
             self.next_ticket += 1;

@@ -9,9 +9,9 @@
 //!   Running -- finish, or the last caller leaves --> (none)
 //! ```
 //!
-//! A *slot* is the right to one attempt to connect. It is counted here and held by the attempt, which
-//! gives it back with `release` when nothing of it is left. So a dial that was cancelled can keep its slot for
-//! a while longer than its entry here: until its socket is closed.
+//! A *slot* is the right to one attempt to connect. It is counted here and held by the attempt,
+//! which gives it back with `release` when nothing of it is left. So a dial that was cancelled can
+//! keep its slot for a while longer than its entry here: until its socket is closed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -46,8 +46,8 @@ struct Flight<T> {
     stage: Stage,
     /// Who waits for it.
     callers: usize,
-    /// Goes on when the last caller leaves: one was answered by another session, and nobody has given
-    /// the dial up.
+    /// Goes on when the last caller leaves: one was answered by another session, and nobody has
+    /// given the dial up.
     kept: bool,
     shared: T,
 }
@@ -85,8 +85,8 @@ impl<P: Eq + Hash, T: Clone> Dials<P, T> {
         Some((flight.id, flight.shared.clone()))
     }
 
-    /// A dial to a peer that has none in flight, with one caller. Whether it has a slot: else it waits
-    /// until `grant` names it.
+    /// A dial to a peer that has none in flight, with one caller. Whether it has a slot: else it
+    /// waits until `grant` names it.
     pub(super) fn begin(&mut self, peer: &Rc<P>, shared: T) -> Result<(DialId, bool), QueueFull> {
         debug_assert!(!self.flights.contains_key(&**peer), "one dial in flight for each peer");
         let has_slot = self.has_slot(peer);

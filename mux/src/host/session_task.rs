@@ -13,9 +13,9 @@ use super::sessions::SessionKey;
 use super::shared::Shared;
 use crate::{Initiator, Session, shared};
 
-/// Drives a session, tells the host of streams that arrive and of the end, and closes a session that
-/// is spent. Streams arrive nowhere else, so no second task has to wait for them. It keeps neither
-/// the host nor the session's handle alive.
+/// Drives a session, tells the host of streams that arrive and of the end, and closes a session
+/// that is spent. Streams arrive nowhere else, so no second task has to wait for them. It keeps
+/// neither the host nor the session's handle alive.
 pub(super) struct SessionTask<P: Eq + Hash + 'static> {
     driver: AnyDriver,
     session: Rc<shared::Shared>,
@@ -40,10 +40,10 @@ impl<P: Eq + Hash + 'static> SessionTask<P> {
 }
 
 impl<P: Eq + Hash + 'static> SessionTask<P> {
-    /// A session in which neither side has a stream, and this one can have none, would stay for as long
-    /// as its peer likes, and take the place of another. At once if this side has gone away: then
-    /// what the peer opens is refused. But a peer that says `GoAway` may only mean that it accepts
-    /// nothing more, and go on opening, as hashicorp/yamux does: it has a while for it.
+    /// A session in which neither side has a stream, and this one can have none, would stay for as
+    /// long as its peer likes, and take the place of another. At once if this side has gone away:
+    /// then what the peer opens is refused. But a peer that says `GoAway` may only mean that it
+    /// accepts nothing more, and go on opening, as hashicorp/yamux does: it has a while for it.
     fn close_if_spent(&mut self, cx: &mut Context<'_>) {
         let spent_by = self.session.inner.borrow().proto.spent_by();
         let is_over = match spent_by {

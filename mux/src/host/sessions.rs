@@ -75,8 +75,8 @@ impl Candidate {
     }
 }
 
-/// The best of the sessions of a peer, the oldest first: one that takes streams, and at once if there
-/// is such a one, with the most of them; among equals the newest.
+/// The best of the sessions of a peer, the oldest first: one that takes streams, and at once if
+/// there is such a one, with the most of them; among equals the newest.
 pub(super) fn best(candidates: impl Iterator<Item = Candidate>) -> Option<usize> {
     candidates
         .enumerate()

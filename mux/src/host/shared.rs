@@ -107,7 +107,8 @@ impl<P: Eq + Hash + 'static> Shared<P> {
             return Err(HostErrorKind::DialSelf);
         }
         let (now, new) = (time::now(), Rc::new(Landing::default()));
-        // The name stays out here: with an error it may be the last, and goes when nothing is borrowed.
+        // The name stays out here: with an error it may be the last, and goes when nothing is
+        // borrowed.
         let (id, landing) = self.with(|table, trash| {
             if table.closed {
                 return Err(HostErrorKind::Closed);
@@ -331,8 +332,8 @@ impl From<SessionsFull> for HostErrorKind {
     }
 }
 
-/// The last handle is gone: nobody waits for the dials that are left. The sessions end as sessions do
-/// that nobody holds.
+/// The last handle is gone: nobody waits for the dials that are left. The sessions end as sessions
+/// do that nobody holds.
 impl<P> Drop for Shared<P> {
     fn drop(&mut self) {
         let table = self.table.get_mut();

@@ -25,8 +25,8 @@ pub struct HostStats {
     pub dials_succeeded: u64,
     /// Dials that have failed, or taken too long.
     pub dials_failed: u64,
-    /// Dials that were given up before they had ended, begun or not: their last caller went away, or
-    /// the host was closed.
+    /// Dials that were given up before they had ended, begun or not: their last caller went away,
+    /// or the host was closed.
     pub dials_cancelled: u64,
     /// Sessions that were taken in by [`Host::add`](super::Host::add).
     pub sessions_added: u64,

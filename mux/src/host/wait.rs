@@ -12,7 +12,8 @@ pub(super) struct Waiters {
 }
 
 impl Waiters {
-    /// Wakes the one that has waited longest. It wakes the next, when it has what it wanted or leaves.
+    /// Wakes the one that has waited longest. It wakes the next, when it has what it wanted or
+    /// leaves.
     pub(super) fn tell_one(&self) {
         let waker = self.queue.borrow_mut().tell_one();
         waker.into_iter().for_each(Waker::wake);

@@ -12,8 +12,8 @@ pub(super) fn after(time: Duration) -> Option<Instant> {
     time::now().checked_add(time)
 }
 
-/// What the future gives, if it does in time. When the time is up it is not even polled: for what may be
-/// ready each time it is asked, and would so go on for ever.
+/// What the future gives, if it does in time. When the time is up it is not even polled: for what
+/// may be ready each time it is asked, and would so go on for ever.
 pub(super) async fn before<F: Future>(
     deadline: Option<Instant>,
     during: Stage,

@@ -7,9 +7,9 @@ use super::{Format, Malformed};
 /// Turns the bytes of a connection into packages, however they are cut. It does no I/O.
 ///
 /// It holds at most the one package that has begun, no more of it than has come, and gives each as
-/// soon as it is whole: what it has not looked at stays with who feeds it. A package that comes in one
-/// [`Bytes`] is a part of these and not copied; one that comes in pieces is put together, in a buffer that
-/// grows with what has come, never with what a header says.
+/// soon as it is whole: what it has not looked at stays with who feeds it. A package that comes in
+/// one [`Bytes`] is a part of these and not copied; one that comes in pieces is put together, in a
+/// buffer that grows with what has come, never with what a header says.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -42,12 +42,12 @@ impl Decoder {
         Self { format, partial: Vec::new(), offset: 0, broken: None }
     }
 
-    /// Takes from `input` up to the end of the next package. `None`: it took everything, and there is
-    /// no whole package.
+    /// Takes from `input` up to the end of the next package. `None`: it took everything, and there
+    /// is no whole package.
     ///
     /// # Errors
-    /// What is wrong with the package, and from then on always the same: where the next package begins
-    /// is not known. What `input` holds then is not said.
+    /// What is wrong with the package, and from then on always the same: where the next package
+    /// begins is not known. What `input` holds then is not said.
     pub fn decode(&mut self, input: &mut Bytes) -> Result<Option<Package>, Malformed> {
         if self.partial.is_empty()
             && let Some(bytes) = self.package_bytes(input)?
@@ -120,8 +120,8 @@ impl Decoder {
 
     /// Takes what the partial package lacks of `wanted` bytes.
     ///
-    /// The buffer doubles, and never goes beyond the package: its capacity is at most twice what has
-    /// come, and that of the package when half of it has. (A `BytesMut` would round it up.)
+    /// The buffer doubles, and never goes beyond the package: its capacity is at most twice what
+    /// has come, and that of the package when half of it has. (A `BytesMut` would round it up.)
     fn complete(&mut self, wanted: usize, input: &mut &[u8]) {
         let have = self.partial.len();
         let (part, rest) = input.split_at(wanted.saturating_sub(have).min(input.len()));
@@ -136,7 +136,8 @@ impl Decoder {
 
 /// A whole package.
 ///
-/// Cheap to clone: the clones share the bytes. Of one that came in a large piece it keeps that piece alive.
+/// Cheap to clone: the clones share the bytes. Of one that came in a large piece it keeps that
+/// piece alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     bytes: Bytes,

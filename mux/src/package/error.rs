@@ -46,8 +46,8 @@ pub enum Stage {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// What one side sent, or was about to send, is no package that is allowed. The connection is of
-    /// no more use, unless it was this side: then nothing was sent.
+    /// What one side sent, or was about to send, is no package that is allowed. The connection is
+    /// of no more use, unless it was this side: then nothing was sent.
     Malformed {
         /// The side whose package it is.
         by: Initiator,
@@ -58,9 +58,9 @@ pub enum Error {
     Io(Arc<io::Error>),
     /// A worker was told to send an empty package before the end, where it would be the end.
     EmptyReply,
-    /// A worker gave up a [`reply`](super::Request::reply), by dropping its future, before its package
-    /// was taken. Whatever came behind it would hide the gap, so nothing does, and the reply gets no
-    /// end.
+    /// A worker gave up a [`reply`](super::Request::reply), by dropping its future, before its
+    /// package was taken. Whatever came behind it would hide the gap, so nothing does, and the
+    /// reply gets no end.
     ReplyDropped,
     /// As many calls as are allowed wait for their turn already. Nothing was sent.
     QueueFull {
@@ -79,8 +79,8 @@ pub enum Error {
         /// What was waited for.
         during: Stage,
     },
-    /// The worker's end of the connection went away before its reply had ended. It may have done what
-    /// it was asked for, or not, or in part.
+    /// The worker's end of the connection went away before its reply had ended. It may have done
+    /// what it was asked for, or not, or in part.
     WorkerGone {
         /// Bytes of the request, with its header, that the connection had taken.
         sent_bytes: u64,

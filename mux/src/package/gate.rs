@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use crate::wait::WaitQueue;
 
-/// The permits and the queue. A permit that is given up goes to the first in the queue, and nobody who
-/// comes later gets it.
+/// The permits and the queue. A permit that is given up goes to the first in the queue, and nobody
+/// who comes later gets it.
 #[derive(Debug)]
 pub(super) struct Gate {
     inner: RefCell<Inner>,

@@ -3,8 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What is wrong with a package, and where it is: `offset` is where the package begins, in bytes from the
-/// beginning of the connection (or of what a [`Decoder`](super::Decoder) was given).
+/// What is wrong with a package, and where it is: `offset` is where the package begins, in bytes
+/// from the beginning of the connection (or of what a [`Decoder`](super::Decoder) was given).
 ///
 /// ```
 /// use mux::package::{Decoder, Format, Malformed};

@@ -15,9 +15,10 @@ use crate::proto::LEND_BYTES_MIN;
 
 /// Reads and writes packages on any connection.
 ///
-/// It holds no read buffer while it waits. At most it holds what one read brought (64 KiB), the package
-/// that has begun, and the one that is being written. Of the 64 KiB that a large read fills, packages are
-/// parts and not copies ([`Decoder`]); a header and its body leave in one vectored write.
+/// It holds no read buffer while it waits. At most it holds what one read brought (64 KiB), the
+/// package that has begun, and the one that is being written. Of the 64 KiB that a large read
+/// fills, packages are parts and not copies ([`Decoder`]); a header and its body leave in one
+/// vectored write.
 ///
 /// Each direction goes on by itself only as long as somebody waits for it: there is no driver.
 ///
@@ -49,8 +50,8 @@ pub struct Packages<S> {
     written_bytes: u64,
 }
 
-/// The package that is being written. Its place is here and not in a future, so that one that is dropped
-/// leaves no half of a package on the wire.
+/// The package that is being written. Its place is here and not in a future, so that one that is
+/// dropped leaves no half of a package on the wire.
 #[derive(Debug, Default)]
 struct Outgoing {
     /// Kept for the next package: a write allocates nothing.
@@ -80,8 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
     /// Cancel-safe: what has come of a package stays.
     ///
     /// # Errors
-    /// [`Error::Malformed`] by the peer, whose connection is of no more use: a length that is not allowed, or
-    /// an end within a package. [`Error::Io`].
+    /// [`Error::Malformed`] by the peer, whose connection is of no more use: a length that is not
+    /// allowed, or an end within a package. [`Error::Io`].
     pub async fn read(&mut self) -> Result<Option<Package>, Error> {
         poll_fn(|cx| self.poll_read(cx)).await
     }
@@ -106,15 +107,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
 
     /// Writes a package and flushes it. What its header has beside the length is 0.
     ///
-    /// If the future is dropped, the package goes out whole or not at all. It has been taken, and goes
-    /// out all the same, when it was polled and nothing of an earlier write that was dropped was left
-    /// to be sent before it: what is left of it comes before the next one, or with
-    /// [`flush`](Self::flush). So whoever drops writes, and has to know, waits for `flush` before each:
-    /// that is cancel-safe, and behind it a write takes its package in its first poll.
+    /// If the future is dropped, the package goes out whole or not at all. It has been taken, and
+    /// goes out all the same, when it was polled and nothing of an earlier write that was dropped
+    /// was left to be sent before it: what is left of it comes before the next one, or with
+    /// [`flush`](Self::flush). So whoever drops writes, and has to know, waits for `flush` before
+    /// each: that is cancel-safe, and behind it a write takes its package in its first poll.
     ///
     /// # Errors
-    /// [`Error::Malformed`] by this side when the package would be too long: nothing is written, and the
-    /// connection is as it was. [`Error::Io`].
+    /// [`Error::Malformed`] by this side when the package would be too long: nothing is written,
+    /// and the connection is as it was. [`Error::Io`].
     pub async fn write(&mut self, body: Bytes) -> Result<(), Error> {
         self.make_room().await?;
         self.outgoing.header.resize(self.format.header_bytes(), 0);
@@ -129,8 +130,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
     /// As [`write`](Self::write).
     ///
     /// # Panics
-    /// When `header` does not have exactly [`Format::header_bytes`]; then nothing was written, and the
-    /// connection is as it was.
+    /// When `header` does not have exactly [`Format::header_bytes`]; then nothing was written, and
+    /// the connection is as it was.
     pub async fn write_with(&mut self, header: &[u8], body: Bytes) -> Result<(), Error> {
         let header_bytes = self.format.header_bytes();
         assert_eq!(header.len(), header_bytes, "a header of another length than the format's");
@@ -157,8 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
         poll_fn(|cx| Pin::new(&mut self.io).poll_close(cx)).await.map_err(Error::io)
     }
 
-    /// Waits until the peer has ended its direction, or the connection has failed. What comes before
-    /// that is not looked at.
+    /// Waits until the peer has ended its direction, or the connection has failed. What comes
+    /// before that is not looked at.
     pub(super) async fn ended(&mut self) {
         let ended = poll_fn(|cx| {
             while !self.ended {

@@ -18,16 +18,17 @@ pub enum ReplyEnd {
     /// src/server/worker.cc). A connection that ends without it is a worker that died.
     #[default]
     EmptyPackage,
-    /// By the end of the connection, behind a whole package, as with Swoole's `Process\Pool` on a socket
-    /// (src/os/process_pool.cc), which sends one package, or none, and hangs up. A worker that died
-    /// between packages cannot be told from one that is done. An empty package ends a reply too.
+    /// By the end of the connection, behind a whole package, as with Swoole's `Process\Pool` on a
+    /// socket (src/os/process_pool.cc), which sends one package, or none, and hangs up. A worker
+    /// that died between packages cannot be told from one that is done. An empty package ends a
+    /// reply too.
     HangUp,
 }
 
 /// The reply to one call: packages, then its end.
 ///
-/// Its connection is closed, and the next call has its turn, when the reply has ended in whatever way, or
-/// is dropped.
+/// Its connection is closed, and the next call has its turn, when the reply has ended in whatever
+/// way, or is dropped.
 pub struct Reply<S> {
     state: State<S>,
     deadline: Option<Instant>,
@@ -56,9 +57,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reply<S> {
     /// Cancel-safe: what has come stays.
     ///
     /// # Errors
-    /// [`Error::WorkerGone`] when the connection ended before the reply did. [`Error::Malformed`] by the
-    /// worker, for a package beyond the limit. [`Error::DeadlineExceeded`]. Each ends the call, and is
-    /// given again by every further call of this.
+    /// [`Error::WorkerGone`] when the connection ended before the reply did. [`Error::Malformed`]
+    /// by the worker, for a package beyond the limit. [`Error::DeadlineExceeded`]. Each ends the
+    /// call, and is given again by every further call of this.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let outcome = match &mut self.state {
             State::Over(Ok(())) => return Ok(None),
@@ -91,7 +92,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reply<S> {
         }
     }
 
-    /// Another deadline than that of the call, or none: for replies that may take as long as they come.
+    /// Another deadline than that of the call, or none: for replies that may take as long as they
+    /// come.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }

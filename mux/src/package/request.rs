@@ -13,9 +13,9 @@ use super::{Error, Packages, ReplyEnd, Stage, WorkConfig};
 
 /// A request, and the connection that its reply goes out on.
 ///
-/// It borrows its [`Worker`](super::Worker), which so accepts nothing before this is finished or dropped.
-/// Dropping it without [`finish`](Self::finish) closes the connection: the caller learns that the worker has
-/// died, as it does when the whole process goes.
+/// It borrows its [`Worker`](super::Worker), which so accepts nothing before this is finished or
+/// dropped. Dropping it without [`finish`](Self::finish) closes the connection: the caller learns
+/// that the worker has died, as it does when the whole process goes.
 pub struct Request<'w, S> {
     packages: Packages<S>,
     body: Bytes,
@@ -46,12 +46,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
         self.packages.get_ref()
     }
 
-    /// Waits until the caller has hung up: for a handler that computes, and is to stop when nobody wants
-    /// to know any more. Nothing comes of it by itself: dropping the request ends it.
+    /// Waits until the caller has hung up: for a handler that computes, and is to stop when nobody
+    /// wants to know any more. Nothing comes of it by itself: dropping the request ends it.
     ///
     /// Cancel-safe, and a reply may be sent behind it. What the caller sends meanwhile is read and
-    /// dropped. A caller that ends only its own direction of the connection, and reads on, looks the same;
-    /// neither a [`Caller`](super::Caller) nor Swoole does that.
+    /// dropped. A caller that ends only its own direction of the connection, and reads on, looks
+    /// the same; neither a [`Caller`](super::Caller) nor Swoole does that.
     ///
     /// ```
     /// # #[path = "../../tests/support/mod.rs"] mod support;
@@ -72,25 +72,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
         self.packages.ended().await;
     }
 
-    /// When the whole reply has to be with the caller, whatever [`WorkConfig::write_timeout`] gives each
-    /// package. `None`, as it is at first: no such time.
+    /// When the whole reply has to be with the caller, whatever [`WorkConfig::write_timeout`] gives
+    /// each package. `None`, as it is at first: no such time.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
     /// Sends a package of the reply.
     ///
-    /// If the future is dropped after it was polled, the package goes out all the same, before the next
-    /// one; unless an earlier one that was dropped so was still on its way. Then it was not taken, and
-    /// the reply is never whole: everything that follows is [`Error::ReplyDropped`], and the caller
-    /// sees a worker that has died. So give a caller more time by [`set_deadline`](Self::set_deadline),
-    /// not by one `timeout` after the other.
+    /// If the future is dropped after it was polled, the package goes out all the same, before the
+    /// next one; unless an earlier one that was dropped so was still on its way. Then it was not
+    /// taken, and the reply is never whole: everything that follows is [`Error::ReplyDropped`], and
+    /// the caller sees a worker that has died. So give a caller more time by
+    /// [`set_deadline`](Self::set_deadline), not by one `timeout` after the other.
     ///
     /// # Errors
-    /// [`Error::EmptyReply`] for an empty body, and [`Error::Malformed`] by this side for one beyond the limit:
-    /// nothing is sent, and the request goes on. After every other error it is over, and this gives the same
-    /// again: [`Error::DeadlineExceeded`] when the caller did not take the package in time, or the
-    /// deadline was over before, [`Error::CallerGone`], and [`Error::ReplyDropped`].
+    /// [`Error::EmptyReply`] for an empty body, and [`Error::Malformed`] by this side for one
+    /// beyond the limit: nothing is sent, and the request goes on. After every other error it is
+    /// over, and this gives the same again: [`Error::DeadlineExceeded`] when the caller did not
+    /// take the package in time, or the deadline was over before, [`Error::CallerGone`], and
+    /// [`Error::ReplyDropped`].
     ///
     /// # Panics
     /// When polled outside a runtime.

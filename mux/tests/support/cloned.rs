@@ -7,7 +7,8 @@ thread_local! {
     static CLONED: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
 }
 
-/// Calls `with` a waker that runs `code` each time it is cloned. Waking and dropping it does nothing.
+/// Calls `with` a waker that runs `code` each time it is cloned. Waking and dropping it does
+/// nothing.
 pub fn while_cloned<T>(code: impl Fn() + 'static, with: impl FnOnce(&Waker) -> T) -> T {
     CLONED.set(Some(Box::new(code)));
     // SAFETY: the vtable looks at no data, so that there is none is as good as any.
