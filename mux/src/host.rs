@@ -108,7 +108,8 @@ impl<P: Clone + Eq + Hash + 'static> Host<P> {
     /// Everything in [`HostErrorKind`] but `NoDial`.
     ///
     /// # Panics
-    /// When polled outside a runtime of the `reactor` crate, if it dials.
+    /// When polled outside a runtime of the `reactor` crate, if it dials. Then nothing was begun, and
+    /// the peer is not left alone.
     pub async fn new_stream(&self, peer: &P) -> Result<Stream, HostError<P>> {
         match self.open(peer).await? {
             Ok(stream) => Ok(stream),
