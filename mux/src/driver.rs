@@ -113,6 +113,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let clone = this.shared.clone_for_driver(cx);
         let now = time::now();
         this.with(|inner| inner.proto.wind(now));
         this.settle();
@@ -123,7 +124,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
             inner.proto.tick(now) | inner.proto.owes_turn()
         });
         // Before anyone is woken: a waker may run code that asks for more.
-        this.shared.park_driver(cx);
+        let parked = this.shared.park_driver(cx, clone);
         this.shared.wake(&mut this.wakers);
         let outcome = this.with(|inner| inner.proto.poll_over());
         if outcome.is_ready() {
@@ -134,7 +135,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
             return outcome;
         }
         let due = this.shared.inner.borrow().proto.next_timeout();
-        if this.poll_timer(due, cx).is_ready() || acted || !rested {
+        if this.poll_timer(due, cx).is_ready() || acted || !rested || !parked {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

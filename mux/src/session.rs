@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::driver::Driver;
-use crate::host::Candidate;
 use crate::proto::{self, Role};
 use crate::shared::Shared;
 use crate::stream::Stream;
@@ -150,12 +149,13 @@ impl Session {
     }
 
     /// Lets the streams finish, then closes: nothing can be opened any more, what the peer opens is
-    /// refused with [`ResetCode::SHUTDOWN`](crate::ResetCode), and what waits to be accepted still can
-    /// be. After the last stream, or after `timeout`, comes [`close`](Self::close).
+    /// refused with [`ResetCode::SHUTDOWN`](crate::ResetCode), and what waits to be accepted still
+    /// can be. After the last stream, or after `timeout`, comes [`close`](Self::close).
     ///
     /// The GoAway comes last, as some peers end all streams when they read it. Where the peer is
-    /// known not to (hashicorp/yamux, mux), call [`go_away`](Self::go_away) before: then it opens no
-    /// stream in vain. Dropping the future does not stop the draining, but takes its time-out away.
+    /// known not to (hashicorp/yamux, mux), call [`go_away`](Self::go_away) before: then it opens
+    /// no stream in vain. Dropping the future does not stop the draining, but takes its time-out
+    /// away.
     ///
     /// # Errors
     /// [`Error::DrainTimeout`] when streams were left; the session is closed then too. And what
@@ -182,7 +182,8 @@ impl Session {
     /// Closes the session: nothing can be opened, accepted or written any more; what was written is
     /// sent; then comes GoAway, and the connection is closed when the peer hangs up too. Streams
     /// that are open end with [`Error::Closed`], here and there. Takes at most
-    /// [`Config::close_timeout`], if the driver is polled: that does all of it. Dropping the future does not stop the closing.
+    /// [`Config::close_timeout`], if the driver is polled: that does all of it. Dropping the future
+    /// does not stop the closing.
     ///
     /// # Errors
     /// [`Error::CloseTimeout`], and what else ended the session before all was sent. Closing a
@@ -220,11 +221,14 @@ impl Session {
         self.shared().inner.borrow().proto.stream_counts().0
     }
 
-    /// What the choice between sessions with one peer goes by.
-    pub(crate) fn candidate(&self) -> Candidate {
-        let inner = self.shared().inner.borrow();
-        let (inbound, outbound) = inner.proto.stream_counts();
-        Candidate { takes_streams: inner.proto.can_open(), streams: inbound + outbound }
+    /// Whether [`open`](Self::open) can succeed, now or when a limit allows it.
+    pub(crate) fn can_open(&self) -> bool {
+        self.shared().inner.borrow().proto.can_open()
+    }
+
+    /// Whether [`open`](Self::open) has to wait.
+    pub(crate) fn is_at_open_limit(&self) -> bool {
+        self.shared().inner.borrow().proto.is_at_open_limit()
     }
 
     /// Whether streams wait to be accepted.

@@ -1,6 +1,6 @@
 //! What the handles and the driver of one session share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::task::{Context, Waker};
 
 use crate::proto::{self, Key, Trash};
@@ -9,6 +9,8 @@ use crate::wait::{WaitQueue, Wanted};
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inner: RefCell<Inner>,
+    /// Counts what was done with it: who waits can tell whether something has happened meanwhile.
+    acts: Cell<u32>,
 }
 
 /// The protocol core and everyone who waits for it.
@@ -58,9 +60,14 @@ pub(crate) struct Place {
 impl Place {
     /// Puts the task's waker here, and says which turn this is. Whoever calls it drops the waker
     /// that comes back when nothing is borrowed: that may run code of others.
-    pub(crate) fn park(&mut self, cx: &Context<'_>) -> (u32, Option<Waker>) {
+    pub(crate) fn park(
+        &mut self,
+        cx: &Context<'_>,
+        clone: Option<Waker>,
+    ) -> Result<(u32, Option<Waker>), NoClone> {
+        let old = park(&mut self.waker, cx, clone)?;
         self.turn = self.turn.wrapping_add(1);
-        (self.turn, park(&mut self.waker, cx))
+        Ok((self.turn, old))
     }
 
     /// Takes out the waker, if nobody came since that turn.
@@ -80,7 +87,7 @@ impl Shared {
             ends: WaitQueue::default(),
             driver: None,
         };
-        Self { inner: RefCell::new(inner) }
+        Self { inner: RefCell::new(inner), acts: Cell::new(0) }
     }
 
     /// Runs `act` on what is shared. What the core lets go of meanwhile is dropped when the borrow
@@ -96,6 +103,7 @@ impl Shared {
         trash: &mut Vec<Trash>,
         act: impl FnOnce(&mut Inner) -> T,
     ) -> T {
+        self.acts.set(self.acts.get().wrapping_add(1));
         let mut inner = self.inner.borrow_mut();
         let result = act(&mut inner);
         inner.proto.swap_trash(trash);
@@ -104,10 +112,22 @@ impl Shared {
         result
     }
 
-    /// The driver waits from now on for what a handle asks for.
-    pub(crate) fn park_driver(&self, cx: &Context<'_>) {
-        let old = park(&mut self.inner.borrow_mut().driver, cx);
-        drop(old);
+    /// Of which `with` this is the last.
+    pub(crate) fn acts(&self) -> u32 {
+        self.acts.get()
+    }
+
+    /// What `park_driver` will need, if it is not there already.
+    pub(crate) fn clone_for_driver(&self, cx: &Context<'_>) -> Option<Waker> {
+        let is_there = is_parked(&self.inner.borrow().driver, cx);
+        (!is_there).then(|| cx.waker().clone())
+    }
+
+    /// The driver waits from now on for what a handle asks for. False: something was asked for since
+    /// `clone_for_driver`, and the driver is to take another turn.
+    pub(crate) fn park_driver(&self, cx: &Context<'_>, clone: Option<Waker>) -> bool {
+        let parked = park(&mut self.inner.borrow_mut().driver, cx, clone);
+        parked.is_ok()
     }
 
     /// The driver waits no more.
@@ -211,11 +231,23 @@ impl Inner {
     }
 }
 
-/// Puts the task's waker into `place`, unless it is there. What it takes the place of is dropped by
-/// the caller, when nothing is borrowed.
-pub(crate) fn park(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
-    match place {
-        Some(waker) if waker.will_wake(cx.waker()) => None,
-        _ => place.replace(cx.waker().clone()),
+/// The task's waker is to be put somewhere, and has to be cloned for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoClone;
+
+/// Puts a clone of the task's waker into `place`, unless one is there. Cloning and dropping a waker is
+/// code of others: the clone is made before, and what comes back is dropped behind the borrow.
+fn park(
+    place: &mut Option<Waker>,
+    cx: &Context<'_>,
+    clone: Option<Waker>,
+) -> Result<Option<Waker>, NoClone> {
+    if is_parked(place, cx) {
+        return Ok(clone);
     }
+    Ok(place.replace(clone.ok_or(NoClone)?))
+}
+
+fn is_parked(place: &Option<Waker>, cx: &Context<'_>) -> bool {
+    place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
 }

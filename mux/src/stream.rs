@@ -4,14 +4,14 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::proto::{self, Alarm, Key};
-use crate::shared::{Shared, Side};
+use crate::shared::{NoClone, Shared, Side};
 use crate::split::{self, OwnedReadHalf, OwnedWriteHalf};
 use crate::{Error, ResetCode, StreamStats};
 
@@ -162,7 +162,7 @@ impl Stream {
         &self,
         cx: &Context<'_>,
         side: Side,
-        attempt: impl FnOnce(&mut proto::Session, Key) -> Poll<Result<T, Error>>,
+        attempt: impl FnMut(&mut proto::Session, Key) -> Poll<Result<T, Error>>,
     ) -> Poll<Result<T, Error>> {
         self.poll_parking(cx, side, &mut None, attempt)
     }
@@ -173,24 +173,45 @@ impl Stream {
         cx: &Context<'_>,
         side: Side,
         parked: &mut Option<u32>,
-        attempt: impl FnOnce(&mut proto::Session, Key) -> Poll<Result<T, Error>>,
+        mut attempt: impl FnMut(&mut proto::Session, Key) -> Poll<Result<T, Error>>,
     ) -> Poll<Result<T, Error>> {
+        let outcome = self.try_or_park(cx, side, None, parked, Some(&mut attempt));
+        outcome.unwrap_or_else(|NoClone| {
+            let before = self.shared.acts();
+            let clone = cx.waker().clone();
+            // That is code of others, which may have brought about what this waits for.
+            let again = (self.shared.acts() != before).then_some(&mut attempt);
+            let outcome = self.try_or_park(cx, side, Some(clone), parked, again);
+            outcome.unwrap_or_else(|NoClone| unreachable!("given above"))
+        })
+    }
+
+    /// One try, if there is an attempt to make; else, or if it is pending, the task waits.
+    fn try_or_park<T>(
+        &self,
+        cx: &Context<'_>,
+        side: Side,
+        clone: Option<Waker>,
+        parked: &mut Option<u32>,
+        attempt: Option<&mut impl FnMut(&mut proto::Session, Key) -> Poll<Result<T, Error>>>,
+    ) -> Result<Poll<Result<T, Error>>, NoClone> {
         let (outcome, old, driver) = self.shared.with(|inner| {
-            let outcome = attempt(&mut inner.proto, self.key);
+            let outcome =
+                attempt.map_or(Poll::Pending, |try_it| try_it(&mut inner.proto, self.key));
             if outcome.is_ready() {
                 let work = inner.proto.has_work();
-                return (outcome, None, inner.take_driver(work));
+                return Ok((outcome, clone, inner.take_driver(work)));
             }
-            let (turn, old) = inner.place(self.key, side).park(cx);
+            let (turn, old) = inner.place(self.key, side).park(cx, clone)?;
             *parked = Some(turn);
             let work = inner.proto.owes_turn();
-            (Poll::Pending, old, inner.take_driver(work))
-        });
+            Ok((Poll::Pending, old, inner.take_driver(work)))
+        })?;
         drop(old);
         if let Some(driver) = driver {
             driver.wake();
         }
-        outcome
+        Ok(outcome)
     }
 
     fn poll_write_slices(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

@@ -1,12 +1,12 @@
 //! Futures that wait for the session: to open, to accept, for a pong, for the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::proto;
-use crate::shared::{Shared, park};
+use crate::shared::Shared;
 
 /// What a future waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,45 +18,65 @@ pub(crate) enum Wanted {
 }
 
 /// Futures that wait for one thing, the longest waiting first. One that is dropped leaves.
+///
+/// It stands in a borrow of whoever has it, and cloning, waking or dropping a waker is code of
+/// others, which may want that borrow. So a waker is cloned before it comes here, and what comes
+/// back is woken or dropped afterwards.
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     next_ticket: u64,
-    /// No waker: told, and not yet polled since.
-    waiting: BTreeMap<u64, Option<Waker>>,
+    waiting: BTreeMap<u64, Waker>,
+    /// Told, and not yet polled since.
+    told: BTreeSet<u64>,
 }
 
 impl WaitQueue {
-    /// The waker that comes back is to be dropped when nothing is borrowed.
-    fn enter(&mut self, ticket: &mut Option<u64>, cx: &Context<'_>) -> Option<Waker> {
-        let ticket = self.ticket(ticket);
-        park(self.waiting.entry(ticket).or_default(), cx)
+    /// Whether a future waits with this very waker already.
+    pub(crate) fn holds(&self, ticket: Option<u64>, cx: &Context<'_>) -> bool {
+        let waker = ticket.and_then(|ticket| self.waiting.get(&ticket));
+        waker.is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
-    /// As `enter`, with a waker that was cloned where nothing was borrowed.
+    /// From now on the future waits, at the end of the queue if it has no ticket yet. The waker
+    /// that comes back is to be dropped when nothing is borrowed.
     pub(crate) fn put(&mut self, ticket: &mut Option<u64>, waker: Waker) -> Option<Waker> {
-        let ticket = self.ticket(ticket);
-        self.waiting.insert(ticket, Some(waker)).flatten()
+        let ticket = *ticket.get_or_insert_with(|| {
+            self.next_ticket += 1;
+            self.next_ticket
+        });
+        self.told.remove(&ticket);
+        self.waiting.insert(ticket, waker)
     }
 
     /// The waker that comes back is to be dropped when nothing is borrowed.
     pub(crate) fn leave(&mut self, ticket: &mut Option<u64>) -> Option<Waker> {
-        self.waiting.remove(&ticket.take()?).flatten()
+        let ticket = ticket.take()?;
+        self.told.remove(&ticket);
+        self.waiting.remove(&ticket)
     }
 
-    /// Tells the first that was not told. It tells the next, when it has what it wanted or leaves.
+    /// Tells the first that was not told: the waker is to be woken when nothing is borrowed.
     pub(crate) fn tell_one(&mut self) -> Option<Waker> {
-        self.waiting.values_mut().find_map(Option::take)
+        let (ticket, waker) = self.waiting.pop_first()?;
+        self.told.insert(ticket);
+        Some(waker)
     }
 
     pub(crate) fn tell_all(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.waiting.values_mut().filter_map(Option::take));
+        for (ticket, waker) in std::mem::take(&mut self.waiting) {
+            self.told.insert(ticket);
+            wakers.push(waker);
+        }
     }
 
-    fn ticket(&mut self, ticket: &mut Option<u64>) -> u64 {
-        *ticket.get_or_insert_with(|| {
-            self.next_ticket += 1;
-            self.next_ticket
-        })
+    /// Whether the future was told since it last came.
+    pub(crate) fn is_told(&self, ticket: Option<u64>) -> bool {
+        ticket.is_some_and(|ticket| self.told.contains(&ticket))
+    }
+
+    /// Those who wait and were not told.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
     }
 }
 
@@ -68,9 +88,36 @@ pub(crate) struct Wait<'s, F> {
     attempt: F,
 }
 
+enum Outcome<T> {
+    Ready(T),
+    /// Its waker is in the queue.
+    Parked,
+    /// It is not yet.
+    Pending,
+}
+
 impl<'s, F> Wait<'s, F> {
     pub(crate) fn new(shared: &'s Shared, wanted: Wanted, attempt: F) -> Self {
         Self { shared, wanted, ticket: None, attempt }
+    }
+
+    fn attempt<T>(&mut self, cx: &Context<'_>, waker: Option<Waker>) -> Outcome<T>
+    where
+        F: FnMut(&mut proto::Session) -> Poll<T>,
+    {
+        let (outcome, old) = self.shared.with(|inner| {
+            if let Poll::Ready(output) = (self.attempt)(&mut inner.proto) {
+                return (Outcome::Ready(output), waker);
+            }
+            let queue = inner.queue(self.wanted);
+            match waker {
+                Some(waker) => (Outcome::Parked, queue.put(&mut self.ticket, waker)),
+                None if queue.holds(self.ticket, cx) => (Outcome::Parked, None),
+                None => (Outcome::Pending, None),
+            }
+        });
+        drop(old);
+        outcome
     }
 
     fn leave(&mut self) {
@@ -97,12 +144,12 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
-        let (outcome, old) = this.shared.with(|inner| match (this.attempt)(&mut inner.proto) {
-            Poll::Ready(output) => (Poll::Ready(output), None),
-            Poll::Pending => (Poll::Pending, inner.queue(this.wanted).enter(&mut this.ticket, cx)),
-        });
-        drop(old);
-        let Poll::Ready(output) = outcome else { return Poll::Pending };
+        let mut outcome = this.attempt(cx, None);
+        if matches!(outcome, Outcome::Pending) {
+            // While it is cloned what this waits for may come, so it is looked after once more.
+            outcome = this.attempt(cx, Some(cx.waker().clone()));
+        }
+        let Outcome::Ready(output) = outcome else { return Poll::Pending };
         this.leave();
         this.shared.kick();
         Poll::Ready(output)

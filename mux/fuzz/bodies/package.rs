@@ -82,6 +82,7 @@ fn check(format: Format, input: &[u8], (packages, end): &Outcome) {
             assert_eq!(have as usize, input.len() - offset);
             assert!(length.is_none_or(|length| have < length));
         }
+        Err(err) => unreachable!("to be looked at here: {err}"),
         Ok(()) => {}
     }
 }

@@ -2,8 +2,8 @@
 //! argument.
 //!
 //! One entry for each such peer, as long as it says something: until the pause is over, and so long
-//! after that as the next pause would be. A failure within that time counts as one in a row; a later
-//! one is the first again.
+//! after that as the next pause would be. A failure within that time counts as one in a row; a
+//! later one is the first again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;

@@ -1,9 +1,9 @@
 //! A caller who waits for a session.
 
+use std::future::poll_fn;
 use std::hash::Hash;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use super::HostErrorKind;
 use super::shared::{Part, Shared};
@@ -18,8 +18,12 @@ pub(super) async fn call<P: Eq + Hash + 'static>(
     peer: Rc<P>,
 ) -> Result<Session, HostErrorKind> {
     let call = Call { host, part: host.join(peer)? };
-    let waiting = Waiting::new(&call.part.landing.waiters);
-    Arrival { call: &call, waiting }.await
+    let mut waiting = Waiting::new(&call.part.landing.callers);
+    let arrival = poll_fn(|cx| {
+        waiting.park(cx);
+        call.outcome().map_or(Poll::Pending, Poll::Ready)
+    });
+    arrival.await
 }
 
 /// A part in a dial, which ends when it is dropped.
@@ -41,21 +45,5 @@ impl<P: Eq + Hash + 'static> Call<'_, P> {
 impl<P: Eq + Hash + 'static> Drop for Call<'_, P> {
     fn drop(&mut self) {
         self.host.leave(&self.part);
-    }
-}
-
-struct Arrival<'c, P: Eq + Hash + 'static> {
-    call: &'c Call<'c, P>,
-    waiting: Waiting<'c>,
-}
-
-impl<P: Eq + Hash + 'static> Future for Arrival<'_, P> {
-    type Output = Result<Session, HostErrorKind>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        this.call.host.start(&this.call.part);
-        this.waiting.park(cx);
-        this.call.outcome().map_or(Poll::Pending, Poll::Ready)
     }
 }

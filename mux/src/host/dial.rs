@@ -32,6 +32,9 @@ use crate::{Config, Error, Session};
 ///     }
 /// }
 /// ```
+///
+/// The host keeps its dialer. One that holds a [`Host`](super::Host) of the host that it dials for
+/// keeps that one too, and neither is ever dropped: it is to hold a [`WeakHost`](super::WeakHost).
 pub trait Dial<P>: 'static {
     /// The connection.
     type Io: AsyncRead + AsyncWrite + Unpin + 'static;
@@ -41,8 +44,8 @@ pub trait Dial<P>: 'static {
     ///
     /// The future is a part of a task of its own. It is dropped at
     /// [`HostConfig::dial_timeout`](super::HostConfig), when the last caller who waits for it is
-    /// dropped, and when the host is closed or dropped; a panic is a failed dial. Whoever tries several
-    /// addresses at the same time asks `attempts` for each but the first.
+    /// dropped, and when the host is closed or dropped; a panic is a failed dial. Whoever tries
+    /// several addresses at the same time asks `attempts` for each but the first.
     ///
     /// # Errors
     /// Why there is no connection. The peer is left alone for a while then.
@@ -64,8 +67,8 @@ where
 }
 
 /// Further attempts of a dial, for a dialer that tries several addresses of a peer at once: as many
-/// as [`HostConfig::dials_max`](super::HostConfig) and `dials_per_peer_max` allow. The dial itself is one
-/// attempt already. In libp2p for Go that is what `limiter.go` counts.
+/// as [`HostConfig::dials_max`](super::HostConfig) and `dials_per_peer_max` allow. The dial itself
+/// is one attempt already. In libp2p for Go that is what `limiter.go` counts.
 ///
 /// ```
 /// use mux::host::Attempts;
@@ -96,8 +99,9 @@ impl<P: Eq + Hash + 'static> Attempts<P> {
         Self { host, peer }
     }
 
-    /// One more attempt at the same time, if it is within the limits. Does not wait: an attempt of this
-    /// dial that ends makes room, so whoever gets `None` tries the next address behind one of those.
+    /// One more attempt at the same time, if it is within the limits. Does not wait: an attempt of
+    /// this dial that ends makes room, so whoever gets `None` tries the next address behind one of
+    /// those.
     pub fn try_another(&self) -> Option<Attempt<P>> {
         let host = self.host.upgrade()?;
         host.try_another(&self.peer).then(|| Attempt::new(&self.host, &self.peer))
@@ -105,7 +109,7 @@ impl<P: Eq + Hash + 'static> Attempts<P> {
 }
 
 impl<P: Eq + Hash + 'static> Attempt<P> {
-    /// For a place that was taken.
+    /// For a slot that was taken.
     pub(super) fn new(host: &Weak<Shared<P>>, peer: &Rc<P>) -> Self {
         Self { host: Weak::clone(host), peer: Rc::clone(peer) }
     }

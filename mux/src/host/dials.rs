@@ -2,17 +2,16 @@
 //! allow. Pure: it knows neither tasks nor wakers.
 //!
 //! ```text
-//!            begin                        begin, at a limit
-//!   (none) --------> Granted <-- a place -- Queued
-//!                       | start
-//!                       v
-//!                    Running -- finish, or the last caller leaves --> (none)
+//!   (none) -- begin --> Running                    has a slot
+//!   (none) -- begin, at a limit --> Queued         waits for one, and for all that came before
+//!   Queued -- grant, a slot is free --> Running
+//!   Queued -- the last caller leaves --> (none)
+//!   Running -- finish, or the last caller leaves --> (none)
 //! ```
 //!
-//! A dial has a *place* from `Granted` on. While it is `Granted` the dial itself holds it; `start` hands it
-//! to whoever runs the dial, who gives it back with `release` when nothing of the attempt is left. A dial
-//! that was cancelled can keep its place for a while longer than its entry here: until its socket is
-//! closed.
+//! A *slot* is the right to one attempt to connect. It is counted here and held by the attempt,
+//! which gives it back with `release` when nothing of it is left. So a dial that was cancelled can
+//! keep its slot for a while longer than its entry here: until its socket is closed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -31,7 +30,7 @@ pub(super) struct Dials<P, T> {
     attempts_max: usize,
     per_peer_max: usize,
     queued_max: usize,
-    /// Places that are taken.
+    /// Slots that are taken.
     attempts: usize,
     /// The same by peer: never 0.
     attempts_of: HashMap<Rc<P>, usize>,
@@ -47,19 +46,17 @@ struct Flight<T> {
     stage: Stage,
     /// Who waits for it.
     callers: usize,
-    /// Goes on when the last caller leaves: one was answered by another session, and nobody has given
-    /// the dial up.
+    /// Goes on when the last caller leaves: one was answered by another session, and nobody has
+    /// given the dial up.
     kept: bool,
     shared: T,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// It waits for a place, and for all that came before it.
+    /// It waits for a slot, and for all that came before it.
     Queued,
-    /// It has a place, and waits for a caller to start it.
-    Granted,
-    /// Somebody runs it and holds its place.
+    /// It has a slot.
     Running,
 }
 
@@ -88,34 +85,26 @@ impl<P: Eq + Hash, T: Clone> Dials<P, T> {
         Some((flight.id, flight.shared.clone()))
     }
 
-    /// A dial to a peer that has none in flight, with one caller.
-    pub(super) fn begin(&mut self, peer: &Rc<P>, shared: T) -> Result<DialId, QueueFull> {
+    /// A dial to a peer that has none in flight, with one caller. Whether it has a slot: else it
+    /// waits until `grant` names it.
+    pub(super) fn begin(&mut self, peer: &Rc<P>, shared: T) -> Result<(DialId, bool), QueueFull> {
         debug_assert!(!self.flights.contains_key(&**peer), "one dial in flight for each peer");
-        let stage = match self.has_place(peer) {
-            true => Stage::Granted,
-            false if self.queue.len() < self.queued_max => Stage::Queued,
-            false => return Err(QueueFull),
-        };
+        let has_slot = self.has_slot(peer);
+        if !has_slot && self.queue.len() >= self.queued_max {
+            return Err(QueueFull);
+        }
         self.last_id += 1;
         let id = DialId(self.last_id);
-        match stage {
-            Stage::Queued => drop(self.queue.insert(id, Rc::clone(peer))),
-            _ => self.take_place(peer),
-        }
+        let stage = if has_slot {
+            self.take_slot(peer);
+            Stage::Running
+        } else {
+            self.queue.insert(id, Rc::clone(peer));
+            Stage::Queued
+        };
         let flight = Flight { id, stage, callers: 1, kept: false, shared };
         self.flights.insert(Rc::clone(peer), flight);
-        Ok(id)
-    }
-
-    /// True for one caller of a dial that has a place: it runs the dial, and holds the place.
-    pub(super) fn start(&mut self, peer: &P, id: DialId) -> bool {
-        match self.flights.get_mut(peer) {
-            Some(flight) if flight.id == id && flight.stage == Stage::Granted => {
-                flight.stage = Stage::Running;
-                true
-            }
-            _ => false,
-        }
+        Ok((id, has_slot))
     }
 
     /// A caller needs the dial no more, but does not give it up: it goes on.
@@ -129,7 +118,7 @@ impl<P: Eq + Hash, T: Clone> Dials<P, T> {
     pub(super) fn leave(&mut self, peer: &P, id: DialId, trash: &mut Trash<P>) -> Option<T> {
         let flight = self.flights.get_mut(peer).filter(|flight| flight.id == id)?;
         flight.callers -= 1;
-        // Without a caller nobody would start it.
+        // One that waits has reached nobody: there is nothing to keep.
         if flight.callers > 0 || (flight.kept && flight.stage == Stage::Running) {
             return None;
         }
@@ -142,16 +131,16 @@ impl<P: Eq + Hash, T: Clone> Dials<P, T> {
         self.remove(peer, trash)
     }
 
-    /// A further place for the dial of a peer, beside those that it has.
+    /// A further slot for the dial of a peer, beside those that it has.
     pub(super) fn try_another(&mut self, peer: &Rc<P>) -> bool {
-        let has_place = self.has_place(peer);
-        if has_place {
-            self.take_place(peer);
+        let has_slot = self.has_slot(peer);
+        if has_slot {
+            self.take_slot(peer);
         }
-        has_place
+        has_slot
     }
 
-    /// A place is free again.
+    /// A slot is free again.
     pub(super) fn release(&mut self, peer: &P, trash: &mut Trash<P>) {
         self.attempts -= 1;
         let Some(count) = self.attempts_of.get_mut(peer) else { return };
@@ -161,17 +150,17 @@ impl<P: Eq + Hash, T: Clone> Dials<P, T> {
         }
     }
 
-    /// Gives free places to those that wait: each call to one. Its callers are to be told.
+    /// Gives a free slot to the next that waits: what its callers share.
     pub(super) fn grant(&mut self, trash: &mut Trash<P>) -> Option<T> {
         if self.attempts >= self.attempts_max {
             return None;
         }
         // The first, unless attempts of an earlier dial to its peer are not over yet.
-        let next = self.queue.iter().find(|(_, peer)| self.has_place(peer)).map(|(id, _)| *id)?;
+        let next = self.queue.iter().find(|(_, peer)| self.has_slot(peer)).map(|(id, _)| *id)?;
         let peer = self.queue.remove(&next)?;
-        self.take_place(&peer);
+        self.take_slot(&peer);
         let flight = self.flights.get_mut(&*peer)?;
-        flight.stage = Stage::Granted;
+        flight.stage = Stage::Running;
         let shared = flight.shared.clone();
         trash.names.push(peer);
         Some(shared)
@@ -180,20 +169,16 @@ impl<P: Eq + Hash, T: Clone> Dials<P, T> {
     fn remove(&mut self, peer: &P, trash: &mut Trash<P>) -> Option<T> {
         let (name, flight) = self.flights.remove_entry(peer)?;
         trash.names.push(name);
-        match flight.stage {
-            Stage::Queued => trash.names.extend(self.queue.remove(&flight.id)),
-            Stage::Granted => self.release(peer, trash),
-            Stage::Running => {}
-        }
+        trash.names.extend(self.queue.remove(&flight.id));
         Some(flight.shared)
     }
 
-    fn has_place(&self, peer: &P) -> bool {
+    fn has_slot(&self, peer: &P) -> bool {
         self.attempts < self.attempts_max
             && self.attempts_of.get(peer).is_none_or(|count| *count < self.per_peer_max)
     }
 
-    fn take_place(&mut self, peer: &Rc<P>) {
+    fn take_slot(&mut self, peer: &Rc<P>) {
         self.attempts += 1;
         *self.attempts_of.entry(Rc::clone(peer)).or_default() += 1;
     }
@@ -203,7 +188,7 @@ impl<P: Eq + Hash, T: Clone> Dials<P, T> {
         self.flights.get(peer).map(|flight| flight.shared.clone())
     }
 
-    /// Dials that have begun or wait, those that wait, and places that are taken.
+    /// Dials that have begun or wait, those that wait, and slots that are taken.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         (self.flights.len(), self.queue.len(), self.attempts)
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 
-/// Why a host did not do what it was asked to: for which peer, and why. Cheap to clone if the peer's
-/// name is: all callers of one dial get the same.
+/// Why a host did not do what it was asked to: for which peer, and why. Cheap to clone if the
+/// peer's name is: all callers of one dial get the same.
 ///
 /// ```
 /// use mux::host::{HostError, HostErrorKind};

@@ -57,19 +57,31 @@ pub(super) struct SessionsFull(pub(super) usize);
 
 /// What the choice between the sessions of a peer goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub(super) struct Candidate {
     /// Neither closed nor closing, and neither side has gone away.
-    pub(crate) takes_streams: bool,
-    pub(crate) streams: usize,
+    pub(super) takes_streams: bool,
+    /// It has as many as it may, and takes the next when one of them has ended.
+    pub(super) is_full: bool,
+    pub(super) streams: usize,
 }
 
-/// The best of the sessions of a peer, the oldest first: one that takes streams, with the most of
-/// them; among equals the newest.
+impl Candidate {
+    fn new(session: &Session) -> Self {
+        Self {
+            takes_streams: session.can_open(),
+            is_full: session.is_at_open_limit(),
+            streams: session.inbound_streams() + session.outbound_streams(),
+        }
+    }
+}
+
+/// The best of the sessions of a peer, the oldest first: one that takes streams, and at once if
+/// there is such a one, with the most of them; among equals the newest.
 pub(super) fn best(candidates: impl Iterator<Item = Candidate>) -> Option<usize> {
     candidates
         .enumerate()
         .filter(|(_, candidate)| candidate.takes_streams)
-        .max_by_key(|&(age, candidate)| (candidate.streams, age))
+        .max_by_key(|&(age, candidate)| (!candidate.is_full, candidate.streams, age))
         .map(|(age, _)| age)
 }
 
@@ -112,7 +124,7 @@ impl<P: Eq + Hash> Sessions<P> {
     pub(super) fn best(&self, peer: &P) -> Option<&Session> {
         let keys = self.of_peer.get(peer)?;
         let sessions = || keys.iter().filter_map(|key| self.get(*key)).map(|entry| &entry.session);
-        sessions().nth(best(sessions().map(Session::candidate))?)
+        sessions().nth(best(sessions().map(Candidate::new))?)
     }
 
     /// The streams that wait to be accepted may have become more.

@@ -1,6 +1,6 @@
 //! What the handles of a host, its dials and its sessions share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::Hash;
 use std::rc::Rc;
 use std::time::Instant;
@@ -9,10 +9,10 @@ use reactor::AbortHandle;
 use reactor::time;
 
 use super::back_off::{BackOff, Resting};
-use super::carry::Carry;
 use super::dial::{AnyDriver, DialAny};
+use super::dial_task;
 use super::dials::{DialId, Dials};
-use super::running;
+use super::session_task::SessionTask;
 use super::sessions::{SessionKey, Sessions, SessionsFull};
 use super::stats::{Counts, HostStats};
 use super::trash::Trash;
@@ -35,12 +35,15 @@ struct Table<P> {
     closed: bool,
 }
 
-/// What the callers of a dial share.
+/// What the callers of a dial share with its task.
 #[derive(Debug, Default)]
 pub(super) struct Landing {
-    pub(super) waiters: Waiters,
+    pub(super) callers: Waiters,
+    /// The dial has a slot, which its task is to give back.
+    pub(super) has_slot: Cell<bool>,
+    /// The task, while it waits for the slot.
+    pub(super) waits_for_slot: Waiters,
     outcome: RefCell<Option<Result<Session, HostErrorKind>>>,
-    /// The task of the dial, once it runs.
     task: RefCell<Option<AbortHandle>>,
 }
 
@@ -59,7 +62,7 @@ impl Landing {
     fn conclude(&self, outcome: Result<Session, HostErrorKind>) {
         let old = self.outcome.replace(Some(outcome));
         drop(old);
-        self.waiters.tell_all();
+        self.callers.tell_all();
     }
 
     fn cancel(&self) {
@@ -99,44 +102,45 @@ impl<P: Eq + Hash + 'static> Shared<P> {
     }
 
     /// Takes part in the dial in flight to a peer, or begins one.
-    pub(super) fn join(&self, peer: Rc<P>) -> Result<Part<P>, HostErrorKind> {
+    pub(super) fn join(self: &Rc<Self>, peer: Rc<P>) -> Result<Part<P>, HostErrorKind> {
         if self.config.local.contains(&peer) {
             return Err(HostErrorKind::DialSelf);
         }
-        let (now, landing) = (time::now(), Rc::new(Landing::default()));
-        self.with(|table, trash| {
+        let (now, new) = (time::now(), Rc::new(Landing::default()));
+        // The name stays out here: with an error it may be the last, and goes when nothing is
+        // borrowed.
+        let (id, landing) = self.with(|table, trash| {
             if table.closed {
                 return Err(HostErrorKind::Closed);
             }
-            if let Some((id, landing)) = table.dials.join(&peer) {
-                return Ok(Part { peer, id, landing });
+            if let Some(joined) = table.dials.join(&peer) {
+                return Ok(joined);
             }
             table.back_off.expire(now, trash);
             if let Some(resting) = table.back_off.check(&peer, now) {
                 return Err(resting.error(now));
             }
             table.sessions.room(&peer).map_err(HostErrorKind::from)?;
-            let begun = table.dials.begin(&peer, Rc::clone(&landing));
+            // It panics outside a runtime: here, before there is anything of the dial.
+            let _ = reactor::handle();
+            let begun = table.dials.begin(&peer, Rc::clone(&new));
             let queued_max = self.config.dials_queued_max;
-            let id = begun.map_err(|_| HostErrorKind::DialQueueFull { queued_max })?;
-            Ok(Part { peer, id, landing })
-        })
-    }
-
-    /// Runs a dial that has a place, unless another caller does already.
-    pub(super) fn start(self: &Rc<Self>, part: &Part<P>) {
-        let Part { peer, id, landing } = part;
-        let started = self.with(|table, _| {
-            let started = table.dials.start(peer, *id);
-            table.counts.dials_started += u64::from(started);
-            started
-        });
-        if started {
-            let task = reactor::spawn(running::run(self, peer, *id));
-            let old = landing.task.replace(Some(task.abort_handle()));
-            debug_assert!(old.is_none(), "a dial is started once");
+            let (id, has_slot) = begun.map_err(|_| HostErrorKind::DialQueueFull { queued_max })?;
+            new.has_slot.set(has_slot);
+            Ok((id, Rc::clone(&new)))
+        })?;
+        let part = Part { peer, id, landing };
+        if Rc::ptr_eq(&part.landing, &new) {
+            let task = reactor::spawn(dial_task::run(self, &part));
+            part.landing.task.replace(Some(task.abort_handle()));
             task.detach();
         }
+        Ok(part)
+    }
+
+    /// A dial has its slot, and connects from now on.
+    pub(super) fn dial_started(&self) {
+        self.table.borrow_mut().counts.dials_started += 1;
     }
 
     /// A caller was answered by another session. The dial goes on: the peer may have accepted the
@@ -154,7 +158,6 @@ impl<P: Eq + Hash + 'static> Shared<P> {
         });
         if let Some(landing) = cancelled {
             landing.cancel();
-            self.grant();
         }
     }
 
@@ -162,15 +165,12 @@ impl<P: Eq + Hash + 'static> Shared<P> {
         self.table.borrow_mut().dials.try_another(peer)
     }
 
+    /// A slot is free again: the next dial that waits gets it.
     pub(super) fn release(&self, peer: &P) {
         self.with(|table, trash| table.dials.release(peer, trash));
-        self.grant();
-    }
-
-    /// Lets dials that wait have the places that are free.
-    fn grant(&self) {
         while let Some(landing) = self.with(|table, trash| table.dials.grant(trash)) {
-            landing.waiters.tell_all();
+            landing.has_slot.set(true);
+            landing.waits_for_slot.tell_all();
         }
     }
 
@@ -224,13 +224,13 @@ impl<P: Eq + Hash + 'static> Shared<P> {
         })?;
         self.carry(key, session, driver);
         if let Some(landing) = in_flight {
-            landing.waiters.tell_all();
+            landing.callers.tell_all();
         }
         Ok(())
     }
 
     fn carry(self: &Rc<Self>, key: SessionKey, session: &Session, driver: AnyDriver) {
-        reactor::spawn(Carry::new(self, key, session, driver)).detach();
+        reactor::spawn(SessionTask::new(self, key, session, driver)).detach();
     }
 
     /// Streams have arrived in a session.
@@ -296,9 +296,15 @@ impl<P: Eq + Hash + 'static> Shared<P> {
             table.back_off.expire(now, trash);
             let (sessions, ended_sessions) = table.sessions.counts();
             let (dials, dials_queued, attempts) = table.dials.counts();
-            let back_off_peers = table.back_off.len();
-            let gauges = [sessions, ended_sessions, dials, dials_queued, attempts, back_off_peers];
-            HostStats::new(table.counts, gauges)
+            HostStats {
+                sessions,
+                ended_sessions,
+                dials,
+                dials_queued,
+                attempts,
+                back_off_peers: table.back_off.len(),
+                ..table.counts
+            }
         })
     }
 }
@@ -326,8 +332,8 @@ impl From<SessionsFull> for HostErrorKind {
     }
 }
 
-/// The last handle is gone: nobody waits for the dials that are left. The sessions end as sessions do
-/// that nobody holds.
+/// The last handle is gone: nobody waits for the dials that are left. The sessions end as sessions
+/// do that nobody holds.
 impl<P> Drop for Shared<P> {
     fn drop(&mut self) {
         let table = self.table.get_mut();

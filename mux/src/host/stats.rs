@@ -19,14 +19,14 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostStats {
-    /// Dials that were begun, those aside that gave up while they waited in the queue.
+    /// Dials that were begun: those of them aside that ended while they waited in the queue.
     pub dials_started: u64,
     /// Dials that have connected.
     pub dials_succeeded: u64,
     /// Dials that have failed, or taken too long.
     pub dials_failed: u64,
-    /// Dials that were given up before they had ended, begun or not: their last caller went away, or
-    /// the host was closed.
+    /// Dials that were given up before they had ended, begun or not: their last caller went away,
+    /// or the host was closed.
     pub dials_cancelled: u64,
     /// Sessions that were taken in by [`Host::add`](super::Host::add).
     pub sessions_added: u64,
@@ -50,11 +50,3 @@ pub struct HostStats {
 
 /// The counts alone: the gauges are 0.
 pub(super) type Counts = HostStats;
-
-impl HostStats {
-    /// With the gauges in the order of the fields.
-    pub(super) fn new(counts: Counts, gauges: [usize; 6]) -> Self {
-        let [sessions, ended_sessions, dials, dials_queued, attempts, back_off_peers] = gauges;
-        Self { sessions, ended_sessions, dials, dials_queued, attempts, back_off_peers, ..counts }
-    }
-}

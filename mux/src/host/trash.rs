@@ -1,8 +1,8 @@
 //! What a host lets go of and must not drop itself.
 //!
-//! The name of a peer, what a dialer said, and a session with what was written to it can run code of
-//! the application when they are dropped, and that code may use the very host that drops them. So
-//! they go to the trash, which is dropped when nothing is borrowed any more.
+//! The name of a peer, what a dialer said, and a session with what was written to it can run code
+//! of the application when they are dropped, and that code may use the very host that drops them.
+//! So they go to the trash, which is dropped when nothing is borrowed any more.
 
 use std::rc::Rc;
 

@@ -5,14 +5,15 @@ use std::task::{Context, Waker};
 
 use crate::wait::WaitQueue;
 
-/// A queue of those who wait. No waker is cloned, woken or dropped while it is borrowed.
+/// A queue of those who wait.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     queue: RefCell<WaitQueue>,
 }
 
 impl Waiters {
-    /// Wakes the one that has waited longest. It wakes the next, when it has what it wanted or leaves.
+    /// Wakes the one that has waited longest. It wakes the next, when it has what it wanted or
+    /// leaves.
     pub(super) fn tell_one(&self) {
         let waker = self.queue.borrow_mut().tell_one();
         waker.into_iter().for_each(Waker::wake);
@@ -39,6 +40,9 @@ impl<'q> Waiting<'q> {
     /// From now on this task is told. To be looked after once more behind it: cloning and dropping
     /// wakers is code of others, which may have done something before anybody could be told.
     pub(super) fn park(&mut self, cx: &Context<'_>) {
+        if self.waiters.queue.borrow().holds(self.ticket, cx) {
+            return;
+        }
         let waker = cx.waker().clone();
         let old = self.waiters.queue.borrow_mut().put(&mut self.ticket, waker);
         drop(old);

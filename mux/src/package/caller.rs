@@ -12,7 +12,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use reactor::time;
 
 use super::deadline::{after, within};
-use super::gate::{Gate, Place};
+use super::gate::{Gate, Permit};
 use super::{Error, Format, Packages, Reply, ReplyEnd, Stage};
 
 /// Makes connections to workers. Every closure `AsyncFn() -> io::Result<S>` does.
@@ -104,7 +104,8 @@ impl Default for CallConfig {
     }
 }
 
-/// Asks workers, over a new connection for each request. Cheap to clone: the clones share the limits.
+/// Asks workers, over a new connection for each request. Cheap to clone: the clones share the
+/// limits.
 ///
 /// The bytes of a call are those of Swoole's stream mode: the request as one package, and 0 or more
 /// packages back, ended by an empty one (src/network/stream.cc).
@@ -143,18 +144,19 @@ impl<C: Connect> Caller<C> {
 
     /// Sends a request, and gives its reply when the connection has taken all of it.
     ///
-    /// It is sent again over another connection only if the one before took **not one byte** of it: it
-    /// could not be made because nobody listened there, or it was gone before the first byte. Of what a
-    /// connection took, nobody knows whether a worker has acted on it, so that is an error and up to the
-    /// application.
+    /// It is sent again over another connection only if the one before took **not one byte** of it:
+    /// it could not be made because nobody listened there, or it was gone before the first byte. Of
+    /// what a connection took, nobody knows whether a worker has acted on it, so that is an error
+    /// and up to the application.
     ///
-    /// Dropping the future gives up the call: it leaves the queue, or hangs up. A worker that had all of
-    /// the request may do what it says.
+    /// Dropping the future gives up the call: it leaves the queue, or hangs up. A worker that had
+    /// all of the request may do what it says.
     ///
     /// # Errors
-    /// [`Error::Malformed`] by this side for a request beyond the limit, and [`Error::QueueFull`]: at once.
-    /// [`Error::Connect`] when no connection could be made, or all that were took nothing.
-    /// [`Error::WorkerGone`] when one ended with a part of the request. [`Error::DeadlineExceeded`].
+    /// [`Error::Malformed`] by this side for a request beyond the limit, and [`Error::QueueFull`]:
+    /// at once. [`Error::Connect`] when no connection could be made, or all that were took nothing.
+    /// [`Error::WorkerGone`] when one ended with a part of the request.
+    /// [`Error::DeadlineExceeded`].
     ///
     /// # Panics
     /// When polled outside a runtime, with a time-out or a pause.
@@ -164,9 +166,9 @@ impl<C: Connect> Caller<C> {
         let deadline = self.config.call_timeout.and_then(after);
         let entered = within(deadline, Stage::Queue, self.gate.enter()).await?;
         let pending_max = self.config.pending_max;
-        let place = entered.map_err(|_| Error::QueueFull { pending_max })?;
+        let permit = entered.map_err(|_| Error::QueueFull { pending_max })?;
         let packages = self.deliver(request, deadline).await?;
-        Ok(self.reply(packages, place, deadline))
+        Ok(self.reply(packages, permit, deadline))
     }
 
     /// Calls that wait for their turn.
@@ -222,15 +224,15 @@ impl<C: Connect> Caller<C> {
     fn reply(
         &self,
         packages: Packages<C::Io>,
-        place: Place,
+        permit: Permit,
         deadline: Option<Instant>,
     ) -> Reply<C::Io> {
-        Reply::new(packages, place, deadline, self.config.reply_end)
+        Reply::new(packages, permit, deadline, self.config.reply_end)
     }
 }
 
-/// Whether another attempt may fare better: workers are restarted, and then their socket is away, or
-/// nobody listens on it, or it goes away under the connection.
+/// Whether another attempt may fare better: workers are restarted, and then their socket is away,
+/// or nobody listens on it, or it goes away under the connection.
 fn is_passing(err: &io::Error) -> bool {
     matches!(
         err.kind(),

@@ -1,15 +1,15 @@
 //! Bytes in, whole packages out.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use super::{Format, Malformed};
 
 /// Turns the bytes of a connection into packages, however they are cut. It does no I/O.
 ///
 /// It holds at most the one package that has begun, no more of it than has come, and gives each as
-/// soon as it is whole: what it has not looked at stays with who feeds it. A package that comes in one
-/// [`Bytes`] is a part of these and not copied; one that comes in pieces is put together, in a buffer that
-/// grows with what has come, never with what a header says.
+/// soon as it is whole: what it has not looked at stays with who feeds it. A package that comes in
+/// one [`Bytes`] is a part of these and not copied; one that comes in pieces is put together, in a
+/// buffer that grows with what has come, never with what a header says.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -29,7 +29,7 @@ use super::{Format, Malformed};
 pub struct Decoder {
     format: Format,
     /// The beginning of a package whose end has not come.
-    partial: BytesMut,
+    partial: Vec<u8>,
     /// Where the next package begins.
     offset: u64,
     broken: Option<Malformed>,
@@ -39,15 +39,15 @@ impl Decoder {
     /// One for packages of this format.
     #[must_use]
     pub fn new(format: Format) -> Self {
-        Self { format, partial: BytesMut::new(), offset: 0, broken: None }
+        Self { format, partial: Vec::new(), offset: 0, broken: None }
     }
 
-    /// Takes from `input` up to the end of the next package. `None`: it took everything, and there is
-    /// no whole package.
+    /// Takes from `input` up to the end of the next package. `None`: it took everything, and there
+    /// is no whole package.
     ///
     /// # Errors
-    /// What is wrong with the package, and from then on always the same: where the next package begins
-    /// is not known. What `input` holds then is not said.
+    /// What is wrong with the package, and from then on always the same: where the next package
+    /// begins is not known. What `input` holds then is not said.
     pub fn decode(&mut self, input: &mut Bytes) -> Result<Option<Package>, Malformed> {
         if self.partial.is_empty()
             && let Some(bytes) = self.package_bytes(input)?
@@ -76,8 +76,9 @@ impl Decoder {
         if self.partial.len() < bytes {
             return Ok(None);
         }
-        let package = std::mem::take(&mut self.partial).freeze();
-        Ok(Some(self.package(package)))
+        // It is exactly as large as the package by now, so this neither copies nor shrinks it.
+        let package = std::mem::take(&mut self.partial);
+        Ok(Some(self.package(package.into())))
     }
 
     /// Nothing more comes.
@@ -119,14 +120,14 @@ impl Decoder {
 
     /// Takes what the partial package lacks of `wanted` bytes.
     ///
-    /// The buffer doubles, and never goes beyond the package: its capacity is at most twice what has
-    /// come, and exact when most of it has.
+    /// The buffer doubles, and never goes beyond the package: its capacity is at most twice what
+    /// has come, and that of the package when half of it has. (A `BytesMut` would round it up.)
     fn complete(&mut self, wanted: usize, input: &mut &[u8]) {
         let have = self.partial.len();
         let (part, rest) = input.split_at(wanted.saturating_sub(have).min(input.len()));
         let needed = have + part.len();
         if needed > self.partial.capacity() {
-            self.partial.reserve((2 * have).max(needed).min(wanted) - have);
+            self.partial.reserve_exact((2 * have).max(needed).min(wanted) - have);
         }
         self.partial.extend_from_slice(part);
         *input = rest;
@@ -135,7 +136,8 @@ impl Decoder {
 
 /// A whole package.
 ///
-/// Cheap to clone: the clones share the bytes. Of one that came in a large piece it keeps that piece alive.
+/// Cheap to clone: the clones share the bytes. Of one that came in a large piece it keeps that
+/// piece alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     bytes: Bytes,
@@ -171,5 +173,25 @@ impl Package {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.body().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffer_never_goes_beyond_the_package_nor_beyond_twice_what_has_come() {
+        for (length, piece) in [(2_000_000_u32, 70_000), (100_000, 999), (5, 1), (70_001, 70_000)] {
+            let mut decoder = Decoder::new(Format::STREAM);
+            let whole = [&length.to_be_bytes()[..], &vec![7; length as usize]].concat();
+            for mut input in whole.chunks(piece) {
+                let package = decoder.decode_slice(&mut input).unwrap();
+                let (have, held) = (decoder.partial.len(), decoder.partial.capacity());
+                assert!(held <= whole.len() && held <= 2 * have.max(8), "{held} for {have}");
+                assert_eq!(package.is_some(), have == 0);
+            }
+            assert_eq!(decoder.buffered_bytes(), 0);
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::Initiator;
 
 /// What was waited for when a deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stage {
     /// A call, for its turn.
     Queue,
@@ -45,8 +46,8 @@ pub enum Stage {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// What one side sent, or was about to send, is no package that is allowed. The connection is of
-    /// no more use, unless it was this side: then nothing was sent.
+    /// What one side sent, or was about to send, is no package that is allowed. The connection is
+    /// of no more use, unless it was this side: then nothing was sent.
     Malformed {
         /// The side whose package it is.
         by: Initiator,
@@ -57,6 +58,10 @@ pub enum Error {
     Io(Arc<io::Error>),
     /// A worker was told to send an empty package before the end, where it would be the end.
     EmptyReply,
+    /// A worker gave up a [`reply`](super::Request::reply), by dropping its future, before its
+    /// package was taken. Whatever came behind it would hide the gap, so nothing does, and the
+    /// reply gets no end.
+    ReplyDropped,
     /// As many calls as are allowed wait for their turn already. Nothing was sent.
     QueueFull {
         /// [`CallConfig::pending_max`](super::CallConfig).
@@ -74,8 +79,8 @@ pub enum Error {
         /// What was waited for.
         during: Stage,
     },
-    /// The worker's end of the connection went away before its reply had ended. It may have done what
-    /// it was asked for, or not, or in part.
+    /// The worker's end of the connection went away before its reply had ended. It may have done
+    /// what it was asked for, or not, or in part.
     WorkerGone {
         /// Bytes of the request, with its header, that the connection had taken.
         sent_bytes: u64,
@@ -100,7 +105,9 @@ impl Error {
     pub fn side(&self) -> Option<Initiator> {
         match self {
             Self::Malformed { by, .. } => Some(*by),
-            Self::EmptyReply | Self::QueueFull { .. } | Self::Accept(_) => Some(Initiator::Local),
+            Self::EmptyReply | Self::ReplyDropped | Self::QueueFull { .. } | Self::Accept(_) => {
+                Some(Initiator::Local)
+            }
             Self::WorkerGone { .. } | Self::CallerGone { .. } => Some(Initiator::Remote),
             Self::Io(_) | Self::Connect { .. } | Self::DeadlineExceeded { .. } => None,
         }
@@ -127,9 +134,9 @@ impl Error {
     fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Malformed { by: Initiator::Remote, .. } => io::ErrorKind::InvalidData,
-            Self::Malformed { by: Initiator::Local, .. } | Self::EmptyReply => {
-                io::ErrorKind::InvalidInput
-            }
+            Self::Malformed { by: Initiator::Local, .. }
+            | Self::EmptyReply
+            | Self::ReplyDropped => io::ErrorKind::InvalidInput,
             Self::QueueFull { .. } => io::ErrorKind::QuotaExceeded,
             Self::Io(err) | Self::Accept(err) | Self::Connect { cause: err, .. } => err.kind(),
             Self::DeadlineExceeded { .. } => io::ErrorKind::TimedOut,
@@ -158,6 +165,9 @@ impl fmt::Display for Error {
             Self::Malformed { by, what } => write!(f, "{by} sends {what}"),
             Self::Io(_) => f.write_str("connection failed"),
             Self::EmptyReply => f.write_str("an empty package would end the reply"),
+            Self::ReplyDropped => {
+                f.write_str("a package of the reply was given up before it was taken")
+            }
             Self::QueueFull { pending_max } => {
                 write!(f, "{pending_max} calls wait already, and no more may")
             }

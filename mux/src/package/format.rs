@@ -10,9 +10,9 @@ pub const PACKAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What a package looks like: a header with the length in it, and a body.
 ///
-/// These are Swoole's settings `package_length_type`, `package_length_offset`, `package_body_offset` and
-/// `package_max_length`, and they mean the same: a package has `body_offset` bytes and as many more as
-/// the field says.
+/// These are Swoole's settings `package_length_type`, `package_length_offset`,
+/// `package_body_offset` and `package_max_length`, and they mean the same: a package has
+/// `body_offset` bytes and as many more as the field says.
 ///
 /// ```text
 ///  |<- length_offset ->|<- field ->|
@@ -68,8 +68,8 @@ impl Format {
         self
     }
 
-    /// The longest package in bytes, with its header. Default: [`PACKAGE_BYTES_MAX`]. With less than
-    /// the header needs there is no package at all.
+    /// The longest package in bytes, with its header. Default: [`PACKAGE_BYTES_MAX`]. With less
+    /// than the header needs there is no package at all.
     #[must_use]
     pub const fn bytes_max(mut self, bytes: usize) -> Self {
         self.bytes_max = bytes;
@@ -83,7 +83,8 @@ impl Format {
         if field_end > counted_from { field_end } else { counted_from }
     }
 
-    /// The longest package in bytes, with its header: as it was set, or as much as the field can say.
+    /// The longest package in bytes, with its header: as it was set, or as much as the field can
+    /// say.
     #[must_use]
     pub const fn package_bytes_max(&self) -> usize {
         let said = (self.length_type.max() as usize).saturating_add(self.counted_from());
@@ -99,8 +100,8 @@ impl Format {
     /// Writes the length of a body into its header, which is otherwise left as it is.
     ///
     /// # Errors
-    /// [`Malformed::TooLong`] for a body beyond [`body_bytes_max`](Self::body_bytes_max); its offset
-    /// is 0. The header is as it was.
+    /// [`Malformed::TooLong`] for a body beyond [`body_bytes_max`](Self::body_bytes_max); its
+    /// offset is 0. The header is as it was.
     ///
     /// # Panics
     /// When `header` does not have exactly [`header_bytes`](Self::header_bytes).
@@ -126,8 +127,8 @@ impl Format {
 
     /// A whole package. What its header has beside the length is 0.
     ///
-    /// The body is copied. To send one without a copy, write its header and the body as two slices, as
-    /// [`Packages`](super::Packages) does.
+    /// The body is copied. To send one without a copy, write its header and the body as two slices,
+    /// as [`Packages`](super::Packages) does.
     ///
     /// # Errors
     /// As [`write_length`](Self::write_length).
@@ -154,8 +155,9 @@ impl Format {
 
     /// Bytes of the package that begins with `start`; `None` when that is not enough to know.
     ///
-    /// Checked here, before anybody has allocated anything: `default_length_func` rejects a negative
-    /// length only, and a package that is shorter than its own header goes on to whoever parses it.
+    /// Checked here, before anybody has allocated anything: `default_length_func` rejects a
+    /// negative length only, and a package that is shorter than its own header goes on to whoever
+    /// parses it.
     pub(super) fn package_bytes(
         &self,
         start: &[u8],

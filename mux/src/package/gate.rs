@@ -1,16 +1,15 @@
-//! Who may go on, and who waits: a bounded number of places, and a bounded queue before them.
+//! Who may go on, and who waits: a bounded number of permits, and a bounded queue before them.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::shared::park;
+use crate::wait::WaitQueue;
 
-/// The places and the queue. A place that is given up goes to the first in the queue, and nobody who comes
-/// later gets it.
+/// The permits and the queue. A permit that is given up goes to the first in the queue, and nobody
+/// who comes later gets it.
 #[derive(Debug)]
 pub(super) struct Gate {
     inner: RefCell<Inner>,
@@ -20,31 +19,27 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct Inner {
     free: usize,
-    next_ticket: u64,
-    /// In the order they came.
-    waiting: BTreeMap<u64, Option<Waker>>,
-    /// Have a place, and were not polled since.
-    granted: BTreeSet<u64>,
+    /// Who was told has a permit, which `free` does not count.
+    queue: WaitQueue,
 }
 
-/// A place; dropping it gives it up.
+/// The right to go on; dropping it gives it up.
 #[derive(Debug)]
-pub(super) struct Place(Rc<Gate>);
+pub(super) struct Permit(Rc<Gate>);
 
 /// The queue is full.
 #[derive(Debug)]
 pub(super) struct Full;
 
 impl Gate {
-    pub(super) fn new(places: usize, pending_max: usize) -> Rc<Self> {
-        let (waiting, granted) = (BTreeMap::new(), BTreeSet::new());
-        let inner = Inner { free: places, next_ticket: 0, waiting, granted };
+    pub(super) fn new(permits: usize, pending_max: usize) -> Rc<Self> {
+        let inner = Inner { free: permits, queue: WaitQueue::default() };
         Rc::new(Self { inner: RefCell::new(inner), pending_max })
     }
 
     /// Those who wait.
     pub(super) fn pending(&self) -> usize {
-        self.inner.borrow().waiting.len()
+        self.inner.borrow().queue.len()
     }
 
     pub(super) fn enter(self: &Rc<Self>) -> Enter {
@@ -54,16 +49,9 @@ impl Gate {
     fn give_up(&self) {
         let next = {
             let mut inner = self.inner.borrow_mut();
-            match inner.waiting.pop_first() {
-                Some((ticket, waker)) => {
-                    inner.granted.insert(ticket);
-                    waker
-                }
-                None => {
-                    inner.free += 1;
-                    None
-                }
-            }
+            let next = inner.queue.tell_one();
+            inner.free += usize::from(next.is_none());
+            next
         };
         if let Some(waker) = next {
             waker.wake();
@@ -71,13 +59,13 @@ impl Gate {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.give_up();
     }
 }
 
-/// Waits for a place. One that is dropped leaves the queue, or passes on its place.
+/// Waits for a permit. One that is dropped leaves the queue, or passes on its permit.
 #[derive(Debug)]
 pub(super) struct Enter {
     gate: Rc<Gate>,
@@ -85,56 +73,52 @@ pub(super) struct Enter {
 }
 
 impl Enter {
-    /// A place that is free now, or a ticket.
-    fn first(&mut self, inner: &mut Inner) -> Result<Option<Place>, Full> {
-        if inner.free > 0 {
+    /// Ready with a permit that is there for it, or if there is no room to wait for one.
+    fn attempt(&mut self) -> Poll<Result<Permit, Full>> {
+        let mut inner = self.gate.inner.borrow_mut();
+        if inner.queue.is_told(self.ticket) {
+            // Told, it has no waker here.
+            inner.queue.leave(&mut self.ticket);
+        } else if self.ticket.is_none() && inner.free > 0 {
             inner.free -= 1;
-            return Ok(Some(Place(Rc::clone(&self.gate))));
+        } else if self.ticket.is_none() && inner.queue.len() >= self.gate.pending_max {
+            return Poll::Ready(Err(Full));
+        } else {
+            return Poll::Pending;
         }
-        if inner.waiting.len() >= self.gate.pending_max {
-            return Err(Full);
-        }
-        inner.next_ticket += 1;
-        self.ticket = Some(inner.next_ticket);
-        inner.waiting.insert(inner.next_ticket, None);
-        Ok(None)
+        drop(inner);
+        Poll::Ready(Ok(Permit(Rc::clone(&self.gate))))
     }
 }
 
 impl Future for Enter {
-    type Output = Result<Place, Full>;
+    type Output = Result<Permit, Full>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let gate = Rc::clone(&self.gate);
-        let mut inner = gate.inner.borrow_mut();
-        if self.ticket.is_none() {
-            match self.first(&mut inner) {
-                Ok(None) => {}
-                Ok(Some(place)) => return Poll::Ready(Ok(place)),
-                Err(full) => return Poll::Ready(Err(full)),
+        let this = &mut *self;
+        let mut outcome = this.attempt();
+        if outcome.is_pending() && !this.gate.inner.borrow().queue.holds(this.ticket, cx) {
+            // While it is cloned others may come and go, so it is tried once more.
+            let waker = cx.waker().clone();
+            outcome = this.attempt();
+            if outcome.is_pending() {
+                let old = this.gate.inner.borrow_mut().queue.put(&mut this.ticket, waker);
+                drop(old);
             }
         }
-        let Some(ticket) = self.ticket else { unreachable!("taken above") };
-        if inner.granted.remove(&ticket) {
-            self.ticket = None;
-            return Poll::Ready(Ok(Place(Rc::clone(&gate))));
-        }
-        let old = inner.waiting.get_mut(&ticket).and_then(|place| park(place, cx));
-        drop(inner);
-        drop(old);
-        Poll::Pending
+        outcome
     }
 }
 
 impl Drop for Enter {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
-        let (waker, granted) = {
-            let mut inner = self.gate.inner.borrow_mut();
-            (inner.waiting.remove(&ticket), inner.granted.remove(&ticket))
+        let (waker, was_told) = {
+            let queue = &mut self.gate.inner.borrow_mut().queue;
+            let was_told = queue.is_told(self.ticket);
+            (queue.leave(&mut self.ticket), was_told)
         };
         drop(waker);
-        if granted {
+        if was_told {
             self.gate.give_up();
         }
     }

@@ -3,8 +3,8 @@
 /// The field that holds a length: its width, its sign and its byte order, by the letters of PHP's
 /// `pack` that Swoole's `package_length_type` takes (`swoole_unpack` in src/protocol/base.cc).
 ///
-/// *Native* is the order of this machine; both sides of a connection between machines are better off
-/// with another one.
+/// *Native* is the order of this machine; both sides of a connection between machines are better
+/// off with another one.
 ///
 /// ```
 /// use mux::package::LengthType;
@@ -52,8 +52,8 @@ impl LengthType {
         Self::Unsigned32Little,
     ];
 
-    /// The one with this letter. `None` for a letter that is none of them: Swoole's own `i` and `I`,
-    /// whose width depends on the machine, and its fields of 64 bits are not supported.
+    /// The one with this letter. `None` for a letter that is none of them: Swoole's own `i` and
+    /// `I`, whose width depends on the machine, and its fields of 64 bits are not supported.
     #[must_use]
     pub fn from_letter(letter: char) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.letter() == letter)

@@ -3,8 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What is wrong with a package, and where it is: `offset` is where the package begins, in bytes from the
-/// beginning of the connection (or of what a [`Decoder`](super::Decoder) was given).
+/// What is wrong with a package, and where it is: `offset` is where the package begins, in bytes
+/// from the beginning of the connection (or of what a [`Decoder`](super::Decoder) was given).
 ///
 /// ```
 /// use mux::package::{Decoder, Format, Malformed};
@@ -16,6 +16,7 @@ use std::fmt;
 /// assert_eq!(err, Malformed::TooLong { offset: 4, length: 0x1_0000_0003, max: 2_097_152 });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Malformed {
     /// The field says a length below zero.
     Negative {

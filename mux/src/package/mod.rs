@@ -1,11 +1,12 @@
 //! Length-prefixed packages, and calls over them: Swoole's stream mode.
 //!
-//! A package is a header with a length in it, and a body ([`Format`]). [`Decoder`] is the codec, without I/O;
-//! [`Packages`] reads and writes them on any connection.
+//! A package is a header with a length in it, and a body ([`Format`]). [`Decoder`] is the codec,
+//! without I/O; [`Packages`] reads and writes them on any connection.
 //!
-//! In the stream mode a [`Caller`] opens a connection for each request and sends it as one package. A [`Worker`]
-//! that is idle accepts it, answers with 0 or more packages, ends the reply with an empty one, and accepts the
-//! next. `docs/mux-packages.md` walks through it, and says what is the same as in Swoole and what is not.
+//! In the stream mode a [`Caller`] opens a connection for each request and sends it as one package.
+//! A [`Worker`] that is idle accepts it, answers with 0 or more packages, ends the reply with an
+//! empty one, and accepts the next. `docs/mux-packages.md` walks through it, and says what is the
+//! same as in Swoole and what is not.
 
 mod caller;
 mod deadline;

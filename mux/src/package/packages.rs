@@ -15,9 +15,10 @@ use crate::proto::LEND_BYTES_MIN;
 
 /// Reads and writes packages on any connection.
 ///
-/// It holds no read buffer while it waits. At most it holds what one read brought (64 KiB), the package
-/// that has begun, and the one that is being written. Of the 64 KiB that a large read fills, packages are
-/// parts and not copies ([`Decoder`]); a header and its body leave in one vectored write.
+/// It holds no read buffer while it waits. At most it holds what one read brought (64 KiB), the
+/// package that has begun, and the one that is being written. Of the 64 KiB that a large read
+/// fills, packages are parts and not copies ([`Decoder`]); a header and its body leave in one
+/// vectored write.
 ///
 /// Each direction goes on by itself only as long as somebody waits for it: there is no driver.
 ///
@@ -44,11 +45,13 @@ pub struct Packages<S> {
     input: Bytes,
     ended: bool,
     outgoing: Outgoing,
+    /// A write has begun, and its package is not in `outgoing` yet.
+    untaken: bool,
     written_bytes: u64,
 }
 
-/// The package that is being written. Its place is here and not in a future, so that one that is dropped
-/// leaves no half of a package on the wire.
+/// The package that is being written. Its place is here and not in a future, so that one that is
+/// dropped leaves no half of a package on the wire.
 #[derive(Debug, Default)]
 struct Outgoing {
     /// Kept for the next package: a write allocates nothing.
@@ -68,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
             input: Bytes::new(),
             ended: false,
             outgoing: Outgoing::default(),
+            untaken: false,
             written_bytes: 0,
         }
     }
@@ -77,8 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
     /// Cancel-safe: what has come of a package stays.
     ///
     /// # Errors
-    /// [`Error::Malformed`] by the peer, whose connection is of no more use: a length that is not allowed, or
-    /// an end within a package. [`Error::Io`].
+    /// [`Error::Malformed`] by the peer, whose connection is of no more use: a length that is not
+    /// allowed, or an end within a package. [`Error::Io`].
     pub async fn read(&mut self) -> Result<Option<Package>, Error> {
         poll_fn(|cx| self.poll_read(cx)).await
     }
@@ -103,34 +107,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
 
     /// Writes a package and flushes it. What its header has beside the length is 0.
     ///
-    /// If the future is dropped after it was polled, the package goes out all the same: what is left of it
-    /// comes before the next one, or with [`flush`](Self::flush).
+    /// If the future is dropped, the package goes out whole or not at all. It has been taken, and
+    /// goes out all the same, when it was polled and nothing of an earlier write that was dropped
+    /// was left to be sent before it: what is left of it comes before the next one, or with
+    /// [`flush`](Self::flush). So whoever drops writes, and has to know, waits for `flush` before
+    /// each: that is cancel-safe, and behind it a write takes its package in its first poll.
     ///
     /// # Errors
-    /// [`Error::Malformed`] by this side when the package would be too long: nothing is written, and the
-    /// connection is as it was. [`Error::Io`].
+    /// [`Error::Malformed`] by this side when the package would be too long: nothing is written,
+    /// and the connection is as it was. [`Error::Io`].
     pub async fn write(&mut self, body: Bytes) -> Result<(), Error> {
-        self.flush().await?;
+        self.make_room().await?;
         self.outgoing.header.resize(self.format.header_bytes(), 0);
         self.begin(body)?;
         self.flush().await
     }
 
     /// [`write`](Self::write) with a header of one's own, in which the length is filled in.
+    /// Dropping the future does what it does there.
     ///
     /// # Errors
     /// As [`write`](Self::write).
     ///
     /// # Panics
-    /// When `header` does not have exactly [`Format::header_bytes`].
+    /// When `header` does not have exactly [`Format::header_bytes`]; then nothing was written, and
+    /// the connection is as it was.
     pub async fn write_with(&mut self, header: &[u8], body: Bytes) -> Result<(), Error> {
-        self.flush().await?;
+        let header_bytes = self.format.header_bytes();
+        assert_eq!(header.len(), header_bytes, "a header of another length than the format's");
+        self.make_room().await?;
         self.outgoing.header.extend_from_slice(header);
         self.begin(body)?;
         self.flush().await
     }
 
-    /// Sends what a write that was dropped has left.
+    /// Sends what a write that was dropped has left. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -145,6 +156,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
     pub async fn close(&mut self) -> Result<(), Error> {
         self.flush().await?;
         poll_fn(|cx| Pin::new(&mut self.io).poll_close(cx)).await.map_err(Error::io)
+    }
+
+    /// Waits until the peer has ended its direction, or the connection has failed. What comes
+    /// before that is not looked at.
+    pub(super) async fn ended(&mut self) {
+        let ended = poll_fn(|cx| {
+            while !self.ended {
+                self.input = Bytes::new();
+                if ready!(self.poll_fill(cx)).is_err() {
+                    break;
+                }
+            }
+            Poll::Ready(())
+        });
+        ended.await;
+    }
+
+    /// Sends what is left of an earlier package, so that the next can be taken.
+    async fn make_room(&mut self) -> Result<(), Error> {
+        self.untaken = true;
+        let flushed = self.flush().await;
+        self.untaken = false;
+        flushed
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -206,6 +240,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packages<S> {
 }
 
 impl<S> Packages<S> {
+    /// Whether the last write was dropped before its package was taken.
+    pub(super) fn has_untaken(&self) -> bool {
+        self.untaken
+    }
+
     /// Bytes that the connection has taken, with the headers.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes

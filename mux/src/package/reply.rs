@@ -6,27 +6,29 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::deadline::within;
-use super::gate::Place;
+use super::deadline::before;
+use super::gate::Permit;
 use super::{Error, Packages, Stage};
 
 /// How a reply ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReplyEnd {
     /// By an empty package, as in Swoole's `dispatch_mode` 7 (`Worker_onStreamPackage` in
     /// src/server/worker.cc). A connection that ends without it is a worker that died.
     #[default]
     EmptyPackage,
-    /// By the end of the connection, behind a whole package, as with Swoole's `Process\Pool` on a socket
-    /// (src/os/process_pool.cc), which sends one package, or none, and hangs up. A worker that died
-    /// between packages cannot be told from one that is done. An empty package ends a reply too.
+    /// By the end of the connection, behind a whole package, as with Swoole's `Process\Pool` on a
+    /// socket (src/os/process_pool.cc), which sends one package, or none, and hangs up. A worker
+    /// that died between packages cannot be told from one that is done. An empty package ends a
+    /// reply too.
     HangUp,
 }
 
 /// The reply to one call: packages, then its end.
 ///
-/// Its connection is closed, and the next call has its turn, when the reply has ended in whatever way, or
-/// is dropped.
+/// Its connection is closed, and the next call has its turn, when the reply has ended in whatever
+/// way, or is dropped.
 pub struct Reply<S> {
     state: State<S>,
     deadline: Option<Instant>,
@@ -35,18 +37,18 @@ pub struct Reply<S> {
 }
 
 enum State<S> {
-    Open { packages: Packages<S>, _place: Place },
+    Open { packages: Packages<S>, _permit: Permit },
     Over(Result<(), Error>),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Reply<S> {
     pub(super) fn new(
         packages: Packages<S>,
-        place: Place,
+        permit: Permit,
         deadline: Option<Instant>,
         reply_end: ReplyEnd,
     ) -> Self {
-        let state = State::Open { packages, _place: place };
+        let state = State::Open { packages, _permit: permit };
         Self { state, deadline, reply_end, packages: 0 }
     }
 
@@ -55,15 +57,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reply<S> {
     /// Cancel-safe: what has come stays.
     ///
     /// # Errors
-    /// [`Error::WorkerGone`] when the connection ended before the reply did. [`Error::Malformed`] by the
-    /// worker, for a package beyond the limit. [`Error::DeadlineExceeded`]. Each ends the call, and is
-    /// given again by every further call of this.
+    /// [`Error::WorkerGone`] when the connection ended before the reply did. [`Error::Malformed`]
+    /// by the worker, for a package beyond the limit. [`Error::DeadlineExceeded`]. Each ends the
+    /// call, and is given again by every further call of this.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let outcome = match &mut self.state {
             State::Over(Ok(())) => return Ok(None),
             State::Over(Err(err)) => return Err(err.clone()),
             State::Open { packages, .. } => {
-                let read = within(self.deadline, Stage::Reply, packages.read()).await;
+                let read = before(self.deadline, Stage::Reply, packages.read()).await;
                 let sent_bytes = packages.written_bytes();
                 read.flatten().map_err(|err| self.failure(err, sent_bytes)).and_then(|package| {
                     match (package, self.reply_end) {
@@ -90,7 +92,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reply<S> {
         }
     }
 
-    /// Another deadline than that of the call, or none: for replies that may take as long as they come.
+    /// Another deadline than that of the call, or none: for replies that may take as long as they
+    /// come.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }

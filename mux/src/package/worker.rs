@@ -16,8 +16,8 @@ pub trait Accept {
     /// What it accepts.
     type Io: AsyncRead + AsyncWrite + Unpin;
 
-    /// The next connection. It is to be cancel-safe. An error means that there will be none: to wait
-    /// until descriptors are free again is up to the implementation, as to `net`'s `incoming`.
+    /// The next connection. It is to be cancel-safe. An error means that there will be none: to
+    /// wait until descriptors are free again is up to the implementation, as to `net`'s `incoming`.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Io>>;
 }
 
@@ -70,10 +70,10 @@ impl Default for WorkConfig {
 
 /// Takes requests from connections, one at a time.
 ///
-/// **While it has a [`Request`], it accepts nothing**: the request borrows it. So requests wait in the
-/// backlog of the listening socket, and whichever worker is idle first pulls the next one. Several of them
-/// share a socket, as tasks with one listener or as processes that have inherited it. Nobody decides in
-/// advance who gets what, and none is given a request while another is idle.
+/// **While it has a [`Request`], it accepts nothing**: the request borrows it. So requests wait in
+/// the backlog of the listening socket, and whichever worker is idle first pulls the next one.
+/// Several of them share a socket, as tasks with one listener or as processes that have inherited
+/// it. Nobody decides in advance who gets what, and none is given a request while another is idle.
 ///
 /// ```
 /// # #[path = "../../tests/support/mod.rs"] mod support;
@@ -122,10 +122,10 @@ impl<A: Accept> Worker<A> {
     /// Cancel-safe: a request that has come in part stays with its connection.
     ///
     /// # Errors
-    /// [`Error::Accept`] when there will be no more. The others are of one connection, which is closed, and
-    /// another call goes on with the next: [`Error::Malformed`] by the caller, for a request beyond the limit;
-    /// [`Error::CallerGone`] when it hung up before its request was whole; [`Error::DeadlineExceeded`] after
-    /// [`WorkConfig::request_timeout`].
+    /// [`Error::Accept`] when there will be no more. The others are of one connection, which is
+    /// closed, and another call goes on with the next: [`Error::Malformed`] by the caller, for a
+    /// request beyond the limit; [`Error::CallerGone`] when it hung up before its request was
+    /// whole; [`Error::DeadlineExceeded`] after [`WorkConfig::request_timeout`].
     ///
     /// # Panics
     /// When polled outside a runtime.
@@ -147,9 +147,9 @@ impl<A: Accept> Worker<A> {
     /// Answers requests until no more can be accepted, and says why that is so.
     ///
     /// The handler sends packages with [`Request::reply`]; the end is sent for it. If it fails, the
-    /// connection is closed without the end, which its caller sees as a worker that died. That, and what is
-    /// wrong with single connections, is logged, and the next one is accepted. A handler that panics ends
-    /// the worker, and so does dropping this future.
+    /// connection is closed without the end, which its caller sees as a worker that died. That, and
+    /// what is wrong with single connections, is logged, and the next one is accepted. A handler
+    /// that panics ends the worker, and so does dropping this future.
     pub async fn serve<H>(&mut self, mut handler: H) -> Error
     where
         H: AsyncFnMut(&mut Request<'_, A::Io>) -> Result<(), Error>,

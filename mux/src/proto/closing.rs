@@ -43,11 +43,17 @@ impl Session {
         }
     }
 
-    /// Whether a side has gone away and no stream is left: nobody has a use for the session.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.phase == Phase::Open
-            && (self.went_away || self.peer_went_away)
-            && self.streams.is_empty()
+    /// The side that has gone away, if no stream is left: this one if both have. Then this side has no
+    /// use for the session any more; a peer that alone has gone away may still open streams.
+    pub(crate) fn spent_by(&self) -> Option<Initiator> {
+        if self.phase != Phase::Open || !self.streams.is_empty() {
+            return None;
+        }
+        match (self.went_away, self.peer_went_away) {
+            (true, _) => Some(Initiator::Local),
+            (_, true) => Some(Initiator::Remote),
+            _ => None,
+        }
     }
 
     fn refuse_backlog(&mut self) {

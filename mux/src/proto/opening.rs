@@ -18,9 +18,7 @@ impl Session {
         if let Some(err) = self.why_no_open() {
             return Poll::Ready(Err(err));
         }
-        let config = &self.config;
-        if self.unacked >= config.unacked_opens_max || self.outbound >= config.outbound_streams_max
-        {
+        if self.is_at_open_limit() {
             return Poll::Pending;
         }
         let Some(id) = self.next_id else {
@@ -38,6 +36,12 @@ impl Session {
     /// Whether `open` can succeed, now or when a limit allows it.
     pub(crate) fn can_open(&self) -> bool {
         self.next_id.is_some() && self.why_no_open().is_none()
+    }
+
+    /// Whether `open` has to wait.
+    pub(crate) fn is_at_open_limit(&self) -> bool {
+        self.unacked >= self.config.unacked_opens_max
+            || self.outbound >= self.config.outbound_streams_max
     }
 
     /// Whether streams wait to be accepted.

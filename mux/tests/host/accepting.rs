@@ -195,3 +195,27 @@ fn an_accept_that_is_woken_for_a_stream_that_is_gone_goes_on_waiting() {
         assert_eq!(accepted.unwrap().unwrap().0, "carol");
     });
 }
+
+/// An ended session stays for its streams: where nobody accepts, one of two limits has to be 0.
+#[test]
+fn where_nobody_accepts_a_limit_of_zero_lets_no_session_stay() {
+    let no_backlog = Config { accept_backlog_max: 0, ..Config::default() };
+    for (config, stay) in [
+        (HostConfig::default(), 1),
+        (HostConfig { ended_sessions_max: 0, ..HostConfig::default() }, 0),
+        (HostConfig { session: no_backlog, ..HostConfig::default() }, 0),
+    ] {
+        run(async {
+            let (host, _script) = host_with(config);
+            let (far, _) = dial_in(&host, "bob");
+            let stream = far.open().await.unwrap();
+            drop(stream.write_bytes("x".into()).await);
+            settle().await;
+            drop(stream);
+            far.close().await.unwrap();
+            time::sleep(3600 * SECOND).await;
+            let stats = host.stats();
+            assert_eq!((stats.sessions, stats.ended_sessions), (0, stay));
+        });
+    }
+}

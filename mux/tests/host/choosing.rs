@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{AsyncWriteExt, FutureExt};
 use mux::host::{HostConfig, HostErrorKind};
 use mux::{Config, Error, Initiator};
 use reactor::time;
 
+use crate::support::pipe;
 use crate::{Answer, SECOND, ask, dial_in, host, host_with, kind, run, settle};
 
 #[test]
@@ -74,6 +75,28 @@ fn the_session_with_most_streams_is_taken_and_among_equals_the_newest() {
 }
 
 #[test]
+fn a_session_at_a_limit_is_not_taken_while_another_is_not() {
+    for session in [
+        Config { outbound_streams_max: 1, ..Config::default() },
+        Config { unacked_opens_max: 1, ..Config::default() },
+    ] {
+        run(async {
+            let (host, script) = host_with(HostConfig { session, ..HostConfig::default() });
+            let (_first_far, first) = dial_in(&host, "bob");
+            let (_second_far, second) = dial_in(&host, "bob");
+            let a = host.new_stream(&"bob").await.unwrap();
+            let b = host.new_stream(&"bob").now_or_never().expect("the other is empty").unwrap();
+            assert_eq!((first.outbound_streams(), second.outbound_streams()), (1, 1));
+            // With both at it, it waits, and does not dial.
+            let waits = ask(&host, "bob");
+            settle().await;
+            assert!(!waits.is_finished() && script.dials().is_empty());
+            drop((a, b));
+        });
+    }
+}
+
+#[test]
 fn a_session_that_is_closed_or_has_gone_away_or_drains_is_not_taken() {
     run(async {
         let (host, script) = host();
@@ -115,6 +138,57 @@ fn a_session_that_has_gone_away_closes_behind_its_last_stream() {
             settle().await;
             assert_eq!(host.stats().sessions, 0);
         }
+    });
+}
+
+#[test]
+fn a_session_that_goes_away_itself_closes_at_once_behind_its_last_stream() {
+    run(async {
+        let (host, script) = host();
+        let stream = host.new_stream(&"bob").await.unwrap();
+        host.session(&"bob").unwrap().go_away();
+        settle().await;
+        assert_eq!(host.stats().sessions, 1);
+        let start = time::now();
+        drop(stream);
+        script.server(0).closed().await.unwrap();
+        assert_eq!(time::now(), start);
+    });
+}
+
+/// `GoAway` of hashicorp/yamux says that it accepts nothing more; it may still open.
+#[test]
+fn a_peer_that_has_gone_away_may_open_streams_for_the_drain_timeout_behind_each() {
+    const GO_AWAY: [u8; 12] = [0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const SYN: [u8; 12] = [0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0];
+    const SYN_AND_FIN: [u8; 12] = [0, 1, 0, 5, 0, 0, 0, 3, 0, 0, 0, 0];
+    run(async {
+        let session = Config { keepalive: None, ..Config::default() };
+        let config = HostConfig { drain_timeout: 10 * SECOND, session, ..HostConfig::default() };
+        let (host, _script) = host_with(config);
+        let (near, mut far) = pipe(64 * 1024);
+        let session = host.add("bob", near).unwrap();
+        far.write_all(&GO_AWAY).await.unwrap();
+        time::sleep(9 * SECOND).await;
+        assert!(host.session(&"bob").is_none() && !session.is_closed());
+        far.write_all(&SYN).await.unwrap();
+        let (peer, stream) = host.accept().await.unwrap();
+        assert_eq!((peer, stream.id()), ("bob", 1));
+        time::sleep(100 * SECOND).await;
+        assert!(!session.is_closed(), "a stream is left");
+        let start = time::now();
+        drop(stream);
+        time::sleep(9 * SECOND).await;
+        far.write_all(&SYN_AND_FIN).await.unwrap();
+        let (_, stream) = host.accept().await.unwrap();
+        drop(stream);
+        time::sleep(9 * SECOND).await;
+        assert!(!session.is_closed());
+        time::sleep(2 * SECOND).await;
+        assert!(session.is_closed(), "after {:?}", time::now() - start);
+        drop(far);
+        settle().await;
+        assert_eq!(host.stats().sessions, 0);
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -238,6 +239,54 @@ fn two_hosts_that_dial_each_other_at_once_have_streams_both_ways() {
         assert_eq!(bob.accept().await.unwrap().0, "alice");
         hosts.take();
     });
+}
+
+#[test]
+fn a_dial_outside_a_runtime_panics_and_nothing_has_happened() {
+    let (host, script) = host();
+    let call = AssertUnwindSafe(|| host.new_stream(&"bob").now_or_never().is_some());
+    assert!(catch_unwind(call).is_err());
+    assert_eq!(host.stats(), Default::default());
+    assert!(script.dials().is_empty());
+    run(async { host.new_stream(&"bob").await.map(drop).unwrap() });
+}
+
+#[test]
+fn a_turn_that_comes_outside_a_runtime_is_taken_when_it_runs_again() {
+    let (host, script) = host_with(HostConfig { dials_max: 1, ..HostConfig::default() });
+    script.answer([Answer::ConnectAfter(SECOND)]);
+    let mut runtime = reactor::Runtime::builder().paused(true).build().unwrap();
+    let [first, second] = runtime.block_on(async {
+        let calls = [&"a", &"b"].map(|name| Box::pin(host.new_stream(name)));
+        let mut calls = calls;
+        for call in &mut calls {
+            assert!(poll!(call.as_mut()).is_pending());
+        }
+        settle().await;
+        calls
+    });
+    drop(first);
+    runtime.block_on(second).unwrap();
+    assert_eq!(script.dials(), ["a", "b"]);
+}
+
+#[test]
+fn dials_whose_runtime_is_gone_have_failed_begun_or_not() {
+    let (host, script) = host_with(HostConfig { dials_max: 1, ..HostConfig::default() });
+    script.answer([Answer::ConnectAfter(SECOND)]);
+    let mut calls = [&"a", &"b"].map(|name| Box::pin(host.new_stream(name)));
+    run(async {
+        for call in &mut calls {
+            assert!(poll!(call.as_mut()).is_pending());
+        }
+        settle().await;
+    });
+    for (call, name) in calls.iter_mut().zip(["a", "b"]) {
+        let failed = kind(call.now_or_never().expect("it is over"), name);
+        assert!(matches!(failed, HostErrorKind::Dial { failure: DialFailure::Lost, .. }));
+    }
+    let stats = host.stats();
+    assert_eq!((script.dials().len(), stats.dials, stats.attempts), (1, 0, 0));
 }
 
 #[test]

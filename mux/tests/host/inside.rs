@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::FutureExt;
-use mux::host::{Attempts, Dial, Host, HostConfig};
+use mux::host::{Attempts, Dial, Host, HostConfig, HostErrorKind, WeakHost};
 
 use crate::support::{End, pipe};
 use crate::{SECOND, dial_in, host, run, settle};
@@ -93,6 +93,7 @@ impl Dial<Named> for Refuses {
         reactor::time::sleep(SECOND).await;
         match peer.0 {
             "bob" => Ok(pipe(1024).0),
+            "slow" => std::future::pending().await,
             _ => Err(io::Error::other(Refusal)),
         }
     }
@@ -153,6 +154,46 @@ fn whatever_is_dropped_may_use_the_host() {
         drop((last, host));
         DROPPED.take();
     });
+}
+
+fn dial(host: &Host<Named>, peer: &'static str) {
+    let host = host.clone();
+    reactor::spawn(async move { host.new_stream(&Named::new(peer)).await.map(drop) }).detach();
+}
+
+/// Each way in which a call ends before there is a dial: the last name in it goes then.
+#[test]
+fn the_name_of_a_call_that_is_refused_may_use_the_host_when_it_goes() {
+    let refused = |config: HostConfig<Named>, prepare: fn(&Host<Named>)| {
+        run(async {
+            let place = host_in_a_place(config);
+            let host = place.borrow().clone().unwrap();
+            prepare(&host);
+            // A dial to "a" has failed by then.
+            reactor::time::sleep(2 * SECOND).await;
+            let (used, is_used) = (Rc::clone(&place), Rc::new(Cell::new(false)));
+            let noted = Rc::clone(&is_used);
+            DROPPED.set(Some(Rc::new(move || noted.set(use_it(&used)))));
+            let peer = Named::new("a");
+            let outcome = host.new_stream(&peer).await;
+            assert!(is_used.get(), "nothing was dropped");
+            DROPPED.take();
+            let kind = outcome.err().unwrap().kind;
+            let last = place.take();
+            drop((last, host));
+            kind
+        })
+    };
+    let full = HostConfig { dials_max: 1, dials_queued_max: 0, ..HostConfig::default() };
+    let kind = refused(full, |host| dial(host, "slow"));
+    assert!(matches!(kind, HostErrorKind::DialQueueFull { .. }), "{kind}");
+    let none = HostConfig { sessions_max: 0, ..HostConfig::default() };
+    let kind = refused(none, |_| {});
+    assert!(matches!(kind, HostErrorKind::SessionsFull { .. }), "{kind}");
+    let kind = refused(HostConfig::default(), |host| drop(host.close().now_or_never()));
+    assert!(matches!(kind, HostErrorKind::Closed), "{kind}");
+    let kind = refused(HostConfig::default(), |host| dial(host, "a"));
+    assert!(matches!(kind, HostErrorKind::BackOff { .. }), "{kind}");
 }
 
 /// Uses the host when it is woken, and when it is dropped.
@@ -263,5 +304,30 @@ fn a_dropped_future_leaves_no_waker_behind() {
         }
         assert_eq!(Arc::strong_count(&quiet), 2);
         other.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_dialer_with_a_weak_handle_of_its_host_goes_with_it() {
+    run(async {
+        let own = Rc::new(RefCell::new(None::<WeakHost<&'static str>>));
+        let (token, held) = (Rc::new(()), Rc::clone(&own));
+        let counted = Rc::clone(&token);
+        let dialer = move |_: &'static str| {
+            let _ = &counted;
+            let host = held.borrow().as_ref().and_then(WeakHost::upgrade);
+            async move {
+                assert_eq!(host.unwrap().stats().dials, 1);
+                Err::<End, _>(io::ErrorKind::NotFound.into())
+            }
+        };
+        let host = Host::new(dialer, HostConfig::default());
+        own.replace(Some(host.downgrade()));
+        assert!(host.new_stream(&"bob").await.is_err());
+        assert!(own.borrow().as_ref().unwrap().upgrade().is_some());
+        drop(host);
+        settle().await;
+        assert!(own.borrow().as_ref().unwrap().upgrade().is_none());
+        assert_eq!(Rc::strong_count(&token), 1);
     });
 }

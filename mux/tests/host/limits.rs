@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use futures_util::poll;
+use futures_util::{FutureExt, poll};
 use mux::host::{Attempt, Attempts, Dial, Host, HostConfig, HostErrorKind};
 use reactor::time;
 
@@ -102,25 +102,45 @@ fn a_caller_that_gives_up_leaves_the_queue_and_its_place_to_the_next() {
 }
 
 #[test]
-fn a_place_that_was_given_to_a_caller_who_goes_is_given_to_the_next() {
+fn a_dial_begins_in_its_turn_though_nobody_polls_its_caller() {
     run(async {
         let config = HostConfig { dials_max: 1, ..HostConfig::default() };
         let (host, script) = host_with(config);
         script.answer([Answer::ConnectAfter(SECOND)]);
+        let start = time::now();
         let first = ask(&host, "a");
         settle().await;
         let mut second = Box::pin(host.new_stream(&"b"));
         assert!(poll!(second.as_mut()).is_pending());
         let third = ask(&host, "c");
-        settle().await;
         first.await.unwrap().unwrap();
-        let stats = host.stats();
-        assert_eq!((stats.attempts, stats.dials_queued), (1, 1), "the second has the place");
-        // It has not been polled since, so nothing was begun.
-        drop(second);
         third.await.unwrap().unwrap();
-        assert_eq!((script.dials(), script.under_way_max()), (vec!["a", "c"], 1));
-        assert_eq!(host.stats().attempts, 0);
+        assert_eq!((script.dials(), time::now() - start), (vec!["a", "b", "c"], 3 * SECOND));
+        assert_eq!((script.under_way_max(), host.stats().attempts), (1, 0));
+        second.now_or_never().expect("it was dialed meanwhile").unwrap();
+    });
+}
+
+#[test]
+fn a_caller_who_goes_as_the_turn_of_its_dial_comes_passes_it_on() {
+    run(async {
+        let config = HostConfig { dials_max: 1, ..HostConfig::default() };
+        let (host, script) = host_with(config);
+        script.answer([Answer::ConnectAfter(SECOND)]);
+        let mut calls = [0, 1, 2].map(|name| Some(Box::pin(host.new_stream(&NAMES[name]))));
+        for call in calls.iter_mut().flatten() {
+            assert!(poll!(call.as_mut()).is_pending());
+        }
+        settle().await;
+        // The first gives its turn to the second, which goes before it could begin.
+        calls[0] = None;
+        reactor::yield_now().await;
+        calls[1] = None;
+        calls[2].take().unwrap().await.unwrap();
+        assert_eq!((script.dials().last(), script.under_way_max()), (Some(&"c"), 1));
+        let stats = host.stats();
+        assert_eq!((stats.attempts, stats.dials_cancelled), (0, 2));
+        assert_eq!(stats.dials_started, script.dials().len() as u64);
     });
 }
 

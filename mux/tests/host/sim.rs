@@ -21,6 +21,7 @@ use crate::rng::Rng;
 use crate::support::{End, pipe};
 
 const SEEDS: u64 = 300;
+const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 const PEERS: [u32; 5] = [0, 1, 2, 3, 4];
 
 /// What all that happens is held against.
@@ -33,6 +34,12 @@ struct World {
     servers: RefCell<Vec<Session>>,
     /// Streams that were asked for and not answered.
     open_calls: Cell<usize>,
+    /// What the dialer was asked for, and what it has said.
+    dialed: Cell<u64>,
+    refused: Cell<u64>,
+    connected: Cell<u64>,
+    /// Dials that took too long, and were dropped when their time was up and not before.
+    late: Cell<u64>,
     answers: RefCell<Vec<String>>,
 }
 
@@ -82,6 +89,21 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// Counts a dial that is dropped when its time is up.
+struct Late<'w>(&'w World, Instant);
+
+impl Drop for Late<'_> {
+    fn drop(&mut self) {
+        if time::now() >= self.1 {
+            count(&self.0.late);
+        }
+    }
+}
+
+fn count(what: &Cell<u64>) {
+    what.update(|count| count + 1);
+}
+
 #[derive(Clone)]
 struct Dialer(Rc<World>);
 
@@ -90,20 +112,25 @@ impl Dial<u32> for Dialer {
 
     async fn dial(&self, peer: &u32, _: &Attempts<u32>) -> io::Result<End> {
         let _under_way = UnderWay::new(&self.0, *peer);
+        count(&self.0.dialed);
+        let begun = time::now();
         time::sleep(Duration::from_millis(self.0.below(3000) as u64)).await;
+        let (near, far) = pipe(64 * 1024);
         match self.0.below(10) {
-            0..4 => Err(io::ErrorKind::ConnectionRefused.into()),
+            0..4 => {
+                count(&self.0.refused);
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             4 => {
+                let _late = Late(&self.0, begun + DIAL_TIMEOUT);
                 time::sleep(Duration::from_secs(20)).await;
                 unreachable!("it takes too long")
             }
-            5 => Ok(pipe(1024).0),
-            _ => {
-                let (near, far) = pipe(64 * 1024);
-                self.0.serve(far, false);
-                Ok(near)
-            }
+            5 => drop(far),
+            _ => self.0.serve(far, false),
         }
+        count(&self.0.connected);
+        Ok(near)
     }
 }
 
@@ -172,6 +199,7 @@ async fn step(host: &Host<u32>, world: &Rc<World>, calls: &mut Vec<reactor::Join
 fn config(rng: &mut Rng) -> HostConfig<u32> {
     HostConfig {
         session: Config { unacked_opens_max: 2, ..Config::default() },
+        dial_timeout: DIAL_TIMEOUT,
         dials_max: rng.between(1, 4),
         dials_queued_max: rng.below(4),
         back_off_peers_max: PEERS.len(),
@@ -192,6 +220,10 @@ async fn scenario(seed: u64) -> Vec<String> {
         retry_at: RefCell::default(),
         servers: RefCell::default(),
         open_calls: Cell::new(0),
+        dialed: Cell::new(0),
+        refused: Cell::new(0),
+        connected: Cell::new(0),
+        late: Cell::new(0),
         answers: RefCell::default(),
     });
     let host = Host::new(Dialer(Rc::clone(&world)), config.clone());
@@ -226,8 +258,12 @@ async fn end(host: &Host<u32>, world: &Rc<World>, calls: Vec<reactor::JoinHandle
     let stats = host.stats();
     let held = [stats.sessions, stats.ended_sessions, stats.dials, stats.attempts];
     assert_eq!((held, host.peers().len()), ([0; 4], 0));
-    let ended = stats.dials_succeeded + stats.dials_failed + stats.dials_cancelled;
-    assert!(stats.dials_started <= ended, "{stats:?}");
+    let counted = [stats.dials_started, stats.dials_succeeded, stats.dials_failed];
+    let failed = world.refused.get() + world.late.get();
+    assert_eq!(counted, [world.dialed.get(), world.connected.get(), failed], "{stats:?}");
+    // Those that gave up while they waited too.
+    let given_up = world.dialed.get() - world.connected.get() - failed;
+    assert!(stats.dials_cancelled >= given_up, "{stats:?}");
 }
 
 fn accept_all(world: &Rc<World>) -> JoinSet<()> {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::AsyncWriteExt;
-use mux::package::{CallConfig, Format, Packages};
+use mux::package::{CallConfig, Error, Format, Packages};
 use reactor::time;
 
 use crate::link::Service;
@@ -56,6 +56,86 @@ fn a_write_that_is_dropped_at_every_byte_leaves_no_half_package() {
             rest.await.unwrap();
         });
     }
+}
+
+#[test]
+fn a_write_that_is_dropped_behind_a_dropped_one_is_whole_or_not_there() {
+    for capacity in 1..20 {
+        run(async {
+            let (near, far) = pipe(capacity);
+            let mut near = Packages::new(near, Format::STREAM);
+            let mut far = Packages::new(far, Format::STREAM);
+            // The first is taken in its first poll; the second only when the first is out.
+            assert_eq!(once(near.write("one".into())).is_some(), capacity >= 7);
+            let _ = once(near.write("two".into()));
+            let second_is_taken = capacity >= 7;
+            let rest = reactor::spawn(async move {
+                near.write("three".into()).await.unwrap();
+                near.close().await.unwrap();
+            });
+            let mut got = Vec::new();
+            while let Some(package) = far.read().await.unwrap() {
+                got.push(package.into_body());
+            }
+            rest.await.unwrap();
+            let expected: &[&str] =
+                if second_is_taken { &["one", "two", "three"] } else { &["one", "three"] };
+            assert_eq!(got, expected, "{capacity}");
+        });
+    }
+}
+
+#[test]
+fn a_write_behind_a_flush_is_taken_in_its_first_poll() {
+    run(async {
+        let (near, far) = pipe(4);
+        let mut near = Packages::new(near, Format::STREAM);
+        let mut far = Packages::new(far, Format::STREAM);
+        assert!(once(near.write("one".into())).is_none());
+        assert!(once(near.flush()).is_none(), "to be waited for");
+        let reading = reactor::spawn(async move {
+            let one = far.read().await.unwrap().unwrap().into_body();
+            (one, far.read().await.unwrap().unwrap().into_body())
+        });
+        near.flush().await.unwrap();
+        assert!(once(near.write("two".into())).is_none());
+        near.flush().await.unwrap();
+        assert_eq!(reading.await.unwrap(), ("one".into(), "two".into()));
+    });
+}
+
+#[test]
+fn a_reply_with_a_package_that_was_dropped_before_it_was_taken_has_no_end() {
+    run(async {
+        let service = Service::new(6);
+        let mut worker = worker(&service);
+        let reply = caller(&service).call("x").await.unwrap();
+        let mut request = worker.next().await.unwrap();
+        // The first is taken, and goes out all the same; the second waits behind it.
+        for part in ["one", "two"] {
+            assert!(time::timeout(SECOND, request.reply(part)).await.is_err());
+        }
+        let reading = reactor::spawn(whole(reply));
+        assert!(matches!(request.reply("three").await, Err(Error::ReplyDropped)));
+        assert!(matches!(request.finish().await, Err(Error::ReplyDropped)));
+        let gone = reading.await.unwrap();
+        assert!(matches!(gone, Err(Error::WorkerGone { .. })), "{gone:?}");
+    });
+}
+
+#[test]
+fn a_reply_that_was_dropped_when_it_was_taken_is_whole() {
+    run(async {
+        let service = Service::new(6);
+        let mut worker = worker(&service);
+        let reply = caller(&service).call("x").await.unwrap();
+        let mut request = worker.next().await.unwrap();
+        assert!(time::timeout(SECOND, request.reply("one")).await.is_err());
+        let reading = reactor::spawn(whole(reply));
+        request.reply("two").await.unwrap();
+        request.finish().await.unwrap();
+        assert_eq!(reading.await.unwrap().unwrap(), ["one", "two"]);
+    });
 }
 
 #[test]

@@ -274,6 +274,95 @@ fn a_worker_that_never_answers_ends_the_call_in_time_and_frees_its_turn() {
 }
 
 #[test]
+fn a_worker_that_never_ends_its_reply_is_cut_off_in_time_though_each_package_is_ready() {
+    run(async {
+        let service = Service::new(100_000);
+        let config = CallConfig { call_timeout: Some(SECOND), calls_max: 1, ..Default::default() };
+        let caller = caller_with(&service, config);
+        let start = time::now();
+        let mut reply = caller.call("x").await.unwrap();
+        let mut far = service.accept().await.unwrap();
+        let endless =
+            reactor::spawn(async move { while far.write_all(b"\0\0\0\x01x").await.is_ok() {} });
+        let err = loop {
+            match reply.next().await {
+                Ok(package) => assert_eq!(package.unwrap(), "x"),
+                Err(err) => break err,
+            }
+            // What the application makes of each takes its time.
+            time::sleep(SECOND / 10).await;
+            assert!(time::now() - start < 2 * SECOND, "{} packages", reply.packages());
+        };
+        assert!(matches!(err, Error::DeadlineExceeded { during: Stage::Reply }), "{err}");
+        assert_eq!(time::now() - start, SECOND);
+        endless.await.unwrap();
+        assert!(caller.call("y").await.is_ok(), "it has its turn");
+    });
+}
+
+#[test]
+fn a_reply_behind_its_deadline_is_not_sent_though_the_caller_would_take_it() {
+    run(async {
+        let service = Service::new(1000);
+        let mut worker = worker(&service);
+        let reply = caller(&service).call("x").await.unwrap();
+        let mut request = worker.next().await.unwrap();
+        request.set_deadline(Some(time::now() + SECOND));
+        request.reply("in time").await.unwrap();
+        time::sleep(SECOND).await;
+        for late in [request.reply("late").await, request.finish().await] {
+            let during = Stage::Write;
+            assert!(matches!(late, Err(Error::DeadlineExceeded { during: of }) if of == during));
+        }
+        assert!(matches!(whole(reply).await, Err(Error::WorkerGone { packages: 1, .. })));
+    });
+}
+
+#[test]
+fn a_handler_may_wait_for_its_caller_to_hang_up() {
+    run(async {
+        let service = Service::new(1000);
+        let mut worker = worker(&service);
+        let reply = caller(&service).call("x").await.unwrap();
+        let mut request = worker.next().await.unwrap();
+        assert!(time::timeout(SECOND, request.closed()).await.is_err(), "it waits for its reply");
+        let start = time::now();
+        let waits = reactor::spawn(async move {
+            time::sleep(SECOND).await;
+            drop(reply);
+        });
+        request.closed().await;
+        assert_eq!(time::now() - start, SECOND);
+        request.closed().await;
+        let err = request.reply("y").await.unwrap_err();
+        assert!(matches!(err, Error::CallerGone { .. }), "{err}");
+        waits.await.unwrap();
+    });
+}
+
+#[test]
+fn what_comes_while_a_handler_waits_for_the_end_is_dropped_and_the_reply_is_whole() {
+    run(async {
+        let service = Service::new(100);
+        let mut worker = worker(&service);
+        let mut near = service.connect().unwrap();
+        near.write_all(b"\0\0\0\x01x").await.unwrap();
+        let mut request = worker.next().await.unwrap();
+        let said = reactor::spawn(async move {
+            near.write_all(&[0xFF; 100_000]).await.unwrap();
+            time::sleep(SECOND * 2).await;
+            let mut said = Vec::new();
+            near.read_to_end(&mut said).await.unwrap();
+            said
+        });
+        assert!(time::timeout(SECOND, request.closed()).await.is_err());
+        request.reply("y").await.unwrap();
+        request.finish().await.unwrap();
+        assert_eq!(said.await.unwrap(), b"\0\0\0\x01y\0\0\0\0");
+    });
+}
+
+#[test]
 fn a_connection_that_takes_no_request_ends_the_call_in_time() {
     run(async {
         let service = Service::new(50);

@@ -12,6 +12,9 @@
 //! | a request is lost, or done twice | retry: all of it |
 
 mod cancel;
+#[path = "../support/cloned.rs"]
+#[allow(unreachable_pub, reason = "the test files share it")]
+mod cloned;
 mod codec;
 mod faults;
 mod link;

@@ -1,9 +1,10 @@
 //! Packages on a connection.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use futures_util::{AsyncReadExt, AsyncWriteExt};
+use futures_util::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use mux::Initiator;
 use mux::package::{Error, Format, LengthType, Malformed, Packages};
 
@@ -63,6 +64,20 @@ fn a_header_of_ones_own_keeps_what_it_has_beside_the_length() {
         let mut said = [0; 16];
         far.read_exact(&mut said).await.unwrap();
         assert_eq!(&said, b"PK\0\x02cmhi\0\0\0\x02\0\0ho");
+    });
+}
+
+#[test]
+fn a_header_of_another_length_panics_and_nothing_is_written() {
+    run(async {
+        let (mut near, mut far) = both(1000);
+        for header in [&b"\0\0"[..], b"", b"\0\0\0\0\0"] {
+            let wrong = AssertUnwindSafe(|| near.write_with(header, "hi".into()).now_or_never());
+            assert!(catch_unwind(wrong).is_err(), "{header:?}");
+        }
+        near.write("hello".into()).await.unwrap();
+        assert_eq!(far.read().await.unwrap().unwrap().body(), b"hello");
+        assert_eq!(near.written_bytes(), 9);
     });
 }
 

@@ -1,12 +1,17 @@
 //! Calls that wait for their turn.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Context;
 
+use futures_util::FutureExt;
 use futures_util::future::join;
 use mux::package::{CallConfig, Error, Stage};
 use reactor::time;
 
+use crate::cloned::while_cloned;
 use crate::link::Service;
 use crate::{SECOND, caller_with, echo, run, settle};
 
@@ -105,5 +110,34 @@ fn the_time_in_the_queue_counts() {
         // That of the first passed long ago.
         let err = first.next().await.unwrap_err();
         assert!(matches!(err, Error::DeadlineExceeded { during: Stage::Reply }), "{err}");
+    });
+}
+
+#[test]
+fn a_waker_may_call_while_it_is_cloned_and_its_call_keeps_its_turn() {
+    run(async {
+        let service = Service::new(1000);
+        let caller = caller_with(&service, CallConfig { call_timeout: None, ..config(1, 9) });
+        let served = caller.call("1").await.unwrap();
+        let mut second = Box::pin(caller.call("2"));
+        let used = caller.clone();
+        let call_of_another = move || drop(pin!(used.call("another")).now_or_never());
+        while_cloned(call_of_another, |waker| {
+            let mut cx = Context::from_waker(waker);
+            assert!(second.as_mut().poll(&mut cx).is_pending());
+        });
+        assert_eq!(caller.pending(), 1);
+        // What the clone gives up is for whom it was cloned.
+        let mut third = Box::pin(caller.call("3"));
+        let served = Cell::new(Some(served));
+        while_cloned(
+            move || drop(served.take()),
+            |waker| {
+                let mut cx = Context::from_waker(waker);
+                assert!(third.as_mut().poll(&mut cx).is_pending(), "the second comes first");
+            },
+        );
+        drop(second.await.unwrap());
+        third.await.unwrap();
     });
 }

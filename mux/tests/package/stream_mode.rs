@@ -1,8 +1,8 @@
 //! The stream mode byte by byte, each side against bytes that were written by hand.
 //!
-//! The bytes follow swoole-src 4.8: `Stream_onConnect` and `Stream::set_protocol` (src/network/stream.cc) for the
-//! request, `ProcessFactory::finish` (src/server/process.cc) for packages of a reply, `Worker_onStreamPackage`
-//! (src/server/worker.cc) for its end.
+//! The bytes follow swoole-src 4.8: `Stream_onConnect` and `Stream::set_protocol`
+//! (src/network/stream.cc) for the request, `ProcessFactory::finish` (src/server/process.cc) for
+//! packages of a reply, `Worker_onStreamPackage` (src/server/worker.cc) for its end.
 
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use mux::package::Error;
@@ -10,9 +10,9 @@ use mux::package::Error;
 use crate::link::Service;
 use crate::{caller, run, whole, worker};
 
-/// What Swoole puts before the payload, in both directions (`DataHead` of include/swoole.h on a 64-bit
-/// machine): session, message id, length, reactor, type, flags, server descriptor, more flags, nothing, time.
-/// To the stream mode it is a part of the body.
+/// What Swoole puts before the payload, in both directions (`DataHead` of include/swoole.h on a
+/// 64-bit machine): session, message id, length, reactor, type, flags, server descriptor, more
+/// flags, nothing, time. To the stream mode it is a part of the body.
 fn data_head(session: i64, length: u32, kind: u8) -> Vec<u8> {
     let mut head = Vec::new();
     head.extend_from_slice(&session.to_ne_bytes());

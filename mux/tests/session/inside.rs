@@ -13,8 +13,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{AsyncReadExt, AsyncWriteExt, FutureExt, poll};
-use mux::{Config, Driver, Error, Flags, Header, Kind, Session, Stream};
+use mux::{Config, Driver, Error, Flags, Header, Kind, ResetCode, Session, Stream};
 
+use crate::cloned::while_cloned;
 use crate::support::{End, pipe};
 use crate::{run, streams};
 
@@ -343,5 +344,86 @@ fn a_driver_that_is_gone_leaves_no_waker_behind() {
         assert!(poll_with(pin!(&mut driver), &waker).is_ready());
         assert_eq!(Arc::strong_count(&count), 2);
         drop((session, stream));
+    });
+}
+
+#[test]
+fn a_waker_may_use_its_stream_while_it_is_cloned() {
+    run(async {
+        let (session, stream, mut driver, mut far) = opened().await;
+        let (used, other) = (session.clone(), Rc::clone(&stream));
+        let use_it = move || {
+            let _ = (used.stats(), other.stats());
+            drop(other.write_bytes("x".into()).now_or_never());
+        };
+        let mut read = Box::pin(stream.read_bytes());
+        while_cloned(use_it, |waker| {
+            assert!(poll_with(read.as_mut(), waker).is_pending());
+            assert!(poll_with(Pin::new(&mut driver), waker).is_pending());
+        });
+        let mut said = [0; 25];
+        far.read_exact(&mut said).await.unwrap();
+        assert_eq!(said[24], b'x', "what was written while the reader's waker was cloned");
+        // What it does while it is cloned may be what is waited for.
+        drop(read);
+        let mut read = Box::pin(stream.read_bytes());
+        let ended = Rc::clone(&stream);
+        while_cloned(
+            move || ended.reset(ResetCode::NONE),
+            |waker| {
+                assert!(poll_with(read.as_mut(), waker).is_ready());
+            },
+        );
+    });
+}
+
+#[test]
+fn what_is_asked_for_while_the_drivers_waker_is_cloned_is_seen_to() {
+    run(async {
+        let (_session, stream, mut driver, mut far) = opened().await;
+        let writer = Rc::clone(&stream);
+        let write = move || drop(writer.write_bytes("x".into()).now_or_never());
+        let mut said = [0; 25];
+        while_cloned(write, |waker| {
+            assert!(poll_with(Pin::new(&mut driver), waker).is_pending());
+        });
+        let (count, waker) = Count::new();
+        while count.0.swap(0, Ordering::Relaxed) > 0 {
+            let _ = poll_with(Pin::new(&mut driver), &waker);
+        }
+        far.read_exact(&mut said).now_or_never().expect("it was sent").unwrap();
+        assert_eq!(said[24], b'x');
+    });
+}
+
+#[test]
+fn a_waker_may_use_the_session_while_it_is_cloned() {
+    run(async {
+        let (near, far) = pipe(64 * 1024);
+        let config = Config { outbound_streams_max: 1, ..Config::default() };
+        let (session, mut driver) = Session::client(near, config);
+        let first = Cell::new(Some(session.open().await.unwrap()));
+        assert!(poll!(&mut driver).is_pending());
+        let used = session.clone();
+        let use_it = move || {
+            let _ = used.stats();
+            drop(used.accept().now_or_never());
+            drop(used.open().now_or_never());
+        };
+        let (mut accept, mut closed) = (Box::pin(session.accept()), Box::pin(session.closed()));
+        let mut open = Box::pin(session.open());
+        while_cloned(use_it, |waker| {
+            assert!(poll_with(accept.as_mut(), waker).is_pending());
+            assert!(poll_with(closed.as_mut(), waker).is_pending());
+            assert!(poll_with(open.as_mut(), waker).is_pending());
+        });
+        drop(open);
+        // What it does while it is cloned may be what is waited for.
+        let mut open = Box::pin(session.open());
+        let make_room = move || drop(first.take());
+        while_cloned(make_room, |waker| {
+            assert!(poll_with(open.as_mut(), waker).is_ready());
+        });
+        drop((driver, far));
     });
 }

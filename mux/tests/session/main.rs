@@ -59,6 +59,9 @@
 //! | a long path is not limited by the window once it has grown | path: `a_window_is_not_the_limit_of_a_long_path`, `a_window_is_large_enough_within_nine_round_trips` |
 
 mod churn;
+#[path = "../support/cloned.rs"]
+#[allow(unreachable_pub, reason = "the test files share it")]
+mod cloned;
 mod deadlines;
 mod ending;
 mod flow;
