@@ -121,6 +121,7 @@ impl AdoptListener for Unix {
 impl<N: StreamNetwork> TryFrom<OwnedFd> for Listener<N> {
     type Error = io::Error;
 
+    #[track_caller]
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         let local = fit_for_the_reactor::<N>(&fd)?;
         if !listens::<N>(&fd)? {
@@ -144,6 +145,7 @@ impl<N: StreamNetwork> TryFrom<OwnedFd> for Listener<N> {
 impl<N: StreamNetwork> TryFrom<OwnedFd> for Stream<N> {
     type Error = io::Error;
 
+    #[track_caller]
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         let local = fit_for_the_reactor::<N>(&fd)?;
         if listens::<N>(&fd)? {
@@ -169,6 +171,7 @@ impl<N: StreamNetwork> TryFrom<OwnedFd> for Stream<N> {
 impl<N: DatagramNetwork> TryFrom<OwnedFd> for DatagramSocket<N> {
     type Error = io::Error;
 
+    #[track_caller]
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         let local = fit_for_the_reactor::<N>(&fd)?;
         let peer = sys::peer_addr(fd.as_fd()).ok();
@@ -188,6 +191,7 @@ impl<N: StreamNetwork> Listener<N> {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn from_std(listener: N::StdListener) -> io::Result<Self> {
         Self::try_from(listener.into())
     }
@@ -214,6 +218,7 @@ impl<N: StreamNetwork> Stream<N> {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn from_std(stream: N::Std) -> io::Result<Self> {
         Self::try_from(stream.into())
     }
@@ -239,6 +244,7 @@ impl<N: DatagramNetwork> DatagramSocket<N> {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn from_std(socket: N::Std) -> io::Result<Self> {
         Self::try_from(socket.into())
     }

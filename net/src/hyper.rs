@@ -82,6 +82,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
+    #[track_caller]
     fn execute(&self, future: F) {
         reactor::spawn(future).detach();
     }

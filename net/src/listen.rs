@@ -122,6 +122,7 @@ impl ListenerBuilder {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind(self, addr: SocketAddr) -> io::Result<TcpListener> {
         self.bind_to(addr)
     }
@@ -174,6 +175,7 @@ impl ListenerBuilder {
     }
 
     /// `addr` is `[::]` with a port.
+    #[track_caller]
     fn bind_all(&self, addr: SocketAddr) -> io::Result<TcpListener> {
         let bound = self.bind_to(addr);
         match bound.as_ref().err().and_then(OpError::of).and_then(OpError::raw_os_error) {
@@ -184,6 +186,7 @@ impl ListenerBuilder {
         }
     }
 
+    #[track_caller]
     fn bind_to(&self, addr: SocketAddr) -> io::Result<TcpListener> {
         let at = |operation| move |err| OpError::tcp(operation, Some(addr), None, err);
         let owned = sys::tcp_socket(addr::family(addr)).map_err(at("socket"))?;

@@ -120,6 +120,7 @@ impl Listener<Tcp> {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
         Self::builder().bind(addr)
     }
@@ -163,6 +164,10 @@ impl<N: StreamNetwork> Listener<N> {
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream<N>, N::Addr)>> {
         let accepted = ready!(self.fd.poll_io(cx, Direction::Read, accept_live));
         Poll::Ready(self.stream(accepted))
@@ -172,6 +177,10 @@ impl<N: StreamNetwork> Listener<N> {
     ///
     /// # Errors
     /// `WouldBlock` when there is none, else as [`accept`](Self::accept).
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
     pub fn try_accept(&self) -> io::Result<(Stream<N>, N::Addr)> {
         let accepted = self.fd.try_io(Direction::Read, accept_live);
         self.stream(accepted)
@@ -201,6 +210,7 @@ impl<N: StreamNetwork> Listener<N> {
         self.fd.close();
     }
 
+    #[track_caller]
     fn stream(&self, accepted: io::Result<(OwnedFd, N::Addr)>) -> io::Result<(Stream<N>, N::Addr)> {
         match accepted {
             Ok((fd, peer)) => Ok((Stream::new(PollFd::from_socket(fd), peer.clone()), peer)),

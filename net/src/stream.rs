@@ -136,11 +136,15 @@ impl Stream<Tcp> {
     /// async fn send(stream: TcpStream, body: &[u8], within: Duration) -> io::Result<TcpStream> {
     ///     match timeout(within, stream.write_all(body)).await {
     ///         Ok(Ok(())) => Ok(stream),
-    ///         cut => {
-    ///             stream.reset()?;
-    ///             Err(cut.err().map_or(io::ErrorKind::BrokenPipe, |_| io::ErrorKind::TimedOut).into())
-    ///         }
+    ///         Ok(Err(failed)) => cut(stream, failed),
+    ///         Err(elapsed) => cut(stream, elapsed.into()),
     ///     }
+    /// }
+    ///
+    /// fn cut(stream: TcpStream, why: io::Error) -> io::Result<TcpStream> {
+    ///     // An error: the connection has gone already. Why it was cut is what matters.
+    ///     let _ = stream.reset();
+    ///     Err(why)
     /// }
     /// # let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
     /// # let near = TcpStream::connect(listener.local_addr()?).await?;
@@ -155,6 +159,10 @@ impl Stream<Tcp> {
     /// #     }
     /// # };
     /// # assert_eq!(end, io::ErrorKind::ConnectionReset);
+    /// # let near = TcpStream::connect(listener.local_addr()?).await?;
+    /// # listener.accept().await?.0.reset()?;
+    /// # let cut = send(near, b"lost", Duration::MAX).await.unwrap_err();
+    /// # assert_eq!(cut.kind(), io::ErrorKind::ConnectionReset);
     /// # Ok::<_, io::Error>(())
     /// # })??;
     /// # Ok::<_, std::io::Error>(())

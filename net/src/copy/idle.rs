@@ -27,6 +27,17 @@ use crate::sys;
 /// up after `idle` at the earliest and twice that at the latest, and any other after `idle` exactly.
 /// [`Duration::MAX`] waits for ever, and zero until there is nothing to move. A pair costs one timer.
 ///
+/// # Slow peers
+/// What a peer has taken is what its kernel says, and that comes in pieces. **A peer that takes longer
+/// than `idle` to read one of them may be given up although it reads.**
+///
+/// - A Unix socket lets go what was written to it only when it has been read to its end: all of one write
+///   of the copy, or some 36 KiB of that where it was longer, and 68 KiB where it was
+///   [spliced](super::copy).
+/// - A TCP socket lets go what the peer has acknowledged, read or not. The acknowledgement may be put off
+///   for a moment, in which the bytes are on their way. A peer whose buffer is full takes more once there is
+///   room for a segment in it, or half of it is free (RFC 9293, 3.8.6.2.2).
+///
 /// ```
 /// use net::{CopyError, UnixStream};
 /// use std::{io, time::Duration};

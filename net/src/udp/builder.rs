@@ -134,6 +134,7 @@ impl UdpBuilder {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
         let at = |operation| move |err| OpError::on::<Udp>(operation, Some(&addr), None, err);
         let owned = sys::udp_socket(addr::family(addr)).map_err(at("socket"))?;
@@ -152,6 +153,7 @@ impl UdpBuilder {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn connect(&self, peer: SocketAddr) -> io::Result<UdpSocket> {
         let at = |operation| move |err| OpError::on::<Udp>(operation, None, Some(&peer), err);
         let owned = sys::udp_socket(addr::family(peer)).map_err(at("socket"))?;

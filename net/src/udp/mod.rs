@@ -64,6 +64,7 @@ impl UdpSocket {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
         Self::builder().bind(addr)
     }

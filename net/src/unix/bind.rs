@@ -80,6 +80,7 @@ impl<N: Network<Addr = UnixAddr>> UnixBuilder<N> {
 
     /// A socket of this kind, bound to `addr`, and made ready by `finish` while nobody can take the
     /// path for a stale one.
+    #[track_caller]
     pub(crate) fn bind_socket(
         &self,
         kind: i32,
@@ -140,6 +141,7 @@ impl UnixBuilder<Unix> {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind(&self, path: impl AsRef<Path>) -> io::Result<UnixListener> {
         self.bind_addr(&addr_of::<Unix>("bind", path.as_ref())?)
     }
@@ -152,6 +154,7 @@ impl UnixBuilder<Unix> {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind_addr(&self, addr: &UnixAddr) -> io::Result<UnixListener> {
         let backlog = listen::backlog(self.backlog);
         let listen = |fd: &OwnedFd| sys::listen(fd.as_fd(), backlog);
@@ -168,6 +171,7 @@ impl UnixBuilder<Unixgram> {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind(&self, path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
         self.bind_addr(&addr_of::<Unixgram>("bind", path.as_ref())?)
     }
@@ -180,6 +184,7 @@ impl UnixBuilder<Unixgram> {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind_addr(&self, addr: &UnixAddr) -> io::Result<UnixDatagram> {
         let (fd, local, unlink) = self.bind_socket(libc::SOCK_DGRAM, addr, |_| Ok(()))?;
         Ok(DatagramSocket::new(fd, local, None, unlink))
@@ -213,6 +218,7 @@ impl UnixListener {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::builder().bind(path)
     }

@@ -1,7 +1,7 @@
 //! Connecting Unix streams.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use reactor::PollFd;
@@ -60,11 +60,16 @@ impl UnixStream {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let pair = sys::unix_pair(libc::SOCK_STREAM);
         let (near, far) = pair.map_err(|err| OpError::on::<Unix>("socketpair", None, None, err))?;
-        let stream = |fd| Self::new(PollFd::from_socket(fd), UnixAddr::unnamed());
-        Ok((stream(near), stream(far)))
+        Ok((Self::of_pair(near), Self::of_pair(far)))
+    }
+
+    #[track_caller]
+    fn of_pair(fd: OwnedFd) -> Self {
+        Self::new(PollFd::from_socket(fd), UnixAddr::unnamed())
     }
 
     /// The process at the other end, as it was when it connected, listened or made the pair.

@@ -50,6 +50,7 @@ impl UnixDatagram {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::builder().bind(path)
     }
@@ -66,6 +67,7 @@ impl UnixDatagram {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn unbound() -> io::Result<Self> {
         let fd = sys::unix_socket(libc::SOCK_DGRAM).map_err(|err| nameless("socket", err))?;
         let fd = PollFd::from_socket(fd);
@@ -79,11 +81,13 @@ impl UnixDatagram {
     ///
     /// # Panics
     /// Outside a runtime.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let pair = sys::unix_pair(libc::SOCK_DGRAM).map_err(|err| nameless("socketpair", err))?;
         Ok((Self::of_pair(pair.0), Self::of_pair(pair.1)))
     }
 
+    #[track_caller]
     fn of_pair(fd: OwnedFd) -> Self {
         let unnamed = UnixAddr::unnamed();
         Self::new(PollFd::from_socket(fd), unnamed, Some(unnamed), Unlink::nothing())
