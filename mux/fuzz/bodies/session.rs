@@ -24,8 +24,10 @@ const HANDLES_MAX: usize = 16;
 const IDLE_POLLS: usize = 16;
 
 /// Runs the program. Whatever it is, nothing panics or spins, what the session says is in order,
-/// reading never waits for writing, the limits hold, it ends for a broken rule and for no other
-/// reason, and nothing is left in the end.
+/// reading never waits for writing, the limits hold, and nothing is left in the end.
+///
+/// Whether it ends for the right reason is for the simulation to say: of streams whose ids are used again in every
+/// way, as the inputs here do, the wire does not show enough.
 pub fn session(input: &[u8]) {
     let runtime = reactor::Runtime::builder().paused(true).build();
     runtime.expect("a runtime").block_on(async {
@@ -224,7 +226,6 @@ impl Play {
             let incoming = self.pipe.borrow().incoming.len();
             let mut cx = Context::from_waker(Waker::noop());
             if let Poll::Ready(outcome) = Pin::new(&mut self.driver).poll(&mut cx) {
-                self.pipe.borrow().referee.judge_doomed_end(&outcome);
                 self.outcome = Some(outcome);
             }
             idle = if self.pipe.borrow().incoming.len() < incoming { 0 } else { idle + 1 };

@@ -71,14 +71,6 @@ impl Referee {
         assert!(may, "{side:?} ends with {outcome:?}, but has heard {doom:?}");
     }
 
-    /// How the session has ended, if it had to. For inputs that are sought until one is found in which the wire
-    /// does not show why a session ends.
-    pub fn judge_doomed_end(&self, outcome: &Result<(), Error>) {
-        if self.verdict.doom.is_some() {
-            self.judge_end(outcome);
-        }
-    }
-
     /// Whether the session has ended with that error because of the frame behind which nothing counts.
     pub fn is_doomed_by(&self, err: &Error) -> bool {
         let Verdict { doom, doubts, .. } = &self.verdict;
