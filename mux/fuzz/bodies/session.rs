@@ -241,13 +241,6 @@ impl Play {
         if self.streams.len() < HANDLES_MAX
             && let Some(Ok(stream)) = once(ask(session))
         {
-            let (id, referee) = (stream.id(), &mut self.pipe.borrow_mut().referee);
-            // One of our own may be reset for want of an ACK, and the wire not know of it yet.
-            if self.side.opens(id) {
-                referee.lets_go(id)
-            } else {
-                referee.holds(id)
-            }
             self.streams.push(stream);
         }
     }
@@ -278,7 +271,6 @@ impl Play {
 
     fn finish(&mut self, operand: u8) {
         let Some(i) = self.chosen(operand >> 2) else { return };
-        self.pipe.borrow_mut().referee.lets_go(self.streams[i].id());
         match operand & 3 {
             0 => drop(self.streams[i].shutdown()),
             1 => self.streams[i].reset(u32::from(operand)),
@@ -288,11 +280,6 @@ impl Play {
 
     fn control(&mut self, operand: u8) {
         let Some(session) = &self.session else { return };
-        match operand % 16 {
-            0 => self.pipe.borrow_mut().referee.goes_away(),
-            1 | 2 | 4 => self.pipe.borrow_mut().referee.closes(),
-            _ => {}
-        }
         match operand % 16 {
             0 => session.go_away(),
             1 => drop(once(session.close())),
