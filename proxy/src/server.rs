@@ -13,7 +13,7 @@ use std::time::Duration;
 use net::TcpListener;
 use reactor::{JoinHandle, time};
 
-use crate::accept::{Accepting, OpenCount};
+use crate::accept::{Accepting, OpenCount, Refusals};
 use crate::cluster::{Cluster, ClusterStatus, Resolver};
 use crate::config::{self, Config};
 use crate::descriptors;
@@ -122,6 +122,11 @@ impl Server {
     /// Listens on all addresses of the configuration. Upstream hosts are dialed when requests for
     /// them come.
     ///
+    /// The topmost quarter of the descriptors that the process may have, at most
+    /// [`RESERVED_MAX`](descriptors::RESERVED_MAX), is not given to clients: those whose connections would
+    /// take one are refused, also when the rest of the program has taken the others. So
+    /// [`raise_limit`](descriptors::raise_limit), if at all, comes first.
+    ///
     /// # Errors
     /// An address cannot be listened on; nothing is left listening then.
     ///
@@ -189,7 +194,7 @@ impl Server {
             idle_timeout: listener.idle_timeout.unwrap_or(config.limits.client_idle_timeout),
             open: Arc::clone(open),
             descriptors: descriptors::of_clients(),
-            refused: None,
+            refusals: Refusals::default(),
         };
         self.listeners.push(reactor::spawn(accepting.run(socket)));
         Ok(())
