@@ -6,14 +6,15 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use net::{Connections, Tcp, TcpListener, TcpStream};
 use reactor::time;
 
+use crate::descriptors;
 use crate::drain::{Member, Stage};
 use crate::filter::NetworkFilters;
-use crate::limits::{ACCEPTS_PER_TURN_MAX, LAST_ACCEPT_PAUSE, LAST_ACCEPTS_MAX};
+use crate::limits::{ACCEPTS_PER_TURN_MAX, LAST_ACCEPT_PAUSE, LAST_ACCEPTS_MAX, REFUSAL_PAUSE};
 use crate::service::{Client, Entrance};
 use crate::worker::Worker;
 
@@ -27,10 +28,18 @@ pub(crate) struct Accepting {
     pub(crate) name: String,
     pub(crate) idle_timeout: Duration,
     pub(crate) open: OpenCount,
-    /// Descriptors from this number on are not for clients.
+    /// Descriptors from this number on are not for clients, unless the limit has been raised meanwhile.
     pub(crate) descriptors: u64,
-    /// Why the last connection was refused, if it was; the log says so once.
-    pub(crate) refused: Option<Refusal>,
+    pub(crate) refusals: Refusals,
+}
+
+/// Clients that were not served, as far as the log is told.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    /// When it was told last.
+    told: Option<Instant>,
+    /// Since then.
+    untold: u64,
 }
 
 /// Why a client is not served.
@@ -68,7 +77,7 @@ impl Accepting {
     /// Takes those who are connected already as far as they know: the kernel resets who is in its
     /// queue when the socket is closed.
     async fn take_last(&mut self, mut incoming: Connections<'_, Tcp>) {
-        for _ in 0..LAST_ACCEPTS_MAX {
+        for number in 1..=LAST_ACCEPTS_MAX {
             if self.worker.drain.stage() >= Stage::NoMore {
                 return;
             }
@@ -78,40 +87,65 @@ impl Accepting {
                 Ok(Ok((stream, peer))) => self.serve(stream, peer),
                 _ => return,
             }
+            if number % ACCEPTS_PER_TURN_MAX == 0 {
+                reactor::yield_now().await;
+            }
         }
     }
 
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
         let number = stream.as_raw_fd() as u64;
-        if number >= self.descriptors {
+        if number >= self.descriptors && self.is_reserved(number) {
             return self.refuse(peer, Refusal::Descriptors);
         }
         let Some(seat) = Seat::take(&self.worker, &self.open) else {
             return self.refuse(peer, Refusal::Connections);
         };
-        self.refused = None;
         let worker = Rc::clone(&self.worker);
         let (filters, idle_timeout) = (NetworkFilters::default(), self.idle_timeout);
         let client = Client { worker, stream, peer, filters, idle_timeout };
         reactor::spawn(serve(client, Rc::clone(&self.entrance), seat)).detach();
     }
 
+    /// Looks again before it says so: the program may have raised the limit.
+    #[cold]
+    fn is_reserved(&mut self, number: u64) -> bool {
+        self.descriptors = descriptors::of_clients();
+        number >= self.descriptors
+    }
+
+    #[cold]
     fn refuse(&mut self, peer: SocketAddr, why: Refusal) {
         self.worker.stats.downstream_refused.up();
-        if self.refused.replace(why) == Some(why) {
-            return;
-        }
+        let now = time::now();
+        let Some(count) = self.refusals.another(now) else { return };
+        let others = match count - 1 {
+            0 => String::new(),
+            others => format!(" ({others} more since this was last said)"),
+        };
         let (name, connections_max) = (&self.name, self.worker.limits.connections_max);
         match why {
             Refusal::Connections => log::warn!(
-                "listener {name}: client {peer} refused: there are {connections_max} connections"
+                "listener {name}: client {peer} refused: there are {connections_max} connections{others}"
             ),
             Refusal::Descriptors => log::warn!(
                 "listener {name}: client {peer} refused: descriptors from {} on are kept for \
-                 connections to hosts; raise ulimit -n",
+                 connections to hosts; raise ulimit -n{others}",
                 self.descriptors
             ),
         }
+    }
+}
+
+impl Refusals {
+    /// Another one; how many there were since the log was told last, if it is to be told now.
+    fn another(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told.is_some_and(|told| now - told < REFUSAL_PAUSE) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
     }
 }
 

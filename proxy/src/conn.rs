@@ -46,8 +46,8 @@ pub(crate) struct Conn {
     filters: Cell<NetworkFilters>,
     /// A filter wants it to end.
     stopped: Cell<bool>,
-    /// Nothing more is read from the socket.
-    reads_no_more: Cell<bool>,
+    /// Whether the socket is read.
+    reads: Cell<bool>,
 }
 
 impl Conn {
@@ -64,7 +64,7 @@ impl Conn {
             is_filtered: false,
             filters: Cell::default(),
             stopped: Cell::new(false),
-            reads_no_more: Cell::new(false),
+            reads: Cell::new(true),
         }
     }
 
@@ -104,9 +104,9 @@ impl Conn {
         self.woken.get()
     }
 
-    /// From now on frames come only from what was read before.
-    pub(crate) fn read_no_more(&self) {
-        self.reads_no_more.set(true);
+    /// Whether the socket is read from now on; frames come only from what was read before otherwise.
+    pub(crate) fn set_reads(&self, reads: bool) {
+        self.reads.set(reads);
     }
 
     /// Shows bytes to the filters, if there are any; whether they may go on.
@@ -244,7 +244,7 @@ impl Conn {
                 return Poll::Pending;
             }
         }
-        if self.reads_no_more.get() {
+        if !self.reads.get() {
             return Poll::Pending;
         }
         for _ in 0..READS_PER_TURN_MAX {
@@ -312,14 +312,20 @@ impl Conn {
             return;
         }
         let end = poll_fn(|cx| {
+            self.enter(cx);
             let mut scratch = self.worker.buffers.take_scratch();
-            let ended = loop {
+            let mut ended = Poll::Pending;
+            for turn in 1..=READS_PER_TURN_MAX {
                 match self.poll_stream(|stream| stream.poll_read(cx, scratch.read_area())) {
-                    Poll::Pending => break Poll::Pending,
-                    Poll::Ready(Ok(0) | Err(_)) => break Poll::Ready(()),
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(0) | Err(_)) => {
+                        ended = Poll::Ready(());
+                        break;
+                    }
+                    Poll::Ready(Ok(_)) if turn == READS_PER_TURN_MAX => self.wake(),
                     Poll::Ready(Ok(_)) => {}
                 }
-            };
+            }
             self.worker.buffers.put_scratch(scratch);
             ended
         });

@@ -86,6 +86,8 @@ pub(crate) struct Downstream {
     /// Whether it is told when the proxy stops, and whether it was.
     says_go_away: bool,
     said_go_away: Cell<bool>,
+    /// Requests come too late: the proxy stops.
+    drops_requests: Cell<bool>,
 }
 
 impl Downstream {
@@ -103,6 +105,7 @@ impl Downstream {
             protocol,
             says_go_away: paths.says_go_away(protocol),
             said_go_away: Cell::new(false),
+            drops_requests: Cell::new(false),
             router: paths.router,
             chain: paths.chain,
             peer,
@@ -213,6 +216,9 @@ impl Downstream {
         now: Instant,
     ) -> Verdict {
         let stats = &self.worker.stats;
+        if self.drops_requests.get() && matches!(frame.kind, Kind::Request | Kind::Oneway) {
+            return Verdict::Taken;
+        }
         if self.must_hold() {
             stats.stalls.up();
             return Verdict::Stall;

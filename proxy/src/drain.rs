@@ -5,7 +5,7 @@
 //! | `Serving` | | serves |
 //! | `Leaving` | at once | serves; its client is told to go, where the protocol has a frame for that |
 //! | `WhenIdle` | after [`GO_AWAY_TIME`], at most a quarter of the grace | serves, and ends as soon as nothing is in flight |
-//! | `NoMore` | after half of the grace | reads no further request, and ends when the last in flight has |
+//! | `NoMore` | after half of the grace | takes no further request, of its client or of a host, and ends when the last in flight has; until then answers and heartbeats are read, and requests with them, which are dropped |
 //! | `Cut` | after the grace | ends |
 //!
 //! Listeners are closed with the first step. Plain TCP has no moment at which nothing is in flight: it
@@ -52,6 +52,8 @@ pub struct Drained {
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     stage: Cell<Stage>,
+    /// Client connections that were cut.
+    pub(crate) cut: Cell<u64>,
     members: RefCell<Slab<Waker>>,
     /// Of those that wait for others to go.
     waiting: RefCell<Vec<Waker>>,

@@ -11,6 +11,8 @@ use crate::{config, ids};
 pub const WRITE_STALL: Duration = Duration::from_secs(15);
 /// Reads from one connection before other tasks get their turn.
 pub const READS_PER_TURN_MAX: usize = 4;
+/// From one line of the log about refused clients of a listener to the next.
+pub const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 /// Connections accepted by one listener before other tasks get their turn.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// Pause before a host is dialed again after the first failure; doubles with every further one.
@@ -39,6 +41,8 @@ pub const LINGER_TIME: Duration = Duration::from_secs(1);
 pub const LAST_ACCEPTS_MAX: usize = 4096;
 /// Time without another one after which it is closed.
 pub const LAST_ACCEPT_PAUSE: Duration = Duration::from_millis(1);
+/// Time that the access logs have at least for their last lines, also when a proxy ends at once.
+pub const LAST_LINES_TIME: Duration = Duration::from_millis(500);
 /// Retries that a route may have saved up: its budget's limit.
 pub const RETRY_BUDGET_MAX: u32 = 100;
 /// Retries in a route's budget at the beginning.

@@ -18,7 +18,7 @@ const WORKERS_MAX: usize = 256;
 const AFTER_HELP: &str = "\
 The log goes to standard error; RUST_LOG=warn (error, warn, info, debug, trace) sets its level.
 SIGTERM and SIGINT stop it and let the requests in flight end (\"graceful_timeout\"), a second one ends it
-at once; SIGHUP opens the access logs anew, SIGUSR1 logs all counters.
+at once; SIGHUP opens the access logs anew, SIGUSR1 writes all counters.
 The exit code is 0 for success, 1 for a failure that was named, 2 for a wrong command line, 130 or 143
 for the end by a second signal.";
 

@@ -25,12 +25,16 @@ struct State {
 pub(crate) enum Order {
     /// Stop, within this time.
     Drain(Duration),
+    /// End at once.
+    End,
     ReopenLogs,
 }
 
 /// What one worker has heard.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
+    drain: bool,
+    ended: bool,
     reopened: u64,
 }
 
@@ -55,19 +59,19 @@ impl Orders {
     /// everything else.
     pub(crate) async fn next(&self, heard: &mut Heard) -> Order {
         self.wait(|state| {
-            if let Some(grace) = state.drain {
+            if let Some(grace) = state.drain.filter(|_| !heard.drain) {
+                heard.drain = true;
                 return Some(Order::Drain(grace));
+            }
+            if state.ended && !heard.ended {
+                heard.ended = true;
+                return Some(Order::End);
             }
             let is_new = heard.reopened != state.reopened;
             heard.reopened = state.reopened;
             is_new.then_some(Order::ReopenLogs)
         })
         .await
-    }
-
-    /// Resolves when everything is to end at once.
-    pub(crate) async fn ended(&self) {
-        self.wait(|state| state.ended.then_some(())).await;
     }
 
     async fn wait<T>(&self, mut look: impl FnMut(&State) -> Option<T>) -> T {
@@ -125,9 +129,9 @@ mod tests {
         orders.drain(2 * GRACE);
         orders.end();
         let mut heard = Heard::default();
-        let order = reactor::block_on(orders.next(&mut heard)).unwrap();
-        assert_eq!(order, Order::Drain(GRACE));
-        reactor::block_on(orders.ended()).unwrap();
+        let mut next = || reactor::block_on(orders.next(&mut heard)).unwrap();
+        let expected = [Order::Drain(GRACE), Order::End, Order::ReopenLogs];
+        assert_eq!([next(), next(), next()], expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,12 +13,14 @@ use std::time::Duration;
 use net::TcpListener;
 use reactor::{JoinHandle, time};
 
-use crate::accept::{Accepting, OpenCount};
+use crate::accept::{Accepting, OpenCount, Refusals};
+use crate::access_log;
 use crate::cluster::{Cluster, ClusterStatus, Resolver};
 use crate::config::{self, Config};
 use crate::descriptors;
 use crate::drain::Drained;
 use crate::filter::Filters;
+use crate::limits::{LAST_LINES_TIME, TIMEOUT_MAX};
 use crate::service::Entrance;
 use crate::stats::{Snapshot, Stats};
 use crate::worker::Worker;
@@ -122,6 +124,11 @@ impl Server {
     /// Listens on all addresses of the configuration. Upstream hosts are dialed when requests for
     /// them come.
     ///
+    /// The topmost quarter of the descriptors that the process may have, at most
+    /// [`RESERVED_MAX`](descriptors::RESERVED_MAX), is not given to clients: those whose connections would
+    /// take one are refused, also when the rest of the program has taken the others. So
+    /// [`raise_limit`](descriptors::raise_limit), if at all, comes first.
+    ///
     /// # Errors
     /// An address cannot be listened on; nothing is left listening then.
     ///
@@ -189,7 +196,7 @@ impl Server {
             idle_timeout: listener.idle_timeout.unwrap_or(config.limits.client_idle_timeout),
             open: Arc::clone(open),
             descriptors: descriptors::of_clients(),
-            refused: None,
+            refusals: Refusals::default(),
         };
         self.listeners.push(reactor::spawn(accepting.run(socket)));
         Ok(())
@@ -207,17 +214,18 @@ impl Server {
     /// configuration says. Zero ends everything at once.
     ///
     /// Plain TCP connections have no requests that end: they are cut unless their peers end them. The
-    /// upstream connections are closed when their last answers and oneways are through, within the
-    /// same grace.
+    /// upstream connections are closed when their last answers and oneways are through, and the access
+    /// logs are written to their ends, within the same grace; the logs have [`LAST_LINES_TIME`] at least.
+    /// No line is noted after that.
     ///
-    /// It may be called again, with less time: the shorter of the two counts. Dropping the future leaves
-    /// the stop at the step it has come to.
+    /// More than [`TIMEOUT_MAX`] is as much as that. It may be called again, with less time: the shorter of
+    /// the two counts. Dropping the future leaves the stop at the step it has come to.
     pub async fn drain(&self, grace: Duration) -> Drained {
-        let start = time::now();
-        let (worker, mut cut) = (&self.worker, 0);
+        let (start, grace) = (time::now(), grace.min(TIMEOUT_MAX));
+        let worker = &self.worker;
         let clients = || worker.stats.downstream_connections.now();
         let is_empty = || clients() == 0 && self.listeners.iter().all(JoinHandle::is_finished);
-        worker.drain.run(start, grace, is_empty, || cut = clients()).await;
+        worker.drain.run(start, grace, is_empty, || worker.drain.cut.set(clients())).await;
         self.clusters.0.iter().for_each(|cluster| cluster.retire());
         let is_silent = || worker.stats.upstream_connections.now() == 0;
         if !worker.drain.wait(start + grace, is_silent).await {
@@ -226,13 +234,15 @@ impl Server {
                 worker.stats.upstream_connections.now()
             );
         }
-        Drained { cut }
+        let logs = worker.logs.borrow().clone();
+        access_log::close_all(&logs, (start + grace).max(time::now() + LAST_LINES_TIME)).await;
+        Drained { cut: worker.drain.cut.get() }
     }
 
     /// Writes what waits for the access logs, and has their files opened anew: for who has renamed
     /// them. A file that was renamed is opened anew with its next line also without this.
     pub fn reopen_logs(&self) {
-        let logs: Vec<_> = self.worker.logs.borrow().iter().filter_map(Weak::upgrade).collect();
+        let logs = self.worker.logs.borrow().clone();
         logs.iter().for_each(|log| log.reopen());
     }
 

@@ -4,12 +4,13 @@
 //! |---|---|
 //! | `SIGTERM`, `SIGINT` | stop, and let the requests in flight end; a second one: end at once |
 //! | `SIGHUP` | open the access logs anew |
-//! | `SIGUSR1` | log all counters |
+//! | `SIGUSR1` | write all counters to standard error |
 //!
-//! They are listened for on a thread of their own, so that no worker is special.
+//! They are listened for on a thread of their own, so that no worker is special, and so that a second
+//! signal to stop ends the process also when a worker is stuck.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
@@ -17,7 +18,10 @@ use std::thread;
 use std::time::Duration;
 
 use proxy::Threads;
-use reactor::{Signal, SignalKind, signal};
+use reactor::{Signal, SignalKind, signal, time};
+
+/// Time that the workers have to end after a second signal to stop. Then the process exits without them.
+const END_TIME: Duration = Duration::from_secs(1);
 
 const KINDS: [SignalKind; 4] =
     [SignalKind::TERMINATE, SignalKind::INTERRUPT, SignalKind::HANGUP, SignalKind::USER1];
@@ -80,7 +84,12 @@ impl Ears {
             }
             SignalKind::USER1 => {
                 let (workers, stats) = (self.threads.workers(), self.threads.stats().to_string());
-                log::info!("SIGUSR1: counters of {workers} thread(s):\n{}", stats.trim_end());
+                // Who asks is answered, whatever the log's level.
+                let _ = writeln!(
+                    io::stderr(),
+                    "SIGUSR1: counters of {workers} thread(s):\n{}",
+                    stats.trim_end()
+                );
             }
             stop => self.stop(stop),
         }
@@ -89,9 +98,11 @@ impl Ears {
     fn stop(&mut self, kind: SignalKind) {
         let name = if kind == SignalKind::INTERRUPT { "SIGINT" } else { "SIGTERM" };
         if std::mem::replace(&mut self.stops, true) {
-            log::warn!("{name}: ends at once");
-            self.ended.0.store(kind.as_raw() as u8, Ordering::Relaxed);
+            let number = kind.as_raw() as u8;
+            self.ended.0.store(number, Ordering::Relaxed);
             self.threads.end();
+            reactor::spawn(exit_after(END_TIME, 128 + number)).detach();
+            log::warn!("{name}: ends at once");
         } else {
             let grace = self.grace;
             log::info!(
@@ -100,6 +111,13 @@ impl Ears {
             self.threads.drain(grace);
         }
     }
+}
+
+/// For workers that do not end: a process that ends has exited by then.
+async fn exit_after(time: Duration, code: u8) {
+    time::sleep(time).await;
+    log::error!("a thread is stuck: the process exits without it");
+    std::process::exit(code.into());
 }
 
 /// The next of all of them.
@@ -113,4 +131,67 @@ async fn next(signals: &mut [Signal]) -> io::Result<SignalKind> {
         Poll::Pending
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::net::{SocketAddr, TcpStream};
+    use std::process::Command;
+    use std::sync::atomic::AtomicBool;
+
+    use proxy::filter::{NetworkFilter, NetworkFlow};
+    use proxy::{Config, DEMO_CONFIG, Filters};
+    use rustix::process::{Signal as Number, getpid, kill_process};
+
+    static IS_STUCK: AtomicBool = AtomicBool::new(false);
+
+    /// Never gives the worker back.
+    struct Stuck;
+
+    impl NetworkFilter for Stuck {
+        fn on_new_connection(&mut self, _: SocketAddr) -> NetworkFlow {
+            IS_STUCK.store(true, Ordering::Relaxed);
+            loop {
+                thread::park();
+            }
+        }
+    }
+
+    fn filters() -> Filters {
+        let mut filters = Filters::new();
+        filters.add_network("stuck", |_| Ok(|| Box::new(Stuck) as Box<dyn NetworkFilter>));
+        filters
+    }
+
+    #[test]
+    #[ignore = "ends the process: another test runs it in one of its own"]
+    fn stuck() {
+        let listener = r#""name": "demo", "network_filters": [{"type": "stuck"}],"#;
+        let text = DEMO_CONFIG.replacen(r#""name": "demo","#, listener, 1);
+        let config = Config::parse_with("demo.json".as_ref(), &text, &filters()).unwrap();
+        let threads = Arc::new(Threads::new(config, 1).unwrap().filters(filters));
+        obey(&threads, Duration::from_secs(1000)).unwrap();
+        let address = threads.addresses()[0];
+        thread::spawn(move || {
+            let mut clients = Vec::new();
+            while !IS_STUCK.load(Ordering::Relaxed) {
+                clients.extend(TcpStream::connect(address));
+                thread::yield_now();
+            }
+            kill_process(getpid(), Number::TERM).unwrap();
+            kill_process(getpid(), Number::INT).unwrap();
+        });
+        threads.run().unwrap();
+    }
+
+    #[test]
+    fn a_second_signal_ends_the_process_also_when_a_worker_is_stuck() {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let output = command.args(["--exact", "signals::tests::stuck", "--ignored"]).output();
+        let output = output.unwrap();
+        // Either may be heard first.
+        assert!(matches!(output.status.code(), Some(130 | 143)), "{output:?}");
+    }
 }

@@ -13,6 +13,7 @@ use reactor::time;
 use crate::balance;
 use crate::cluster::Cluster;
 use crate::conn::CloseReason;
+use crate::descriptors::is_exhausted;
 use crate::drain::Stage;
 use crate::limits::{IDLE_LOOKS, TCP_DIALS_MAX};
 use crate::worker::Worker;
@@ -113,8 +114,11 @@ async fn dial(cluster: &Cluster, key: u64) -> io::Result<TcpStream> {
                 return Ok(stream);
             }
             Err(failure) => {
-                host.failed(time::now());
                 log::warn!("upstream {}: cannot connect: {failure}", host.address);
+                if is_exhausted(&failure) {
+                    return Err(failure);
+                }
+                host.failed(time::now());
                 error = failure;
             }
         }

@@ -85,6 +85,9 @@ impl Threads {
     /// Looks whether all addresses can be listened on, and puts the ports that the system chooses in
     /// place of port 0. Nothing is served yet.
     ///
+    /// As with [`Server::start`], the topmost quarter of the descriptors is not given to clients:
+    /// [`raise_limit`](crate::descriptors::raise_limit), if at all, comes first.
+    ///
     /// # Errors
     /// An address cannot be listened on; also when another process does already, even one that
     /// would share it.
@@ -134,17 +137,20 @@ impl Threads {
     }
 
     /// Has every thread stop as [`Server::drain`] does; [`run`](Self::run) returns when all have. From
-    /// any thread, also before it runs. What was told first counts.
+    /// any thread, also before it runs. What was told first counts; more than
+    /// [`TIMEOUT_MAX`](crate::limits::TIMEOUT_MAX) is as much as that.
     pub fn drain(&self, grace: Duration) {
         self.orders.drain(grace);
     }
 
-    /// Has every thread end at once, also one that is being drained.
+    /// Has every thread end at once, also one that is being drained: within
+    /// [`LAST_LINES_TIME`](crate::limits::LAST_LINES_TIME), which the access logs have for their last lines.
     pub fn end(&self) {
         self.orders.end();
     }
 
-    /// Has every thread open its access logs anew: [`Server::reopen_logs`].
+    /// Has every thread open its access logs anew, also one that is being drained:
+    /// [`Server::reopen_logs`].
     pub fn reopen_logs(&self) {
         self.orders.reopen_logs();
     }
@@ -176,32 +182,40 @@ impl Threads {
         let filters = (self.filters)();
         let server = Server::start_part(&self.config, &filters, &part);
         let mut server = server.map_err(WorkerError::Start)?;
-        let grace = self.serve(&mut server).await?;
-        let drained = pin!(async { Some(server.drain(grace).await) });
-        let told_to_end = pin!(async {
-            self.orders.ended().await;
-            None
-        });
-        match first_of(drained, told_to_end).await {
-            Some(drained) => Ok(drained),
-            None => Ok(server.drain(Duration::ZERO).await),
-        }
+        let mut heard = Heard::default();
+        let grace = self.serve(&mut server, &mut heard).await?;
+        Ok(self.stop(&server, &mut heard, grace).await)
     }
 
     /// Until it is told to stop: how much time it has for that.
-    async fn serve(&self, server: &mut Server) -> Result<Duration, WorkerError> {
-        let mut heard = Heard::default();
+    async fn serve(&self, server: &mut Server, heard: &mut Heard) -> Result<Duration, WorkerError> {
         loop {
             let order = {
                 let failed = pin!(async { Err(self.end_of(server).await) });
-                let told = pin!(async { Ok(self.orders.next(&mut heard).await) });
+                let told = pin!(async { Ok(self.orders.next(heard).await) });
                 first_of(failed, told).await?
             };
             match order {
                 Order::Drain(grace) => return Ok(grace),
+                Order::End => return Ok(Duration::ZERO),
                 Order::ReopenLogs => server.reopen_logs(),
             }
         }
+    }
+
+    /// Until it has stopped. It goes on hearing what it is told meanwhile.
+    async fn stop(&self, server: &Server, heard: &mut Heard, grace: Duration) -> Drained {
+        let mut drained = pin!(async { Err(server.drain(grace).await) });
+        loop {
+            let told = pin!(async { Ok(self.orders.next(heard).await) });
+            match first_of(drained.as_mut(), told).await {
+                Err(drained) => return drained,
+                Ok(Order::ReopenLogs) => server.reopen_logs(),
+                Ok(Order::Drain(_) | Order::End) => break,
+            }
+        }
+        // The stop that is under way ends with it.
+        server.drain(Duration::ZERO).await
     }
 
     async fn end_of(&self, server: &mut Server) -> WorkerError {
@@ -226,7 +240,7 @@ mod tests {
             let part = Part::whole(&threads.config);
             let mut server = Server::start_part(&threads.config, &Filters::new(), &part).unwrap();
             server.stop_listening();
-            threads.serve(&mut server).await.unwrap_err()
+            threads.serve(&mut server, &mut Heard::default()).await.unwrap_err()
         });
         let text = error.unwrap().to_string();
         assert!(text.starts_with("listener demo: ") && text.contains("cancelled"), "{text}");

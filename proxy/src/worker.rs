@@ -1,7 +1,7 @@
 //! What all connections of one thread share.
 
 use std::cell::RefCell;
-use std::rc::Weak;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::access_log::AccessLog;
@@ -25,7 +25,7 @@ pub(crate) struct Worker {
     pub(crate) resolver: Resolver,
     pub(crate) drain: Drain,
     /// Those that requests are noted in.
-    pub(crate) logs: RefCell<Vec<Weak<AccessLog>>>,
+    pub(crate) logs: RefCell<Vec<Rc<AccessLog>>>,
 }
 
 impl Worker {

@@ -5,6 +5,7 @@ mod common;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use common::pipe::Pipe;
 use common::*;
 use serde_json::Value;
 
@@ -204,4 +205,44 @@ fn every_field_says_what_was() {
         all_empty(&bed.server).await;
     });
     assert_eq!(log.text(), expected);
+}
+
+#[test]
+fn a_log_is_whole_when_a_stop_is_over() {
+    let log = LogFile::new("stop");
+    let listener = log.listener("%request_id%");
+    for grace in [Duration::from_secs(30), Duration::ZERO] {
+        run(async {
+            let bed = Bed::new(Setup { listener: &listener, ..Setup::default() });
+            let mut client = bed.client().await;
+            bed.host.accept_after(&mut client).await;
+            drop(client);
+            bed.server.drain(grace).await;
+            assert_eq!(log.text(), "0\n");
+            std::fs::remove_file(&log.0).unwrap();
+            assert_eq!(bed.server.stats().log_lines_dropped, 0);
+        });
+    }
+}
+
+#[test]
+fn the_lines_of_a_log_that_is_stuck_are_counted_when_a_stop_is_over() {
+    let pipe = Pipe::new("counted-log");
+    let path = pipe.0.display();
+    let listener = format!(r#", "access_logs": [{{"log_path": "{path}"}}]"#);
+    run(async {
+        let bed = Bed::new(Setup { listener: &listener, ..Setup::default() });
+        let mut client = bed.client().await;
+        let mut host = bed.host.accept_after(&mut client).await;
+        client.send(&request(1, b"x")).await;
+        let got = host.frame().await;
+        host.answer(&got).await;
+        client.expect(1, 0).await;
+        drop(client);
+        warnings();
+        bed.server.drain(Duration::ZERO).await;
+        assert_eq!(bed.server.stats().log_lines_dropped, 2);
+        let lines = warnings().join("\n");
+        assert!(lines.contains(&format!("access log {path}: 2 lines could not")), "{lines}");
+    });
 }

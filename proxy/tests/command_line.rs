@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::process::{Command, Output};
 
 use common::blocking::{ask, heard, until_listening, upstream};
+use common::pipe::Pipe;
 use common::process::{Serving, config};
 
 fn proxy(arguments: &[&str]) -> Output {
@@ -101,6 +102,45 @@ fn check_notes_what_the_files_and_folders_that_it_names_lack() {
     assert!(!out.contains("hosts_file: "), "{out}");
     std::fs::remove_file(list).unwrap();
     std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn check_opens_no_pipe_and_says_of_a_list_that_is_one_that_it_is_no_file() {
+    let (log, list) = (Pipe::new("check-log"), Pipe::new("check-list"));
+    let listener = format!(r#""access_logs": [{{"log_path": "{}"}}],"#, log.0.display());
+    let cluster = format!(r#""hosts_file": "{}""#, list.0.display());
+    let file = written("pipes.json", &listener, &cluster);
+    let out = text(&proxy(&["check", "-c", file.to_str().unwrap()]).stdout);
+    std::fs::remove_file(file).unwrap();
+    let notes: Vec<&str> = out.lines().filter(|line| line.starts_with("note: ")).collect();
+    let expected = format!("{}: it is no file", list.0.display());
+    assert!(notes.len() == 1 && notes[0].contains(&expected), "{out}");
+}
+
+#[test]
+fn check_notes_a_folder_that_cannot_be_written() {
+    // Nobody can make a file there: root is refused too where the system mounts it to be read.
+    if rustix::fs::access("/sys", rustix::fs::Access::WRITE_OK).is_ok() {
+        return;
+    }
+    let file =
+        written("folder.json", r#""access_logs": [{"log_path": "/sys/log"}],"#, r#""hosts": []"#);
+    let out = text(&proxy(&["check", "-c", file.to_str().unwrap()]).stdout);
+    std::fs::remove_file(file).unwrap();
+    assert!(out.contains("/sys/log cannot be written: its folder /sys: "), "{out}");
+}
+
+#[test]
+fn the_log_says_at_the_start_that_a_list_has_no_hosts() {
+    let list = common::process::file("empty-list");
+    std::fs::write(&list, "[]").unwrap();
+    let text = config(upstream(), "");
+    let (start, rest) = text.split_once(r#""hosts": ["#).unwrap();
+    let (_, rest) = rest.split_once(']').unwrap();
+    let text = format!(r#"{start}"hosts_file": "{}"{rest}"#, list.display());
+    let serving = Serving::start("empty-list", &text, 1);
+    serving.until_it_says("cluster `echo`: has 0 hosts now");
+    std::fs::remove_file(list).unwrap();
 }
 
 #[test]

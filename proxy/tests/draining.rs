@@ -3,58 +3,14 @@
 mod common;
 
 use std::io::Write;
-use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
-use common::bytes::{read, read_end};
+use common::stopping::{GRACE, Stopping, TOLD, ended, refused};
 use common::*;
+use proxy::Drained;
 use proxy::codec::{Codec, Kind, Protocol};
 use proxy::limits::{GO_AWAY_TIME, LAST_ACCEPT_PAUSE};
-use proxy::{Drained, Server};
-use reactor::{JoinHandle, time};
-
-const GRACE: Duration = Duration::from_secs(30);
-/// Clients of Bolt are told to go.
-const TOLD: &str = r#", "extend_config": {"enable_bolt_goaway": true}"#;
-
-/// A bed whose proxy can be drained by a task of its own.
-struct Stopping {
-    server: Rc<Server>,
-    host: Host,
-}
-
-impl Stopping {
-    fn new(setup: Setup<'_>) -> Stopping {
-        let Bed { server, host } = Bed::new(setup);
-        Stopping { server: Rc::new(server), host }
-    }
-
-    async fn client(&self) -> Peer {
-        Peer::connect(self.server.addresses()[0]).await
-    }
-
-    fn drain(&self, grace: Duration) -> JoinHandle<Drained> {
-        let server = Rc::clone(&self.server);
-        reactor::spawn(async move { server.drain(grace).await })
-    }
-
-    /// Nobody is counted any more, upstream connections included.
-    async fn is_over(&self) {
-        all_empty(&self.server).await;
-        assert_eq!(self.server.stats().upstream_connections, 0);
-    }
-}
-
-async fn refused(server: &Server) {
-    let error = net::TcpStream::connect(server.addresses()[0]).await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
-}
-
-/// The end, and not a reset.
-async fn ended(peer: &mut Peer) {
-    assert_eq!(peer.stream.read(&mut [0; 8]).await.unwrap(), 0);
-}
+use reactor::time;
 
 #[test]
 fn requests_in_flight_are_answered_and_then_their_connections_are_closed() {
@@ -239,34 +195,6 @@ fn a_client_whose_connection_nobody_has_accepted_yet_is_served() {
 }
 
 #[test]
-fn a_client_that_never_pauses_is_read_no_further_after_half_of_the_grace() {
-    run_paused(async {
-        let bed = Stopping::new(Setup::default());
-        let mut client = bed.client().await;
-        client.send(&request(1, b"slow")).await;
-        let mut host = bed.host.accept().await;
-        let slow = host.frame().await;
-        let drained = bed.drain(GRACE);
-        time::sleep(GRACE / 4).await;
-        client.send(&request(2, b"before")).await;
-        let before = host.frame().await;
-        assert_eq!(before.content(), b"before");
-        time::sleep(GRACE / 2).await;
-        client.send(&request(3, b"after")).await;
-        host.answer(&slow).await;
-        client.expect(1, 0).await;
-        host.answer(&before).await;
-        // The unread request does not cost it the answers before.
-        client.expect(2, 0).await;
-        ended(&mut client).await;
-        drop(client);
-        assert_eq!(drained.await.unwrap(), Drained::default());
-        host.closed().await;
-        bed.is_over().await;
-    });
-}
-
-#[test]
 fn what_has_not_ended_after_the_grace_is_cut_and_counted() {
     run_paused(async {
         let bed = Stopping::new(Setup::default());
@@ -341,70 +269,35 @@ fn a_silent_client_whose_protocol_is_not_known_yet_is_closed_and_one_that_speaks
     });
 }
 
-/// A proxy of plain TCP in front of one host.
-fn tcp() -> Stopping {
-    let host = Host::new();
-    let server = tcp_to(host.address());
-    Stopping { server, host }
-}
-
-fn tcp_to(host: SocketAddr) -> Rc<Server> {
-    let text = format!(
-        r#"{{"servers": [{{"listeners": [{{"address": "127.0.0.1:0", "filter_chains": [{{"filters":
-             [{{"type": "tcp_proxy", "config": {{"cluster": "t"}}}}]}}]}}]}}],
-           "cluster_manager": {{"clusters": [{{"name": "t", "hosts": [{{"address": "{}"}}]}}]}}}}"#,
-        host
-    );
-    let config = proxy::Config::parse("tcp.json".as_ref(), &text).unwrap();
-    Rc::new(Server::start(&config).unwrap())
-}
-
 #[test]
-fn plain_tcp_whose_host_is_still_being_dialed_is_cut_as_well() {
+fn as_much_time_as_can_be_named_is_a_day() {
     run_paused(async {
-        let mute = Mute::new().await;
-        let server = tcp_to(mute.address);
-        let client = Peer::connect(server.addresses()[0]).await;
-        until(|| server.stats().tcp_accepted == 1).await;
-        let (start, grace) = (time::now(), Duration::from_millis(500));
-        assert_eq!(server.drain(grace).await.cut, 1);
-        assert_eq!(time::now() - start, grace);
-        read_end(&client).await;
-        all_empty(&server).await;
+        let bed = Stopping::new(Setup::default());
+        let client = bed.client().await;
+        client.send(&oneway(1, b"")).await;
+        until(|| bed.server.stats().oneways == 1).await;
+        drop(client);
+        assert_eq!(bed.server.drain(Duration::MAX).await, Drained::default());
+        bed.is_over().await;
     });
 }
 
 #[test]
-fn plain_tcp_goes_on_until_its_peers_end_it() {
+fn who_is_cut_is_counted_also_when_the_stop_is_hurried_in_that_moment() {
     run_paused(async {
-        let bed = tcp();
+        let bed = Stopping::new(Setup::default());
         let client = bed.client().await;
-        let host = bed.host.accept().await;
-        let (start, drained) = (time::now(), bed.drain(GRACE));
-        time::sleep(GRACE - Duration::from_secs(1)).await;
-        client.send(b"still here").await;
-        assert_eq!(read(&host, 10).await, b"still here");
-        drop((client, host));
-        assert_eq!(drained.await.unwrap(), Drained::default());
-        assert!(time::now() - start < GRACE);
-        all_empty(&bed.server).await;
-    });
-}
-
-#[test]
-fn plain_tcp_that_does_not_end_is_cut_on_both_sides_and_its_bytes_are_counted() {
-    run_paused(async {
-        let bed = tcp();
-        let client = bed.client().await;
-        let host = bed.host.accept().await;
-        client.send(b"question").await;
-        assert_eq!(read(&host, 8).await, b"question");
-        let start = time::now();
-        assert_eq!(bed.drain(GRACE).await.unwrap().cut, 1);
-        assert_eq!(time::now() - start, GRACE);
-        read_end(&client).await;
-        read_end(&host).await;
-        assert_eq!(bed.server.stats().tcp_received_bytes, 8);
-        all_empty(&bed.server).await;
+        client.send(&request(1, b"never answered")).await;
+        bed.host.accept().await.frame().await;
+        let first = bed.server.drain(Duration::ZERO);
+        let mut first = std::pin::pin!(first);
+        // Up to the step in which it cuts, and no further.
+        until(|| {
+            let waker = std::task::Waker::noop();
+            let _ = first.as_mut().poll(&mut std::task::Context::from_waker(waker));
+            bed.server.stats().downstream_connections == 0
+        })
+        .await;
+        assert_eq!(bed.server.drain(Duration::ZERO).await.cut, 1);
     });
 }

@@ -44,13 +44,21 @@ fn a_limit_that_is_too_low_for_the_configuration_is_named_at_the_start() {
     let mut command = std::process::Command::new("sh");
     let file = common::process::file("low.json");
     // An address that nobody can listen on: it ends by itself.
-    std::fs::write(&file, config(host, "").replacen("127.0.0.1:0", "192.0.2.1:1", 1)).unwrap();
+    let text = config(host, "").replacen("127.0.0.1:0", "192.0.2.1:1", 1);
+    std::fs::write(&file, &text).unwrap();
     let script = "ulimit -n 100 && exec \"$0\" -c \"$1\"";
     command.args(["-c", script, env!("CARGO_BIN_EXE_proxy"), file.to_str().unwrap()]);
     let output = command.output().unwrap();
     std::fs::remove_file(file).unwrap();
     let err = String::from_utf8_lossy(&output.stderr);
-    assert!(err.contains("the limit is 100") && err.contains("raise ulimit -n to 16"), "{err}");
+    let (_, rest) = err.split_once("raise ulimit -n to ").unwrap_or_else(|| panic!("{err}"));
+    let (needed, _) = rest.split_once(',').unwrap();
+    let config = proxy::Config::parse("low.json".as_ref(), &text).unwrap();
+    let needed: u64 = needed.parse().unwrap();
+    assert!(err.contains("the limit is 100"), "{err}");
+    assert_eq!(proxy::descriptors::shortage(&config, 1, needed), None);
+    // 16,384 clients, one host, and what one thread and the process have, behind the most that is kept.
+    assert_eq!(needed, 16_384 + 1 + 9 + 16 + 1024);
 }
 
 #[test]

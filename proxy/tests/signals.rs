@@ -2,12 +2,16 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use common::pipe::Pipe;
 use common::process::{Serving, config, file};
 use common::*;
+use proxy::codec::Kind;
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 /// An access log of one test.
 struct Log(PathBuf);
@@ -18,10 +22,7 @@ impl Log {
     }
 
     fn listener(&self) -> String {
-        format!(
-            r#""access_logs": [{{"log_path": "{}", "log_format": "%response_code% %response_flag%"}}],"#,
-            self.0.display()
-        )
+        logged(&self.0)
     }
 
     fn lines(&self) -> Vec<String> {
@@ -33,6 +34,14 @@ impl Drop for Log {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// The keys of a listener with an access log there.
+fn logged(path: &Path) -> String {
+    format!(
+        r#""access_logs": [{{"log_path": "{}", "log_format": "%response_code% %response_flag%"}}],"#,
+        path.display()
+    )
 }
 
 /// Clients, each with a request that the host has and has not answered.
@@ -127,7 +136,7 @@ fn a_hang_up_opens_the_access_logs_anew_and_ends_nothing() {
         let host = Host::new();
         let serving = Serving::start("hup", &config(host.address(), &log.listener()), 2);
         let (mut clients, mut asked) = in_flight(&serving, &host, 1).await;
-        let (peer, got) = asked.remove(0);
+        let (mut peer, got) = asked.remove(0);
         peer.answer(&got).await;
         clients[0].expect(0, 0).await;
         until(|| log.lines().len() == 1).await;
@@ -137,7 +146,99 @@ fn a_hang_up_opens_the_access_logs_anew_and_ends_nothing() {
         until(|| log.0.exists()).await;
         assert_eq!(old.lines().len(), 1);
         clients[0].send(&request(1, b"still here")).await;
+        let got = peer.frame().await;
+        peer.answer(&got).await;
+        clients[0].expect(1, 0).await;
+        serving.signal(Signal::TERM);
+        // Idle clients have a second: the hang-up has not ended it within that either.
+        clients[0].closed().await;
         drop(clients);
+        assert_eq!(serving.wait().code(), Some(0));
+        assert_eq!((old.lines().len(), log.lines().len()), (1, 1));
+    });
+}
+
+#[test]
+fn a_hang_up_opens_the_access_logs_anew_also_while_the_proxy_stops() {
+    let (log, old) = (Log::new("hup-stop"), Log::new("hup-stop-old"));
+    run(async {
+        let host = Host::new();
+        let serving = Serving::start("hup-stop", &config(host.address(), &log.listener()), 1);
+        let mut client = Peer::connect(serving.address).await;
+        let mut peer = host.accept_after(&mut client).await;
+        until(|| log.lines().len() == 1).await;
+        client.send(&request(1, b"in flight")).await;
+        let got = peer.frame().await;
+        serving.signal(Signal::TERM);
+        serving.until_it_says("another signal ends them");
+        std::fs::rename(&log.0, &old.0).unwrap();
+        serving.signal(Signal::HUP);
+        // Without a further line.
+        until(|| log.0.exists()).await;
+        peer.answer(&got).await;
+        client.expect(1, 0).await;
+        client.closed().await;
+        drop(client);
+        assert_eq!(serving.wait().code(), Some(0));
+        assert_eq!((old.lines().len(), log.lines().len()), (1, 1));
+    });
+}
+
+/// A listener with a log that cannot be written to its end, and one without; the address of the first.
+fn with_a_stuck_log(name: &str, pipe: &Pipe, host: &Host, grace: &str) -> (Serving, SocketAddr) {
+    let mut config: Value = serde_json::from_str(&config(host.address(), "")).unwrap();
+    let server = &mut config["servers"][0];
+    server["graceful_timeout"] = grace.into();
+    let mut listener = server["listeners"][0].clone();
+    listener["name"] = "logged".into();
+    listener["access_logs"] = json!([{"log_path": pipe.0}]);
+    server["listeners"].as_array_mut().unwrap().push(listener);
+    let serving = Serving::start(name, &config.to_string(), 1);
+    let line = serving.until_it_says("listener logged: ");
+    let address = line.split(' ').find_map(|word| word.parse().ok()).unwrap();
+    (serving, address)
+}
+
+#[test]
+fn a_log_that_is_stuck_keeps_no_other_request_from_ending_and_the_stop_not_beyond_its_time() {
+    let pipe = Pipe::new("stuck-log");
+    run(async {
+        let host = Host::new();
+        let (serving, logged) = with_a_stuck_log("stuck-log", &pipe, &host, "1s");
+        let mut noted = Peer::connect(logged).await;
+        let mut peer = host.accept_after(&mut noted).await;
+        drop(noted);
+        let mut client = Peer::connect(serving.address).await;
+        client.send(&request(1, b"in flight")).await;
+        let got = peer.frame().await;
+        serving.signal(Signal::TERM);
+        serving.until_it_says("another signal ends them");
+        // The listener with the log is gone.
+        until(|| std::net::TcpStream::connect(logged).is_err()).await;
+        client.send(&heartbeat(2)).await;
+        assert_eq!(client.frame().await.frame.kind, Kind::HeartbeatAck);
+        peer.answer(&got).await;
+        client.expect(1, 0).await;
+        client.closed().await;
+        drop(client);
+        serving.until_it_says("1 lines could not be written in time");
+        assert_eq!(serving.wait().code(), Some(0));
+    });
+}
+
+#[test]
+fn a_log_that_is_stuck_does_not_keep_a_second_signal_from_ending_everything() {
+    let pipe = Pipe::new("stuck-twice");
+    run(async {
+        let host = Host::new();
+        let (serving, logged) = with_a_stuck_log("stuck-twice", &pipe, &host, "1000s");
+        let mut noted = Peer::connect(logged).await;
+        host.accept_after(&mut noted).await;
+        drop(noted);
+        serving.signal(Signal::TERM);
+        serving.until_it_says("another signal ends them");
+        serving.signal(Signal::TERM);
+        assert_eq!(serving.wait().code(), Some(143));
     });
 }
 
@@ -148,7 +249,6 @@ fn the_first_user_signal_logs_the_counters_of_all_threads() {
         let serving = Serving::start("usr1", &config(host.address(), ""), 3);
         let (_clients, asked) = in_flight(&serving, &host, 1).await;
         serving.signal(Signal::USR1);
-        serving.until_it_says("INFO");
         serving.until_it_says("counters of 3 thread(s):");
         let lines = serving.until_it_says_after("stalls ");
         for line in ["downstream_connections 1", "in_flight 1", "sent 1", "answered 0"] {
@@ -158,5 +258,15 @@ fn the_first_user_signal_logs_the_counters_of_all_threads() {
             );
         }
         drop(asked);
+    });
+}
+
+#[test]
+fn the_counters_are_written_whatever_the_level_of_the_log() {
+    run(async {
+        let host = Host::new();
+        let serving = Serving::logging("usr1-off", &config(host.address(), ""), "error");
+        serving.signal(Signal::USR1);
+        serving.until_it_says("counters of 1 thread(s):");
     });
 }

@@ -4,12 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use super::BATCHES_MAX;
+use crate::limits::LAST_LINES_TIME;
 
 /// Lines to be written together.
 #[derive(Debug, Default)]
@@ -18,52 +19,104 @@ pub(super) struct Batch {
     pub(super) lines: usize,
 }
 
-/// The way to the thread. Dropping it waits until everything handed over is written.
+/// The way to the thread. Dropping it waits until everything handed over is written, but no longer than
+/// [`LAST_LINES_TIME`]: a file may take for ever, if it is a pipe that nobody reads.
 #[derive(Debug)]
 pub(super) struct Writer {
     batches: Option<SyncSender<Batch>>,
-    dropped: Arc<AtomicUsize>,
-    thread: Option<JoinHandle<()>>,
+    /// Nobody waits for the thread any more.
+    is_given_up: bool,
+    progress: Arc<Progress>,
+}
+
+/// What is known of the thread's work.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Lines that were handed over and are neither written nor dropped yet.
+    waiting: AtomicUsize,
+    /// Lines that could not be written.
+    dropped: AtomicUsize,
+    has_ended: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Progress {
+    /// Waits until the thread has ended: without a limit, so not on a loop.
+    pub(super) fn wait(&self) {
+        let has_ended = self.ended.wait_while(self.lock(), |has_ended| !*has_ended);
+        drop(has_ended.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn wait_a_little(&self) {
+        let waited =
+            self.ended.wait_timeout_while(self.lock(), LAST_LINES_TIME, |has_ended| !*has_ended);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.has_ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says when the thread has ended, however it did, and also when it was never started.
+struct Ending(Arc<Progress>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        *self.0.lock() = true;
+        self.0.ended.notify_all();
+    }
 }
 
 impl Writer {
     pub(super) fn start(path: &Path) -> Writer {
         let (batches, received) = sync_channel(BATCHES_MAX);
-        let dropped = Arc::new(AtomicUsize::new(0));
-        let log = LogFile {
-            path: path.to_owned(),
-            file: None,
-            is_failing: false,
-            dropped: Arc::clone(&dropped),
-        };
+        let progress = Arc::new(Progress::default());
+        let log = LogFile::new(path, &progress);
         let thread = thread::Builder::new().name("access log".to_owned());
         let thread = thread.spawn(move || log.run(&received));
         if let Err(error) = &thread {
             log::error!("access log {}: no thread to write it: {error}", path.display());
         }
-        Writer { batches: Some(batches), dropped, thread: thread.ok() }
+        Writer { batches: Some(batches), is_given_up: false, progress }
     }
 
     /// Hands lines over without waiting; the number of lines that were not taken otherwise.
     pub(super) fn hand_over(&self, batch: Batch) -> Result<(), usize> {
         let Some(batches) = &self.batches else { return Err(batch.lines) };
+        let lines = batch.lines;
+        self.progress.waiting.fetch_add(lines, Ordering::Relaxed);
         batches.try_send(batch).map_err(|error| match error {
-            TrySendError::Full(batch) | TrySendError::Disconnected(batch) => batch.lines,
+            TrySendError::Full(batch) | TrySendError::Disconnected(batch) => {
+                self.progress.waiting.fetch_sub(lines, Ordering::Relaxed);
+                batch.lines
+            }
         })
+    }
+
+    /// Takes no further lines: the thread ends when it has written what it has.
+    pub(super) fn close(&mut self) -> Arc<Progress> {
+        self.batches = None;
+        Arc::clone(&self.progress)
+    }
+
+    /// The thread is waited for no longer; how many lines it has not written. None when it has ended.
+    pub(super) fn give_up(&mut self) -> usize {
+        self.is_given_up = true;
+        if *self.progress.lock() { 0 } else { self.progress.waiting.load(Ordering::Relaxed) }
     }
 
     /// Lines that were handed over and could not be written, since the last call.
     pub(super) fn take_dropped(&self) -> usize {
-        self.dropped.swap(0, Ordering::Relaxed)
+        self.progress.dropped.swap(0, Ordering::Relaxed)
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.batches = None;
-        if let Some(thread) = self.thread.take() {
-            // It panics at nothing; and if it did, there would be nobody left to tell.
-            let _ = thread.join();
+        if !self.is_given_up {
+            self.progress.wait_a_little();
         }
     }
 }
@@ -73,22 +126,28 @@ struct LogFile {
     file: Option<File>,
     /// The log has said so, and does not say it again until it works.
     is_failing: bool,
-    dropped: Arc<AtomicUsize>,
+    ending: Ending,
 }
 
 impl LogFile {
+    fn new(path: &Path, progress: &Arc<Progress>) -> LogFile {
+        let ending = Ending(Arc::clone(progress));
+        LogFile { path: path.to_owned(), file: None, is_failing: false, ending }
+    }
+
     fn run(mut self, received: &Receiver<Batch>) {
         for batch in received {
             match self.write(&batch) {
                 Ok(()) => self.is_failing = false,
                 Err(error) => {
                     self.file = None;
-                    self.dropped.fetch_add(batch.lines, Ordering::Relaxed);
+                    self.ending.0.dropped.fetch_add(batch.lines, Ordering::Relaxed);
                     if !std::mem::replace(&mut self.is_failing, true) {
                         log::error!("access log {}: {error}", self.path.display());
                     }
                 }
             }
+            self.ending.0.waiting.fetch_sub(batch.lines, Ordering::Relaxed);
         }
     }
 
@@ -152,8 +211,7 @@ mod tests {
     fn a_renamed_log_is_begun_anew_under_its_name() {
         let folder = Folder::new("rename");
         let (path, old) = (folder.0.join("log"), folder.0.join("log.1"));
-        let mut log =
-            LogFile { path: path.clone(), file: None, is_failing: false, dropped: Arc::default() };
+        let mut log = LogFile::new(&path, &Arc::default());
         log.write(&batch("a\n")).unwrap();
         std::fs::rename(&path, &old).unwrap();
         log.write(&batch("b\n")).unwrap();
@@ -166,8 +224,7 @@ mod tests {
     fn a_buffer_without_lines_opens_a_renamed_log_anew() {
         let folder = Folder::new("reopen");
         let (path, old) = (folder.0.join("log"), folder.0.join("log.1"));
-        let mut log =
-            LogFile { path: path.clone(), file: None, is_failing: false, dropped: Arc::default() };
+        let mut log = LogFile::new(&path, &Arc::default());
         log.write(&batch("a\n")).unwrap();
         std::fs::rename(&path, &old).unwrap();
         log.write(&Batch::default()).unwrap();
@@ -177,26 +234,23 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() {
-        let dropped = Arc::default();
-        let log = LogFile {
-            path: "/nowhere/at/all".into(),
-            file: None,
-            is_failing: false,
-            dropped: Arc::clone(&dropped),
-        };
+        let progress = Arc::default();
+        let log = LogFile::new("/nowhere/at/all".as_ref(), &progress);
         let (batches, received) = sync_channel(4);
         for _ in 0..3 {
             batches.send(batch("x\n")).unwrap();
         }
         drop(batches);
         log.run(&received);
-        assert_eq!(dropped.load(Ordering::Relaxed), 3);
+        assert_eq!(progress.dropped.load(Ordering::Relaxed), 3);
     }
 
     #[test]
     fn a_thread_that_is_behind_takes_no_more_than_its_limit() {
         let (batches, received) = sync_channel(BATCHES_MAX);
-        let writer = Writer { batches: Some(batches), dropped: Arc::default(), thread: None };
+        let progress = Arc::default();
+        drop(Ending(Arc::clone(&progress)));
+        let writer = Writer { batches: Some(batches), is_given_up: false, progress };
         for _ in 0..BATCHES_MAX {
             writer.hand_over(batch("x\n")).unwrap();
         }

@@ -10,6 +10,7 @@ use reactor::time;
 use super::Host;
 use crate::balance::Rng;
 use crate::codec::{Codec, Decoded, FrameLimits, Kind, Protocol};
+use crate::descriptors::is_exhausted;
 use crate::health::{Check, CheckRules, Probe};
 
 /// Most bytes that are read while waiting for the acknowledgement of a heartbeat.
@@ -24,8 +25,13 @@ pub(super) async fn run(host: Weak<Host>, rules: CheckRules) {
         time::sleep_until(check.next_at()).await;
         let result = time::timeout(rules.timeout, probe(address, rules.probe)).await;
         let result = result.map_err(io::Error::from).flatten();
-        let changed = check.ended(result.is_ok(), &rules, time::now(), rng.number());
         let Some(host) = host.upgrade() else { return };
+        if result.as_ref().is_err_and(is_exhausted) {
+            // It says nothing about the host.
+            check.put_off(&rules, time::now(), rng.number());
+            continue;
+        }
+        let changed = check.ended(result.is_ok(), &rules, time::now(), rng.number());
         if changed {
             tell(&host, &result);
             host.set_healthy(check.is_healthy());

@@ -6,7 +6,7 @@
 //! What cannot be read or resolved changes nothing: the cluster keeps the hosts it has. The log says so,
 //! and says it again when the reason is another one.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -41,6 +41,10 @@ pub(super) fn watch(cluster: &Rc<Cluster>) -> Option<JoinHandle<()>> {
     if is_file {
         let found;
         (source, found) = source.look();
+        if matches!(&found, Ok(Some(hosts)) if hosts.is_empty()) {
+            // It had none before either: to have none is no change, and worth a word.
+            cluster.log_change(0);
+        }
         cluster.found(found, &mut failing);
     }
     Some(reactor::spawn(async move {
@@ -138,6 +142,10 @@ pub(crate) fn hosts_in(path: &Path) -> Result<Vec<Host>, String> {
 
 fn read(path: &Path, seen: &mut Option<Seen>) -> Found {
     let failed = |error: io::Error| format!("{}: cannot read the file: {error}", path.display());
+    // To open a pipe may take for ever.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("{}: it is no file", path.display()));
+    }
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let now = Seen { modified: metadata.modified().map_err(failed)?, bytes: metadata.len() };

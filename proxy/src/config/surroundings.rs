@@ -1,10 +1,14 @@
 //! The files and folders that a configuration names, looked at as they are now.
 //!
 //! They are no part of the configuration: they may come and go while it runs. So what is wrong with them
-//! is worth a note and no error.
+//! is worth a note and no error. What is to be written is asked for and not opened: to open a pipe may take
+//! for ever.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
+use std::io;
 use std::path::Path;
+
+use rustix::fs::{Access, access};
 
 use super::{Config, Membership};
 use crate::cluster;
@@ -52,15 +56,21 @@ fn hindrance(path: &Path) -> Option<String> {
         return Some("it is a folder".to_owned());
     }
     if path.exists() {
-        return OpenOptions::new().append(true).open(path).err().map(|error| error.to_string());
+        return refusal(path, Access::WRITE_OK);
     }
     let folder = match path.parent()? {
         here if here.as_os_str().is_empty() => Path::new("."),
         folder => folder,
     };
     match fs::metadata(folder) {
-        Ok(found) if found.is_dir() => None,
+        Ok(found) if found.is_dir() => refusal(folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map(|why| format!("its folder {}: {why}", folder.display())),
         Ok(_) => Some(format!("{} is no folder", folder.display())),
         Err(error) => Some(format!("its folder {}: {error}", folder.display())),
     }
+}
+
+/// Why the process may not do this with it, if it may not.
+fn refusal(path: &Path, wanted: Access) -> Option<String> {
+    access(path, wanted).err().map(|error| io::Error::from(error).to_string())
 }

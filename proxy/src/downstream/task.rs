@@ -77,10 +77,17 @@ impl Downstream {
             Poll::Ready(Ok(())) if inbox.is_stalled() && !self.must_hold() => self.conn.wake(),
             _ => {}
         }
+        if !self.drops_requests.get() && self.is_late() && !inbox.is_stalled() {
+            // It has caught up: now it reads on.
+            self.conn.wake();
+        }
         Poll::Pending
     }
 
     fn poll_read(self: &Rc<Self>, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<CloseReason> {
+        if self.is_late() {
+            self.prepare_to_end(inbox);
+        }
         if self.must_hold() {
             return Poll::Pending;
         }
@@ -102,9 +109,25 @@ impl Downstream {
         if self.says_go_away && !self.said_go_away.replace(true) {
             self.conn.queue_go_away();
         }
-        if self.worker.drain.stage() >= Stage::NoMore {
-            self.conn.read_no_more();
-        }
+    }
+
+    /// What a worker that takes no further requests wants of it before it reads: requests that were read
+    /// before are served; then reading goes on as long as something is in flight, for answers to hosts and
+    /// for heartbeats, and requests are dropped.
+    #[cold]
+    fn prepare_to_end(&self, inbox: &Inbox) {
+        let is_behind = inbox.is_stalled() && !self.drops_requests.get();
+        self.drops_requests.set(!is_behind);
+        self.conn.set_reads(!is_behind && self.is_in_flight());
+    }
+
+    /// Whether no further requests are taken.
+    fn is_late(&self) -> bool {
+        self.worker.drain.stage() >= Stage::NoMore
+    }
+
+    fn is_in_flight(&self) -> bool {
+        !self.flights.borrow().is_empty() || self.is_called()
     }
 
     /// Why it is to end, if it is, when it has done all that it could.
@@ -130,10 +153,7 @@ impl Downstream {
             frames: self.frames.get(),
             last_frame: self.last_frame.get(),
             answers: self.answers.get(),
-            busy: stalled
-                || self.conn.output_bytes() > 0
-                || !self.flights.borrow().is_empty()
-                || self.is_called(),
+            busy: stalled || self.conn.output_bytes() > 0 || self.is_in_flight(),
             partial: is_partial.then(|| (held_bytes, inbox.need_bytes())),
         }
     }

@@ -58,11 +58,16 @@ impl Check {
         self.healthy
     }
 
+    /// A check could not be made: it tells nothing, and the next is made in its time.
+    pub fn put_off(&mut self, rules: &CheckRules, now: Instant, chance: u64) {
+        let part = f64::from(chance as u32) / f64::from(u32::MAX);
+        self.next_at = now + rules.interval + rules.jitter.mul_f64(part);
+    }
+
     /// A check has ended, or was given up for its time-out. `chance` is any number: it picks the
     /// jitter. Whether [`is_healthy`](Self::is_healthy) has changed.
     pub fn ended(&mut self, passed: bool, rules: &CheckRules, now: Instant, chance: u64) -> bool {
-        let part = f64::from(chance as u32) / f64::from(u32::MAX);
-        self.next_at = now + rules.interval + rules.jitter.mul_f64(part);
+        self.put_off(rules, now, chance);
         if passed == self.healthy {
             self.against = 0;
             return false;

@@ -2,7 +2,7 @@
 //!
 //! Whom it is for is known only where the connection belongs to one client. That client gets it, and its
 //! answer returns under the host's own id: see `downstream/calls.rs`. Everywhere else
-//! the proxy answers.
+//! the proxy answers, and so it does when it stops and half of its time is over.
 
 use std::rc::Rc;
 
@@ -11,6 +11,7 @@ use crate::codec::{Codec, Frame, Kind, LocalReply, Origin};
 use crate::complaint::Complaint;
 use crate::config::PoolMode;
 use crate::downstream::Handover;
+use crate::drain::Stage;
 use crate::inbox::{Payload, Verdict};
 
 impl Upstream {
@@ -26,7 +27,8 @@ impl Upstream {
             self.refuse_call(frame, payload, LocalReply::NoProcessor);
             return Verdict::Taken;
         }
-        let client = self.bound.borrow().clone();
+        let takes_calls = self.host.worker.drain.stage() < Stage::NoMore;
+        let client = self.bound.borrow().clone().filter(|_| takes_calls);
         let Some(client) = client else {
             self.host.worker.stats.host_calls_refused.up();
             self.refuse_call(frame, payload, LocalReply::ClientLost);

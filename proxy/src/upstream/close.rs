@@ -6,6 +6,7 @@ use reactor::time;
 
 use super::{Leaving, Phase, Upstream};
 use crate::conn::CloseReason;
+use crate::descriptors::is_exhausted;
 use crate::stream::Event;
 
 impl Upstream {
@@ -30,12 +31,14 @@ impl Upstream {
         } else {
             stats.upstream_closed.up();
         }
-        // One that was told to go has not failed, and neither has one that the proxy does not need.
+        // One that was told to go has not failed, and neither has one that the proxy does not need; nor is
+        // it the host's fault when the proxy has no descriptor.
         let is_needed = !matches!(reason, CloseReason::Retired);
-        if was != Phase::Proved && self.leaving.get() != Leaving::Told && is_needed {
+        let is_ours = matches!(reason, CloseReason::NotConnected(error) if is_exhausted(error));
+        if was != Phase::Proved && self.leaving.get() != Leaving::Told && is_needed && !is_ours {
             self.host.failed(time::now());
         }
-        if lost > 0 {
+        if lost > 0 && !is_ours {
             self.host.missed(time::now());
         }
         self.conn.close();

@@ -5,8 +5,10 @@ pub mod blocking;
 pub mod bytes;
 mod capture;
 pub mod numbered;
+pub mod pipe;
 pub mod process;
 pub mod scene;
+pub mod stopping;
 pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -22,7 +22,14 @@ impl Serving {
     /// One with this configuration, on so many threads; `name` is the test's own.
     pub fn start(name: &str, config: &str, workers: usize) -> Serving {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxy"));
-        Serving::spawn(&mut command, name, config, workers)
+        Serving::spawn(&mut command, name, config, workers, "info")
+    }
+
+    /// The same, of which the log has only this beside the lines that say where it listens.
+    pub fn logging(name: &str, config: &str, log: &str) -> Serving {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxy"));
+        let log = format!("proxy::threads=info,{log}");
+        Serving::spawn(&mut command, name, config, 1, &log)
     }
 
     /// The same, where the process may have so many descriptors.
@@ -39,7 +46,7 @@ impl Serving {
         let mut command = Command::new("sh");
         let script = format!("{limit} && exec \"$0\" \"$@\"");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_proxy")]);
-        Serving::spawn(&mut command, name, config, 1)
+        Serving::spawn(&mut command, name, config, 1, "info")
     }
 
     /// How many descriptors it may have: the soft limit and the hard one.
@@ -50,12 +57,18 @@ impl Serving {
         (words.next().unwrap(), words.next().unwrap())
     }
 
-    fn spawn(command: &mut Command, name: &str, config: &str, workers: usize) -> Serving {
+    fn spawn(
+        command: &mut Command,
+        name: &str,
+        config: &str,
+        workers: usize,
+        log: &str,
+    ) -> Serving {
         let file = file(&format!("{name}.json"));
         std::fs::write(&file, config).unwrap();
         let mut child = command
             .args(["-c", file.to_str().unwrap(), "--workers", &workers.to_string()])
-            .env("RUST_LOG", "info")
+            .env("RUST_LOG", log)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
