@@ -6,12 +6,15 @@
 //! the counters, which each thread keeps for itself and a reader adds up.
 
 use std::fmt;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reactor::WorkersError;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::accept::OpenCount;
 use crate::cluster::Resolver;
@@ -47,6 +50,8 @@ pub struct Threads {
     /// One for each listener.
     open: Vec<OpenCount>,
     orders: Orders,
+    /// The ports that the system has chosen, lest it gives them to a connection before the threads listen.
+    _reserved: Vec<OwnedFd>,
 }
 
 /// Why a thread ended.
@@ -96,19 +101,24 @@ impl Threads {
     /// When `workers` is 0.
     pub fn new(mut config: Config, workers: usize) -> Result<Threads, StartError> {
         assert!(workers > 0, "a proxy needs a thread");
-        // All at once, so that no port is chosen twice.
-        let mut probes = Vec::new();
+        // All at once: an address that stands there twice is taken.
+        let (mut reserved, mut probes) = (Vec::new(), Vec::new());
         for number in 0..config.listeners.len() {
             let listener = &config.listeners[number];
-            let probe = TcpListener::bind(listener.address)
-                .and_then(|probe| Ok((probe.local_addr()?, probe)))
-                .map_err(|error| StartError::new(&config, listener, error))?;
-            config.listeners[number].address = probe.0;
-            probes.push(probe);
+            let mut address = listener.address;
+            let free = match address.port() {
+                0 => reserve(&mut address).map(|port| reserved.push(port)),
+                _ => Ok(()),
+            };
+            let probe = free.and_then(|()| TcpListener::bind(address));
+            probes.push(probe.map_err(|error| StartError::new(&config, listener, error))?);
+            config.listeners[number].address = address;
         }
+        drop(probes);
         let open = config.listeners.iter().map(|_| OpenCount::default()).collect();
         let stats = (0..workers).map(|_| Arc::default()).collect();
-        Ok(Threads { config, filters: Filters::new, stats, open, orders: Orders::default() })
+        let (filters, orders) = (Filters::new, Orders::default());
+        Ok(Threads { config, filters, stats, open, orders, _reserved: reserved })
     }
 
     /// Sets the filter types that the configuration was read with; each thread makes its own.
@@ -222,6 +232,17 @@ impl Threads {
         let (number, why) = server.ended().await;
         WorkerError::Listener { name: self.config.listeners[number].name.clone(), why }
     }
+}
+
+/// Has the system choose a port, and holds it: a socket that is bound and does not listen. With `SO_REUSEADDR` on
+/// both sides it is in the way of none that listens there, and the system chooses the port for nobody else.
+fn reserve(address: &mut SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, address)?;
+    *address = rustix::net::getsockname(&socket)?.try_into()?;
+    Ok(socket)
 }
 
 #[cfg(test)]
