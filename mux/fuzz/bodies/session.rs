@@ -155,7 +155,8 @@ impl Play {
             stream_close_timeout: Duration::from_secs(15),
             ..Config::default()
         };
-        let referee = Referee::new(side, &config);
+        let mut referee = Referee::new(side, &config);
+        referee.is_told_nothing();
         let pipe = Pipe { incoming: VecDeque::new(), ended: false, room: 1000, referee };
         let pipe = Rc::new(RefCell::new(pipe));
         let io = Io(Rc::clone(&pipe));

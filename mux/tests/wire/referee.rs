@@ -162,6 +162,12 @@ impl Referee {
         self.verdict.provocations += 1;
     }
 
+    /// Nobody tells it what the application does. Then it knows of no stream whether the session still has it, and
+    /// nothing that the session hears dooms it for certain.
+    pub fn is_told_nothing(&mut self) {
+        self.closes();
+    }
+
     /// The application is about to say GoAway.
     pub fn goes_away(&mut self) {
         self.verdict.goes_away = true;
