@@ -1,38 +1,18 @@
 //! A socket that is made without a runtime says so, and where in the program that was.
 
-use std::cell::RefCell;
+#[path = "../../reactor/tests/panicking/mod.rs"]
+mod panicking;
+
 use std::net::{self as std_net, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net as std_unix;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
 
 use net::{TcpListener, TcpStream, UdpSocket, UnixAddr, UnixDatagram, UnixListener, UnixStream};
+use panicking::panic_of;
 use reactor::Runtime;
 
 /// What makes a socket, and its name.
 type Call = (&'static str, fn());
-
-thread_local! {
-    /// The last panic of the thread: its file, and what it says.
-    static PANIC: RefCell<(String, String)> = RefCell::default();
-}
-
-/// The file in which `act` panics, and what it says.
-fn panic_of(act: impl FnOnce()) -> (String, String) {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let others = take_hook();
-        set_hook(Box::new(move |info| {
-            let file = info.location().map(|at| at.file().to_owned()).unwrap_or_default();
-            let said = info.payload_as_str().unwrap_or_default().to_owned();
-            PANIC.set((file, said));
-            others(info);
-        }));
-    });
-    assert!(catch_unwind(AssertUnwindSafe(act)).is_err(), "it does not panic");
-    PANIC.take()
-}
 
 fn names_this_file(calls: &[Call]) {
     for (name, call) in calls {

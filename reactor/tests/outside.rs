@@ -1,35 +1,15 @@
 //! What needs a runtime and is called without one says so, and where in the program that was.
 
-use std::cell::RefCell;
+#[path = "panicking/mod.rs"]
+mod panicking;
+
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
 
+use panicking::panic_of;
 use reactor::{
     JoinSet, PollFd, Runtime, SignalKind, handle, metrics, signal, spawn, spawn_blocking,
 };
-
-thread_local! {
-    /// The last panic of the thread: its file, and what it says.
-    static PANIC: RefCell<(String, String)> = RefCell::default();
-}
-
-/// The file in which `act` panics, and what it says.
-fn panic_of(act: impl FnOnce()) -> (String, String) {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let others = take_hook();
-        set_hook(Box::new(move |info| {
-            let file = info.location().map(|at| at.file().to_owned()).unwrap_or_default();
-            let said = info.payload_as_str().unwrap_or_default().to_owned();
-            PANIC.set((file, said));
-            others(info);
-        }));
-    });
-    assert!(catch_unwind(AssertUnwindSafe(act)).is_err(), "it does not panic");
-    PANIC.take()
-}
 
 fn socket() -> OwnedFd {
     UnixStream::pair().unwrap().0.into()
